@@ -1,0 +1,50 @@
+import { encodeAbiParameters, stringToHex } from 'viem'
+import { fromHex, keccak, type Hex } from './bytes.ts'
+
+export const PPM = 1_000_000n
+
+/**
+ * Every governed number, in the order in which `Parameters.sol` hashes them. `ppm` is parts per million.
+ * The contract is deployed with these defaults and bounds; afterwards only governance moves them.
+ */
+export const PARAMETERS = {
+  'attribution.significance': { value: 2_000n, min: 0n, max: 10_000n }, // thousandths of a null deviation
+  'attribution.minShare': { value: 10_000n, min: 0n, max: 500_000n }, // ppm of the contributor pool
+  'attribution.coverage': { value: 950_000n, min: 100_000n, max: 1_000_000n }, // ppm of the score mass
+  'attribution.topK': { value: 16n, min: 1n, max: 50n }, // rows
+  'attribution.textCap': { value: 500_000n, min: 0n, max: 1_000_000n }, // ppm
+  'attribution.reliability': { value: 800_000n, min: 0n, max: 1_000_000n }, // ppm paid by score, rest by presence
+  'settlement.rowCost': { value: 1_000_000_000n, min: 0n, max: 10n ** 18n }, // wei a paid row must be worth
+  'settlement.window': { value: 86_400n, min: 1n, max: 1_209_600n }, // seconds
+  'settlement.bond': { value: 10n ** 18n, min: 0n, max: 10n ** 24n }, // wei a submitter must have at stake
+  'split.platform': { value: 100_000n, min: 0n, max: 300_000n }, // ppm of the fee
+  'split.model': { value: 200_000n, min: 0n, max: 500_000n }, // ppm of the fee
+  'split.stakers': { value: 200_000n, min: 0n, max: 500_000n }, // ppm of the fee
+  'fee.datanet': { value: 10n ** 16n, min: 0n, max: 10n ** 24n }, // wei, registration of a Datanet
+  'fee.model': { value: 10n ** 16n, min: 0n, max: 10n ** 24n }, // wei, registration of a base model or adapter
+  'bond.contribution': { value: 10n ** 15n, min: 0n, max: 10n ** 24n }, // wei locked with a batch
+  'vault.withdrawDelay': { value: 86_400n, min: 1n, max: 1_209_600n }, // seconds
+} as const satisfies Record<string, { value: bigint; min: bigint; max: bigint }>
+
+export type ParameterName = keyof typeof PARAMETERS
+export type ParameterValues = Record<ParameterName, bigint>
+
+export const PARAMETER_NAMES = Object.keys(PARAMETERS) as ParameterName[]
+
+/** The values a fresh deployment starts with. */
+export const defaultParameters = (): ParameterValues =>
+  Object.fromEntries(
+    PARAMETER_NAMES.map((name) => [name, PARAMETERS[name].value]),
+  ) as ParameterValues
+
+/** A parameter's key on chain: its ASCII name, right-padded to 32 bytes. */
+export const parameterKey = (name: ParameterName): Hex => stringToHex(name, { size: 32 })
+
+/** What a receipt names as the rules it was made under; equals `Parameters.paramsHash()`. */
+export function paramsHash(values: ParameterValues): Hex {
+  const encoded = encodeAbiParameters(
+    [{ type: 'bytes32[]' }, { type: 'uint256[]' }],
+    [PARAMETER_NAMES.map(parameterKey), PARAMETER_NAMES.map((name) => values[name])],
+  )
+  return keccak(fromHex(encoded))
+}

@@ -1,0 +1,139 @@
+import { hashTypedData, recoverTypedDataAddress, type TypedDataDomain } from 'viem'
+import type { Hex } from './bytes.ts'
+
+/** A verbatim match: response tokens [outputStart, outputStart + length) equal the record's from recordStart. */
+export type Span = { outputStart: number; recordStart: number; length: number }
+
+/** A record that is paid for a response, standing for its near-duplicate cluster. */
+export type ReceiptRow = {
+  cluster: Hex
+  record: Hex
+  contributor: Hex
+  /** Relative influence above the null mean, in units of score.RELATIVE_ONE. */
+  influence: bigint
+  /** Thousandths of a null deviation. */
+  significance: bigint
+  /** Millinats of verbatim information. */
+  text: bigint
+  spans: Span[]
+  /** Wei. */
+  amount: bigint
+}
+
+/**
+ * What one inference call was, which records shaped it and who is paid how much. Amounts are wei; hashes of
+ * texts are keccak256 of their UTF-8. `adapter` and `indexRoot` are zero and `rows` is empty for a bare base.
+ */
+export type Receipt = {
+  requestId: Hex
+  payer: Hex
+  base: Hex
+  adapter: Hex
+  indexRoot: Hex
+  /** Merkle roots of the Datanet versions the adapter was trained on. */
+  datanets: Hex[]
+  paramsHash: Hex
+  methodVersion: number
+  promptHash: Hex
+  outputHash: Hex
+  /** keccak256 of the int8 query vector; zero without an adapter. */
+  queryHash: Hex
+  promptTokens: number
+  completionTokens: number
+  fee: bigint
+  platform: bigint
+  model: bigint
+  stakers: bigint
+  modelOwner: Hex
+  rows: ReceiptRow[]
+  /** Paid to the base pool of `datanets`, in equal parts per cluster. */
+  unattributed: bigint
+  worker: Hex
+  /** Unix seconds. */
+  time: bigint
+}
+
+export type SignedReceipt = { receipt: Receipt; signature: Hex }
+
+/** Version of the attribution method that `protocol/score.ts` implements. */
+export const METHOD_VERSION = 1
+
+export const RECEIPT_TYPES = {
+  Span: [
+    { name: 'outputStart', type: 'uint32' },
+    { name: 'recordStart', type: 'uint32' },
+    { name: 'length', type: 'uint32' },
+  ],
+  Row: [
+    { name: 'cluster', type: 'bytes32' },
+    { name: 'record', type: 'bytes32' },
+    { name: 'contributor', type: 'address' },
+    { name: 'influence', type: 'int64' },
+    { name: 'significance', type: 'int64' },
+    { name: 'text', type: 'uint64' },
+    { name: 'spans', type: 'Span[]' },
+    { name: 'amount', type: 'uint256' },
+  ],
+  Receipt: [
+    { name: 'requestId', type: 'bytes32' },
+    { name: 'payer', type: 'address' },
+    { name: 'base', type: 'bytes32' },
+    { name: 'adapter', type: 'bytes32' },
+    { name: 'indexRoot', type: 'bytes32' },
+    { name: 'datanets', type: 'bytes32[]' },
+    { name: 'paramsHash', type: 'bytes32' },
+    { name: 'methodVersion', type: 'uint32' },
+    { name: 'promptHash', type: 'bytes32' },
+    { name: 'outputHash', type: 'bytes32' },
+    { name: 'queryHash', type: 'bytes32' },
+    { name: 'promptTokens', type: 'uint32' },
+    { name: 'completionTokens', type: 'uint32' },
+    { name: 'fee', type: 'uint256' },
+    { name: 'platform', type: 'uint256' },
+    { name: 'model', type: 'uint256' },
+    { name: 'stakers', type: 'uint256' },
+    { name: 'modelOwner', type: 'address' },
+    { name: 'rows', type: 'Row[]' },
+    { name: 'unattributed', type: 'uint256' },
+    { name: 'worker', type: 'address' },
+    { name: 'time', type: 'uint64' },
+  ],
+} as const
+
+/** Where receipts are valid: one settlement contract on one chain. */
+export type ReceiptDomain = { chainId: number; settlement: Hex }
+
+/** EIP-712 arguments of a receipt, for viem's hashing, signing and recovery. */
+export function receiptTypedData(receipt: Receipt, { chainId, settlement }: ReceiptDomain) {
+  return {
+    domain: {
+      name: 'OpenLedger',
+      version: '1',
+      chainId,
+      verifyingContract: settlement,
+    } satisfies TypedDataDomain,
+    types: RECEIPT_TYPES,
+    primaryType: 'Receipt',
+    message: receipt,
+  } as const
+}
+
+/** EIP-712 hash: what the worker signs and what becomes a leaf of `receiptsRoot`. */
+export const receiptHash = (receipt: Receipt, domain: ReceiptDomain): Hex =>
+  hashTypedData(receiptTypedData(receipt, domain))
+
+/** Address that signed the receipt; throws on a malformed signature. */
+export const receiptSigner = (
+  { receipt, signature }: SignedReceipt,
+  domain: ReceiptDomain,
+): Promise<Hex> => recoverTypedDataAddress({ ...receiptTypedData(receipt, domain), signature })
+
+/** Why a receipt's sums do not hold, or null: fee = platform + model + stakers + rows + unattributed. */
+export function receiptFault(receipt: Receipt): string | null {
+  const rows = receipt.rows.reduce((n, row) => n + row.amount, 0n)
+  const parts = receipt.platform + receipt.model + receipt.stakers + rows + receipt.unattributed
+  if (parts !== receipt.fee) return `fee is ${receipt.fee} wei but its parts sum to ${parts}`
+  if (receipt.unattributed > 0n && receipt.datanets.length === 0)
+    return 'nobody to pay the unattributed part to'
+  return null
+}
