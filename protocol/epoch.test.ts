@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { privateKeyToAccount } from 'viem/accounts'
+import { keccak, ZERO_HASH, type Hex } from './bytes.ts'
+import {
+  buildEpoch,
+  decodeEpoch,
+  encodeEpoch,
+  epochRoots,
+  payoutsTree,
+  receiptLeaf,
+  receiptsTree,
+  type Presence,
+} from './epoch.ts'
+import { leafHash, verifyProof } from './merkle.ts'
+import {
+  receiptFault,
+  receiptSigner,
+  receiptTypedData,
+  type Receipt,
+  type SignedReceipt,
+} from './receipt.ts'
+
+const worker = privateKeyToAccount(keccak('worker'))
+const domain = { chainId: 901612, settlement: address('settlement') }
+const treasuries = { platform: address('platform'), stakers: address('stakers') }
+const presence: Presence[] = [
+  {
+    root: keccak('version'),
+    clusters: [
+      { contributor: address('alice'), count: 3 },
+      { contributor: address('bob'), count: 1 },
+    ],
+  },
+]
+
+function address(name: string): Hex {
+  return `0x${keccak(name).slice(2, 42)}`
+}
+
+function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
+  return {
+    requestId: keccak(name),
+    payer: address('payer'),
+    base: keccak('base'),
+    adapter: keccak('adapter'),
+    indexRoot: keccak('index'),
+    datanets: [keccak('version')],
+    paramsHash: keccak('parameters'),
+    methodVersion: 1,
+    promptHash: keccak('prompt'),
+    outputHash: keccak('output'),
+    queryHash: keccak('query'),
+    promptTokens: 10,
+    completionTokens: 20,
+    fee: 1_000n,
+    platform: 100n,
+    model: 200n,
+    stakers: 200n,
+    modelOwner: address('owner'),
+    rows: [
+      {
+        cluster: keccak('cluster'),
+        record: keccak('record'),
+        contributor: address('alice'),
+        influence: -3n,
+        significance: 2_500n,
+        text: 12n,
+        spans: [{ outputStart: 1, recordStart: 2, length: 3 }],
+        amount: 399n,
+      },
+    ],
+    unattributed: 101n,
+    worker: worker.address.toLowerCase() as Hex,
+    time: 1_790_000_000n,
+    ...given,
+  }
+}
+
+async function sign(receipt: Receipt): Promise<SignedReceipt> {
+  return { receipt, signature: await worker.signTypedData(receiptTypedData(receipt, domain)) }
+}
+
+test('a signed receipt recovers to its signer and any change breaks that', async () => {
+  const signed = await sign(receiptOf('r'))
+  assert.equal(await receiptSigner(signed, domain), worker.address)
+  const changed = { ...signed, receipt: { ...signed.receipt, fee: 1_001n } }
+  assert.notEqual(await receiptSigner(changed, domain), worker.address)
+  assert.notEqual(await receiptSigner(signed, { ...domain, chainId: 1 }), worker.address)
+})
+
+test('a receipt whose parts do not sum to its fee is faulty', () => {
+  assert.equal(receiptFault(receiptOf('r')), null)
+  assert.match(receiptFault(receiptOf('r', { fee: 999n })) ?? '', /sum to 1000/)
+  assert.match(receiptFault(receiptOf('r', { datanets: [] })) ?? '', /nobody to pay/)
+})
+
+test('an epoch pays out exactly what it draws and survives its own encoding', async () => {
+  const receipts = [
+    await sign(receiptOf('1')),
+    await sign(receiptOf('2', { payer: address('other') })),
+  ]
+  const input = { ...domain, epoch: 1, treasuries, receipts, presence }
+  const file = buildEpoch(new Map([[address('alice'), 7n]]), input)
+  assert.deepEqual(decodeEpoch(encodeEpoch(file)), file)
+
+  const paid = new Map(file.payouts.map(({ account, amount }) => [account, amount]))
+  const roots = epochRoots(file)
+  assert.equal(roots.total, 2_000n)
+  assert.equal(
+    [...paid.values()].reduce((n, wei) => n + wei, 0n),
+    2_000n + 7n,
+  )
+  // 101 wei over 4 clusters: 75.75 and 25.25, the larger remainder gets the odd wei.
+  assert.equal(paid.get(address('alice')), 7n + 2n * (399n + 76n))
+  assert.equal(paid.get(address('bob')), 2n * 25n)
+})
+
+test('every receipt and every payout has a proof under the roots', async () => {
+  const receipts = await Promise.all(['1', '2', '3'].map((name) => sign(receiptOf(name))))
+  const file = buildEpoch(new Map(), { ...domain, epoch: 1, treasuries, receipts, presence })
+  const roots = epochRoots(file)
+  const tree = receiptsTree(receipts, domain)
+  for (const signed of receipts) {
+    const leaf = receiptLeaf(signed, domain)
+    assert.ok(verifyProof(roots.receiptsRoot, leaf, tree.proof(leaf)))
+  }
+  for (const { account, amount } of file.payouts) {
+    const leaf = leafHash('payout', [account, amount])
+    assert.ok(verifyProof(roots.payoutsRoot, leaf, payoutsTree(file).proof(leaf)))
+  }
+})
+
+test('an epoch without the presence table of a Datanet version cannot be built', async () => {
+  const receipts = [await sign(receiptOf('1', { datanets: [keccak('unknown')] }))]
+  assert.throws(
+    () => buildEpoch(new Map(), { ...domain, epoch: 1, treasuries, receipts, presence }),
+    /presence/,
+  )
+})
+
+test('an empty epoch has zero roots and draws nothing', () => {
+  const file = buildEpoch(new Map(), {
+    ...domain,
+    epoch: 1,
+    treasuries,
+    receipts: [],
+    presence: [],
+  })
+  const roots = epochRoots(file)
+  assert.deepEqual([roots.receiptsRoot, roots.payoutsRoot, roots.total], [ZERO_HASH, ZERO_HASH, 0n])
+})
