@@ -1,0 +1,134 @@
+// Low-rank adapters (Hu et al. 2021): y = W x + (alpha / r) B A x on chosen linear layers.
+// Inside the engine B is kept as [r, out]: its gradient is then one fast product of tall matrices. PEFT files hold [out, r].
+import { randomSource, uniform } from '../random.ts'
+import { requireTensor } from '../tensor.ts'
+import type { HostTensor, TensorMap } from '../tensor.ts'
+import type { LlamaConfig } from './config.ts'
+import { LINEAR_LAYERS, modulesOf } from './parameters.ts'
+import type { LinearLayer } from './parameters.ts'
+
+export type LoraConfig = {
+  readonly rank: number
+  readonly alpha: number
+  readonly targets: readonly LinearLayer[]
+}
+
+/** All seven linear layers, alpha = 2 r. */
+export const loraConfig = (
+  rank: number,
+  alpha = 2 * rank,
+  targets: readonly LinearLayer[] = LINEAR_LAYERS,
+): LoraConfig => ({
+  rank,
+  alpha,
+  targets: LINEAR_LAYERS.filter((linear) => targets.includes(linear)),
+})
+
+export const loraScale = ({ rank, alpha }: LoraConfig): number => alpha / rank
+
+export const loraA = (module: string): string => `${module}.lora_A`
+export const loraB = (module: string): string => `${module}.lora_B`
+
+/** Names and dims of an adapter's tensors: A [r, in], B [r, out]. */
+export function adapterDims(
+  config: LlamaConfig,
+  { rank, targets }: LoraConfig,
+): ReadonlyMap<string, readonly number[]> {
+  return new Map(
+    modulesOf(config, targets).flatMap(({ name, inDim, outDim }): [string, readonly number[]][] => [
+      [loraA(name), [rank, inDim]],
+      [loraB(name), [rank, outDim]],
+    ]),
+  )
+}
+
+/** A fresh adapter that changes nothing yet: A uniform in ±1/sqrt(in) (PEFT's Kaiming initialisation), B zero. */
+export function initialAdapter(
+  config: LlamaConfig,
+  lora: LoraConfig,
+  seed: number,
+): Map<string, HostTensor> {
+  const random = randomSource(seed)
+  const adapter = new Map<string, HostTensor>()
+  for (const { name, inDim, outDim } of modulesOf(config, lora.targets)) {
+    const a = new Float32Array(lora.rank * inDim)
+    uniform(random, a, 1 / Math.sqrt(inDim))
+    adapter.set(loraA(name), { dims: [lora.rank, inDim], data: a })
+    adapter.set(loraB(name), {
+      dims: [lora.rank, outDim],
+      data: new Float32Array(lora.rank * outDim),
+    })
+  }
+  return adapter
+}
+
+const PEFT_PREFIX = 'base_model.model.'
+
+/** The tensors of PEFT's `adapter_model.safetensors`: lora_A.weight [r, in], lora_B.weight [out, r]. */
+export function toPeft(adapter: TensorMap): Map<string, HostTensor> {
+  return new Map(
+    [...adapter].map(([name, tensor]) => [
+      `${PEFT_PREFIX}${name}.weight`,
+      name.endsWith('.lora_B') ? transposed(tensor) : tensor,
+    ]),
+  )
+}
+
+/** The inverse of `toPeft`. Throws an Error when tensors are missing, unknown or of the wrong shape. */
+export function fromPeft(
+  config: LlamaConfig,
+  lora: LoraConfig,
+  file: TensorMap,
+): Map<string, HostTensor> {
+  const expected = adapterDims(config, lora)
+  const known = new Set([...expected.keys()].map((name) => `${PEFT_PREFIX}${name}.weight`))
+  const unknown = [...file.keys()].find((name) => !known.has(name))
+  if (unknown !== undefined) throw new Error(`the adapter has an unexpected tensor "${unknown}"`)
+  return new Map(
+    [...expected].map(([name, dims]) => {
+      const found = requireTensor(file, `${PEFT_PREFIX}${name}.weight`)
+      const tensor = name.endsWith('.lora_B') ? transposed(found) : found
+      if (tensor.dims.join() !== dims.join()) {
+        throw new Error(`${name} has dims [${tensor.dims}], expected [${dims}]`)
+      }
+      return [name, tensor]
+    }),
+  )
+}
+
+/** Parameters with the adapter folded in: W + (alpha / r) B A. Tensors that no adapter touches are shared, not copied. */
+export function mergeAdapter(
+  config: LlamaConfig,
+  parameters: TensorMap,
+  lora: LoraConfig,
+  adapter: TensorMap,
+): Map<string, HostTensor> {
+  const merged = new Map(parameters)
+  const scale = loraScale(lora)
+  for (const { name, inDim, outDim } of modulesOf(config, lora.targets)) {
+    const a = requireTensor(adapter, loraA(name)).data
+    const b = requireTensor(adapter, loraB(name)).data
+    const weight = Float32Array.from(requireTensor(parameters, `${name}.weight`).data)
+    for (let o = 0; o < outDim; o++) {
+      for (let i = 0; i < inDim; i++) {
+        let delta = 0
+        for (let r = 0; r < lora.rank; r++)
+          delta += (b[r * outDim + o] ?? 0) * (a[r * inDim + i] ?? 0)
+        weight[o * inDim + i] = (weight[o * inDim + i] ?? 0) + scale * delta
+      }
+    }
+    merged.set(`${name}.weight`, { dims: [outDim, inDim], data: weight })
+  }
+  return merged
+}
+
+function transposed({ dims, data }: HostTensor): HostTensor {
+  const [rows = 1, columns = 1] = dims
+  const out = new Float32Array(data.length)
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      out[column * rows + row] = data[row * columns + column] ?? 0
+    }
+  }
+  return { dims: [columns, rows], data: out }
+}

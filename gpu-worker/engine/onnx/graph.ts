@@ -1,0 +1,405 @@
+// Builds an ONNX graph node by node, inferring shapes as it goes. Dimensions are numbers or names; a name stands for
+// whatever size the fed tensors have, so one graph serves every batch size and length.
+import { encodeModel } from './proto.ts'
+import type { Attribute, DType, NodeProto, TensorProto, ValueProto } from './proto.ts'
+
+export type Dim = number | string
+
+/** A tensor inside a graph: what a node or an input produces. */
+export type Value = { readonly name: string; readonly dtype: DType; readonly dims: readonly Dim[] }
+
+type OpOptions = {
+  readonly dims: readonly Dim[]
+  readonly dtype?: DType
+  readonly domain?: string
+  readonly attributes?: Readonly<Record<string, Attribute>>
+}
+
+const dimsText = (dims: readonly Dim[]): string => `[${dims.join(', ')}]`
+
+function broadcast(a: readonly Dim[], b: readonly Dim[]): readonly Dim[] {
+  const rank = Math.max(a.length, b.length)
+  return Array.from({ length: rank }, (_, axis) => {
+    const x = a[axis - rank + a.length] ?? 1
+    const y = b[axis - rank + b.length] ?? 1
+    if (x === y || y === 1) return x
+    if (x === 1) return y
+    throw new Error(`cannot broadcast ${dimsText(a)} with ${dimsText(b)}`)
+  })
+}
+
+/** The product of dimensions as one dimension; names are joined by "*". */
+export function dimProduct(...dims: readonly Dim[]): Dim {
+  const factors = dims.filter((dim) => dim !== 1)
+  return factors.every((dim) => typeof dim === 'number')
+    ? factors.reduce((all, dim) => all * dim, 1)
+    : factors.join('*')
+}
+
+function dimSum(dims: readonly Dim[]): Dim {
+  if (dims.every((dim) => typeof dim === 'number')) return dims.reduce((sum, dim) => sum + dim, 0)
+  const [first = 1] = dims
+  return dims.every((dim) => dim === first) ? dimProduct(dims.length, first) : dims.join('+')
+}
+
+export class Graph {
+  readonly name: string
+  readonly #nodes: NodeProto[] = []
+  readonly #produced = new Set<string>()
+  readonly #constants = new Map<string, TensorProto>()
+  readonly #weights: TensorProto[] = []
+  readonly #inputs: ValueProto[] = []
+  readonly #outputs: ValueProto[] = []
+  readonly #outputNames = new Map<string, string>() // inner name -> output name
+  readonly #symbols = new Map<string, { readonly value: Value; readonly axis: number }>()
+  readonly #shapes = new Map<string, Value>()
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  /** Declares a tensor fed at every run. Its named dimensions become known to `reshape` and `zeros`. */
+  input(name: string, dtype: DType, dims: readonly Dim[]): Value {
+    const value = { name, dtype, dims }
+    this.#inputs.push(value)
+    dims.forEach((dim, axis) => {
+      if (typeof dim === 'string' && !this.#symbols.has(dim))
+        this.#symbols.set(dim, { value, axis })
+    })
+    return value
+  }
+
+  /** Declares a float32 tensor that the session attaches once, when it opens. */
+  weight(name: string, dims: readonly number[]): Value {
+    this.#weights.push({ name, dtype: 'float32', dims })
+    return { name, dtype: 'float32', dims }
+  }
+
+  /** A tensor stored in the model's own bytes; equal constants are stored once. */
+  constant(data: Float32Array | Int32Array | BigInt64Array, dims: readonly number[]): Value {
+    const dtype =
+      data instanceof Float32Array ? 'float32' : data instanceof Int32Array ? 'int32' : 'int64'
+    const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    const key = `${dtype}:${dims}:${Buffer.from(raw).toString('latin1')}`
+    const tensor = this.#constants.get(key) ?? {
+      name: `c${this.#constants.size}`,
+      dtype,
+      dims,
+      data: raw,
+    }
+    this.#constants.set(key, tensor)
+    return { name: tensor.name, dtype, dims }
+  }
+
+  scalar(value: number): Value {
+    return this.constant(Float32Array.of(value), [])
+  }
+
+  int64(values: readonly number[]): Value {
+    return this.constant(BigInt64Array.from(values, BigInt), [values.length])
+  }
+
+  /** Publishes a value under a name of the program's choosing. */
+  output(name: string, value: Value): void {
+    // Renaming costs nothing, but inputs, weights and values already published need a node of their own.
+    const inner =
+      this.#produced.has(value.name) && !this.#outputNames.has(value.name)
+        ? value
+        : this.op('Identity', [value], { dims: value.dims, dtype: value.dtype })
+    this.#outputNames.set(inner.name, name)
+    this.#outputs.push({ name, dtype: value.dtype, dims: value.dims })
+  }
+
+  /** Appends one node with one output, whose shape the caller states. */
+  op(op: string, inputs: readonly Value[], options: OpOptions): Value {
+    const { dims, dtype = 'float32', domain = '', attributes = {} } = options
+    const name = `v${this.#nodes.length}`
+    this.#produced.add(name)
+    this.#nodes.push({
+      op,
+      domain,
+      inputs: inputs.map((input) => input.name),
+      outputs: [name],
+      attributes,
+    })
+    return { name, dtype, dims }
+  }
+
+  // ---- elementwise ----
+
+  #binary(op: string, a: Value, b: Value, dtype: DType = a.dtype): Value {
+    return this.op(op, [a, b], { dims: broadcast(a.dims, b.dims), dtype })
+  }
+
+  #unary(op: string, x: Value): Value {
+    return this.op(op, [x], { dims: x.dims, dtype: x.dtype })
+  }
+
+  add(a: Value, b: Value): Value {
+    return this.#binary('Add', a, b)
+  }
+
+  sub(a: Value, b: Value): Value {
+    return this.#binary('Sub', a, b)
+  }
+
+  mul(a: Value, b: Value): Value {
+    return this.#binary('Mul', a, b)
+  }
+
+  div(a: Value, b: Value): Value {
+    return this.#binary('Div', a, b)
+  }
+
+  equal(a: Value, b: Value): Value {
+    return this.#binary('Equal', a, b, 'bool')
+  }
+
+  lessOrEqual(a: Value, b: Value): Value {
+    return this.#binary('LessOrEqual', a, b, 'bool')
+  }
+
+  and(a: Value, b: Value): Value {
+    return this.#binary('And', a, b)
+  }
+
+  where(condition: Value, a: Value, b: Value): Value {
+    const dims = broadcast(condition.dims, broadcast(a.dims, b.dims))
+    return this.op('Where', [condition, a, b], { dims, dtype: a.dtype })
+  }
+
+  neg(x: Value): Value {
+    return this.#unary('Neg', x)
+  }
+
+  exp(x: Value): Value {
+    return this.#unary('Exp', x)
+  }
+
+  log(x: Value): Value {
+    return this.#unary('Log', x)
+  }
+
+  sqrt(x: Value): Value {
+    return this.#unary('Sqrt', x)
+  }
+
+  sigmoid(x: Value): Value {
+    return this.#unary('Sigmoid', x)
+  }
+
+  cast(x: Value, dtype: DType): Value {
+    if (x.dtype === dtype) return x
+    const code = { float32: 1, int32: 6, int64: 7, bool: 9 }[dtype]
+    return this.op('Cast', [x], { dims: x.dims, dtype, attributes: { to: { int: code } } })
+  }
+
+  // ---- contractions ----
+
+  /** Batched matrix product over the last two axes. */
+  matMul(a: Value, b: Value): Value {
+    const [m, inner] = a.dims.slice(-2)
+    const [inner2, n] = b.dims.slice(-2)
+    if (m === undefined || n === undefined || inner !== inner2) {
+      throw new Error(`cannot multiply ${dimsText(a.dims)} by ${dimsText(b.dims)}`)
+    }
+    const batch = broadcast(a.dims.slice(0, -2), b.dims.slice(0, -2))
+    return this.op('MatMul', [a, b], { dims: [...batch, m, n] })
+  }
+
+  /** alpha * op(a) op(b) + c, all of rank two; c may be absent. */
+  gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
+    const { transA = false, transB = false, alpha = 1, c } = options
+    const [m, inner] = transA ? [a.dims[1], a.dims[0]] : a.dims
+    const [inner2, n] = transB ? [b.dims[1], b.dims[0]] : b.dims
+    if (m === undefined || n === undefined || inner !== inner2) {
+      throw new Error(`cannot multiply ${dimsText(a.dims)} by ${dimsText(b.dims)}`)
+    }
+    return this.op('Gemm', c ? [a, b, c] : [a, b], {
+      dims: [m, n],
+      attributes: {
+        alpha: { float: alpha },
+        transA: { int: Number(transA) },
+        transB: { int: Number(transB) },
+      },
+    })
+  }
+
+  // ---- reductions ----
+
+  #reduce(op: string, x: Value, axes: readonly number[], keepDims: boolean): Value {
+    const positive = axes.map((axis) => (axis < 0 ? axis + x.dims.length : axis))
+    const dims = keepDims
+      ? x.dims.map((dim, axis) => (positive.includes(axis) ? 1 : dim))
+      : x.dims.filter((_, axis) => !positive.includes(axis))
+    return this.op(op, [x, this.int64(positive)], {
+      dims,
+      attributes: { keepdims: { int: Number(keepDims) } },
+    })
+  }
+
+  reduceSum(x: Value, axes: readonly number[], keepDims = false): Value {
+    return this.#reduce('ReduceSum', x, axes, keepDims)
+  }
+
+  reduceMean(x: Value, axes: readonly number[], keepDims = false): Value {
+    return this.#reduce('ReduceMean', x, axes, keepDims)
+  }
+
+  reduceMax(x: Value, axes: readonly number[], keepDims = false): Value {
+    return this.#reduce('ReduceMax', x, axes, keepDims)
+  }
+
+  /** Softmax over the last axis. */
+  softmax(x: Value): Value {
+    return this.op('Softmax', [x], { dims: x.dims, attributes: { axis: { int: -1 } } })
+  }
+
+  // ---- layout ----
+
+  transpose(x: Value, perm: readonly number[]): Value {
+    const dims = perm.map((axis) => x.dims[axis] ?? 1)
+    return this.op('Transpose', [x], { dims, dtype: x.dtype, attributes: { perm: { ints: perm } } })
+  }
+
+  /** Swaps the last two axes. */
+  matrixTranspose(x: Value): Value {
+    const rank = x.dims.length
+    const perm = Array.from({ length: rank }, (_, axis) => axis)
+    return this.transpose(x, [...perm.slice(0, -2), rank - 1, rank - 2])
+  }
+
+  reshape(x: Value, dims: readonly Dim[]): Value {
+    // ONNX copies a dimension of the same position for 0 and infers one for -1; only beyond that is a runtime shape needed.
+    const literal = dims.map((dim, axis) =>
+      typeof dim === 'number' ? dim : x.dims[axis] === dim ? 0 : -1,
+    )
+    const isLiteral = literal.filter((dim) => dim === -1).length <= 1
+    const shape = isLiteral ? this.int64(literal) : this.#runtimeShape(dims)
+    return this.op('Reshape', [x, shape], { dims, dtype: x.dtype })
+  }
+
+  concat(values: readonly Value[], axis: number): Value {
+    const [first] = values
+    if (!first) throw new Error('concat needs at least one value')
+    if (values.length === 1) return first
+    const at = axis < 0 ? axis + first.dims.length : axis
+    const sizes = values.map((value) => value.dims[at] ?? 1)
+    const dims = first.dims.map((dim, i) => (i === at ? dimSum(sizes) : dim))
+    return this.op('Concat', values, {
+      dims,
+      dtype: first.dtype,
+      attributes: { axis: { int: at } },
+    })
+  }
+
+  // ---- indexing ----
+
+  /** Rows of `table` along axis 0. */
+  gather(table: Value, indices: Value): Value {
+    const dims = [...indices.dims, ...table.dims.slice(1)]
+    return this.op('Gather', [table, indices], {
+      dims,
+      dtype: table.dtype,
+      attributes: { axis: { int: 0 } },
+    })
+  }
+
+  /** One element of each row: x [M, V], indices [M] -> [M, 1]. */
+  pick(x: Value, indices: Value): Value {
+    const rows = indices.dims[0] ?? 1
+    const column = this.reshape(indices, [rows, 1])
+    return this.op('GatherElements', [x, column], {
+      dims: [rows, 1],
+      attributes: { axis: { int: 1 } },
+    })
+  }
+
+  /** base with rows[i] added to row indices[i]; indices may repeat. */
+  scatterAddRows(base: Value, indices: Value, rows: Value): Value {
+    const column = this.cast(this.reshape(indices, [indices.dims[0] ?? 1, 1]), 'int64')
+    return this.op('ScatterND', [base, column, rows], {
+      dims: base.dims,
+      attributes: { reduction: { string: 'add' } },
+    })
+  }
+
+  zeros(dims: readonly Dim[]): Value {
+    const value = { name: '', dtype: 'float32', dims: [1], data: new Uint8Array(4) } as const
+    return this.op('ConstantOfShape', [this.#runtimeShape(dims)], {
+      dims,
+      attributes: { value: { tensor: value } },
+    })
+  }
+
+  #runtimeShape(dims: readonly Dim[]): Value {
+    const key = dims.join()
+    const cached = this.#shapes.get(key)
+    if (cached) return cached
+    if (dims.every((dim) => typeof dim === 'number')) return this.int64(dims)
+    const parts = dims.map((dim) =>
+      typeof dim === 'number' ? this.int64([dim]) : this.#sizeOf(dim),
+    )
+    const shape = this.concat(parts, 0)
+    this.#shapes.set(key, shape)
+    return shape
+  }
+
+  #sizeOf(symbol: string): Value {
+    const cached = this.#shapes.get(symbol)
+    if (cached) return cached
+    const factors = symbol.split('*')
+    const source = this.#symbols.get(symbol)
+    let size: Value
+    if (source) {
+      const attributes = { start: { int: source.axis }, end: { int: source.axis + 1 } }
+      size = this.op('Shape', [source.value], { dims: [1], dtype: 'int64', attributes })
+    } else if (factors.length > 1) {
+      size = factors
+        .map((factor) =>
+          /^\d+$/.test(factor) ? this.int64([Number(factor)]) : this.#sizeOf(factor),
+        )
+        .reduce((product, factor) => this.mul(product, factor))
+    } else {
+      throw new Error(`no input has the dimension "${symbol}"`)
+    }
+    this.#shapes.set(symbol, size)
+    return size
+  }
+
+  get inputs(): readonly ValueProto[] {
+    return this.#inputs
+  }
+
+  get outputs(): readonly ValueProto[] {
+    return this.#outputs
+  }
+
+  get weights(): readonly TensorProto[] {
+    return this.#weights
+  }
+
+  /** The bytes of the `.onnx` model, deterministic, without the weights. */
+  encode(): Uint8Array {
+    const renamed = (name: string): string => this.#outputNames.get(name) ?? name
+    const nodes = this.#nodes.map((node) => ({
+      ...node,
+      inputs: node.inputs.map(renamed),
+      outputs: node.outputs.map(renamed),
+    }))
+    return encodeModel({
+      name: this.name,
+      nodes,
+      initializers: [...this.#constants.values(), ...this.#weights],
+      inputs: this.#inputs,
+      outputs: this.#outputs,
+    })
+  }
+}
+
+export type GemmOptions = {
+  readonly transA?: boolean
+  readonly transB?: boolean
+  readonly alpha?: number
+  readonly c?: Value
+}

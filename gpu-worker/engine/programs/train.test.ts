@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { packBatch } from '../batch.ts'
+import { parseLlamaConfig } from '../models/config.ts'
+import { initialAdapter, loraConfig } from '../models/lora.ts'
+import { initialParameters } from '../models/parameters.ts'
+import { gaussian, randomSource } from '../random.ts'
+import { openTrainer } from '../trainer.ts'
+import type { Trainer } from '../trainer.ts'
+import type { HostTensor, TensorMap } from '../tensor.ts'
+
+const tiny = (tied: boolean) =>
+  parseLlamaConfig({
+    model_type: 'llama',
+    hidden_size: 24,
+    num_hidden_layers: 2,
+    num_attention_heads: 6,
+    num_key_value_heads: 2,
+    head_dim: 4,
+    intermediate_size: 40,
+    vocab_size: 61,
+    max_position_embeddings: 32,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: tied,
+    initializer_range: 0.2, // large enough for gradients that float32 differences can resolve
+  })
+
+const random = randomSource(5)
+const sequence = (length: number) => ({
+  tokens: Array.from({ length }, () => Math.floor(random() * 61)),
+})
+const batch = packBatch([sequence(9), sequence(5), sequence(12), sequence(3)], 16)
+
+function perturbed(
+  tensors: TensorMap,
+  direction: TensorMap,
+  step: number,
+): Map<string, HostTensor> {
+  return new Map(
+    [...tensors].map(([name, { dims, data }]) => {
+      const along = direction.get(name)?.data
+      return [name, { dims, data: along ? data.map((x, i) => x + step * along[i]!) : data }]
+    }),
+  )
+}
+
+/** The worst disagreement, over all tensors, of gradient . direction with central differences along that direction. */
+async function worstError(trainer: Trainer, trained: TensorMap): Promise<number> {
+  const { gradients } = await trainer.gradients(batch, trained)
+  const errors: number[] = []
+  for (const [name, gradient] of gradients) {
+    // A unit direction half along the gradient, so that the derivative is well above rounding.
+    const d = new Float32Array(gradient.data.length)
+    gaussian(random, d, 1 / Math.sqrt(d.length))
+    const norm = Math.hypot(...gradient.data)
+    const direction = new Map([
+      [name, { dims: gradient.dims, data: d.map((x, i) => x + gradient.data[i]! / norm) }],
+    ])
+    const h = 3e-3
+    const up = await trainer.gradients(batch, perturbed(trained, direction, h))
+    const down = await trainer.gradients(batch, perturbed(trained, direction, -h))
+    const numeric = (up.loss - down.loss) / (2 * h)
+    const along = direction.get(name)!.data
+    const analytic = gradient.data.reduce((sum, g, i) => sum + g * along[i]!, 0)
+    errors.push(Math.abs(numeric - analytic) / Math.abs(analytic))
+  }
+  return Math.max(...errors)
+}
+
+for (const tied of [true, false]) {
+  const embeddings = tied ? 'tied' : 'untied'
+  test(`parameter gradients agree with finite differences, ${embeddings} embeddings`, async () => {
+    const config = tiny(tied)
+    const trainer = await openTrainer(config, 'parameters')
+    const error = await worstError(trainer, initialParameters(config, 1))
+    assert.ok(error < 3e-3, `relative error ${error}`)
+    await trainer.release()
+  })
+
+  test(`adapter gradients agree with finite differences, ${embeddings} embeddings`, async () => {
+    const config = tiny(tied)
+    const lora = loraConfig(3)
+    const adapter = initialAdapter(config, lora, 2)
+    for (const { data } of adapter.values()) gaussian(random, data, 0.2)
+    const trainer = await openTrainer(config, lora, initialParameters(config, 1))
+    const error = await worstError(trainer, adapter)
+    assert.ok(error < 3e-3, `relative error ${error}`)
+    await trainer.release()
+  })
+}

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { readSafetensors, toBfloat16, writeSafetensors } from './safetensors.ts'
+
+const values = Float32Array.of(0, -0, 1, -1.5, 2.7182e3, 1e-3, 65504, 1e30)
+const tensors = new Map([
+  ['a', { dims: [2, 4], data: values }],
+  ['b', { dims: [3], data: Float32Array.of(1, 2, 3) }],
+])
+
+const word = (bits: number) => new Float32Array(Uint32Array.of(bits).buffer)[0]!
+
+test('float32 tensors survive a round trip bit by bit', () => {
+  const read = readSafetensors(writeSafetensors(tensors))
+  for (const [name, { dims, data }] of tensors) {
+    assert.deepEqual([...read.get(name)!.dims], dims)
+    assert.ok(Buffer.from(read.get(name)!.data.buffer).equals(Buffer.from(data.buffer)))
+  }
+  assert.equal(read.size, tensors.size)
+})
+
+test('bfloat16 keeps eight bits of precision and the range of float32', () => {
+  const read = readSafetensors(writeSafetensors(tensors, 'BF16')).get('a')!
+  read.data.forEach((x, i) => assert.ok(Math.abs(x - values[i]!) <= Math.abs(values[i]!) / 256))
+})
+
+test('float16 keeps eleven bits of precision', () => {
+  const small = new Map([['a', { dims: [7], data: values.slice(0, 7) }]])
+  const read = readSafetensors(writeSafetensors(small, 'F16')).get('a')!
+  read.data.forEach((x, i) => assert.ok(Math.abs(x - values[i]!) <= Math.abs(values[i]!) / 2048))
+})
+
+test('bfloat16 rounds ties to even and keeps NaN and infinity', () => {
+  const input = Float32Array.of(
+    word(0x3f808000), // tie, even below
+    word(0x3f818000), // tie, odd below
+    word(0x3f808001), // just above a tie
+    Infinity,
+    NaN,
+  )
+  const rounded = [...toBfloat16(input)]
+  assert.deepEqual(rounded.slice(0, 4), [0x3f80, 0x3f82, 0x3f81, 0x7f80])
+  assert.ok(((rounded[4] ?? 0) & 0x7fff) > 0x7f80)
+})
+
+test('a malformed file is refused with the reason', () => {
+  const file = writeSafetensors(tensors)
+  assert.throws(() => readSafetensors(file.subarray(0, 4)), /no header/)
+  assert.throws(() => readSafetensors(file.subarray(0, 40)), /does not fit/)
+  assert.throws(() => readSafetensors(file.subarray(0, file.length - 1)), /"b" has wrong offsets/)
+  const other = Buffer.from(Buffer.from(file).toString('latin1').replace('F32', 'I32'), 'latin1')
+  assert.throws(() => readSafetensors(other), /unsupported type/)
+})

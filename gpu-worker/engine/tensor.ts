@@ -1,0 +1,35 @@
+// Tensors outside a graph: what is fed to a session, what it answers, what files hold.
+
+/** A dense row-major tensor in host memory. */
+export type HostTensor<Data extends Float32Array | Int32Array = Float32Array> = {
+  readonly dims: readonly number[]
+  readonly data: Data
+}
+
+/** Named float32 tensors: a model's parameters, an adapter, their gradients. */
+export type TensorMap = ReadonlyMap<string, HostTensor>
+
+export const elementCount = (dims: readonly number[]): number =>
+  dims.reduce((product, dim) => product * dim, 1)
+
+/** The tensor of that name; throws an Error naming it when it is missing. */
+export function requireTensor(tensors: TensorMap, name: string): HostTensor {
+  const tensor = tensors.get(name)
+  if (!tensor) throw new Error(`tensor "${name}" is missing`)
+  return tensor
+}
+
+/** Euclidean norm over all tensors together. */
+export function globalNorm(tensors: TensorMap): number {
+  let sum = 0
+  for (const { data } of tensors.values()) for (const value of data) sum += value * value
+  return Math.sqrt(sum)
+}
+
+/** into += factor * gradients, tensor by tensor: gradient accumulation. `into` must hold the same names. */
+export function accumulate(into: TensorMap, tensors: TensorMap, factor = 1): void {
+  for (const [name, { data }] of tensors) {
+    const target = requireTensor(into, name).data
+    for (let i = 0; i < data.length; i++) target[i] = (target[i] ?? 0) + factor * (data[i] ?? 0)
+  }
+}

@@ -1,0 +1,45 @@
+// A training step: one run of the `train` program on a batch, with the trained tensors fed in place.
+import type { Batch } from './batch.ts'
+import type { LlamaConfig } from './models/config.ts'
+import { GRADIENT_PREFIX, trainProgram } from './programs/train.ts'
+import type { Trainable } from './programs/train.ts'
+import { openSession } from './session.ts'
+import type { SessionOptions } from './session.ts'
+import { requireTensor } from './tensor.ts'
+import type { HostTensor, TensorMap } from './tensor.ts'
+
+export type Step = {
+  readonly loss: number
+  readonly nll: Float32Array // of every target, in the batch's order
+  readonly gradients: ReadonlyMap<string, HostTensor>
+}
+
+export type Trainer = {
+  /** Loss and gradients at `trained`, the current parameters or adapter; nothing is updated. */
+  readonly gradients: (batch: Batch, trained: TensorMap) => Promise<Step>
+  readonly release: () => Promise<void>
+}
+
+/**
+ * Opens the `train` program. `frozen` are the model's parameters when an adapter is trained, and unused otherwise.
+ */
+export async function openTrainer(
+  config: LlamaConfig,
+  trainable: Trainable,
+  frozen: TensorMap = new Map(),
+  options: SessionOptions = {},
+): Promise<Trainer> {
+  const session = await openSession(trainProgram(config, trainable), frozen, options)
+  return {
+    gradients: async (batch, trained) => {
+      const outputs = await session.run({ ...batch.feeds, ...Object.fromEntries(trained) })
+      const gradients = new Map<string, HostTensor>()
+      for (const name of trained.keys()) {
+        gradients.set(name, requireTensor(outputs, `${GRADIENT_PREFIX}${name}`))
+      }
+      const loss = requireTensor(outputs, 'loss').data[0] ?? Number.NaN
+      return { loss, nll: requireTensor(outputs, 'nll').data, gradients }
+    },
+    release: session.release,
+  }
+}
