@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import test, { after, before } from 'node:test'
+import { startEdge, type Edge } from './testing/harness.ts'
+
+let edge: Edge
+before(async () => (edge = await startEdge()))
+after(() => edge.harness.close())
+
+test('health answers without a key and carries a request id', async () => {
+  const response = await edge.fetch('/health')
+  assert.equal(response.status, 200)
+  assert.match(response.headers.get('x-request-id') ?? '', /^req_/)
+})
+
+test('an unknown route is a problem that an OpenAI client understands too', async () => {
+  const response = await edge.fetch('/v1/nothing')
+  assert.equal(response.status, 404)
+  assert.equal(response.headers.get('content-type'), 'application/problem+json')
+  const body = (await response.json()) as Record<string, unknown>
+  assert.equal(body['type'], 'urn:openledger:problem:request/not-found')
+  assert.deepEqual(body['error'], {
+    message: 'GET /v1/nothing',
+    type: 'invalid_request_error',
+    code: 'unknown_url',
+    param: null,
+  })
+})
+
+test('a malformed, an unknown and a scheme-less token are refused', async () => {
+  for (const authorization of [
+    'Bearer nonsense',
+    `Bearer ol_live_${'a'.repeat(32)}`,
+    'Basic abc',
+  ]) {
+    const response = await edge.fetch('/health', { headers: { authorization } })
+    assert.equal(response.status, 401, authorization)
+    const body = (await response.json()) as { error: { type: string } }
+    assert.equal(body.error.type, 'authentication_error')
+  }
+})
+
+test('a setting at fault is named', async () => {
+  const broken = await startEdge({ OPERATOR_KEY: '0x12', QUOTA_PER_MINUTE: 'many' })
+  try {
+    const response = await broken.fetch('/health')
+    assert.equal(response.status, 500)
+    const { detail } = (await response.json()) as { detail: string }
+    assert.match(detail, /OPERATOR_KEY: expected 0x and 64 hex digits/)
+    assert.match(detail, /QUOTA_PER_MINUTE: /)
+  } finally {
+    await broken.harness.close()
+  }
+})

@@ -1,0 +1,29 @@
+import { authenticate } from './auth/authenticate.ts'
+import { admit } from './http/admit.ts'
+import { logRequests } from './http/log-requests.ts'
+import { newApp } from './http/new-app.ts'
+import { onError, onNotFound } from './http/errors.ts'
+
+/** The API: middleware in order, then every domain's routes. */
+export const app = newApp()
+
+app.onError(onError)
+app.notFound(onNotFound)
+app.use(logRequests, authenticate, admit)
+
+// Domains mount here.
+
+app.get('/health', (c) => c.json({ status: 'ok', chainId: c.get('ctx').settings.CHAIN_ID }))
+
+app.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', {
+  type: 'http',
+  scheme: 'bearer',
+})
+app.doc31('/openapi.json', (c) => ({
+  openapi: '3.1.0',
+  info: { title: 'OpenLedger', version: '1' },
+  servers: [{ url: c.get('ctx').settings.PUBLIC_URL }],
+  security: [{ apiKey: [] }],
+}))
+
+export type App = typeof app

@@ -1,0 +1,357 @@
+import { DurableObject } from 'cloudflare:workers'
+import { keccak256, type PublicClient } from 'viem'
+import { privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { log } from '../context.ts'
+import { settingsOf, type Env } from '../env.ts'
+import type { TxEvent } from '../http/messages.ts'
+import { chainClient } from './client.ts'
+import { openOutbox, type Attempt, type OutboxRow, type OutboxStatus, type Transaction } from './outbox.ts'
+import { revertReason } from './revert.ts'
+
+const MAX_IN_FLIGHT = 16 // geth's pool takes this many pending transactions of one account without price
+const POLL_MS = 500
+const UNFINAL_POLL_MS = 2_000
+const MAX_BACKOFF_MS = 15_000
+const RESEND_MS = 5_000 // a node may have lost its pool; sending the same bytes again is harmless
+const STUCK_MS = 30_000
+const STUCK_BLOCKS = 5n // a chain that stands still is no reason to pay more
+const LOST_ROUNDS = 4
+const BUMP_PERCENT = 125n // nodes ask for at least 110 % to replace a transaction
+const GAS_PERCENT = 125n
+const KEEP_SIGNED_MS = 7 * 86_400_000
+
+export type TransactionStatus = {
+  status: OutboxStatus | 'unknown'
+  txHash: Hex | null
+  blockNumber: number | null
+  final: boolean
+  /** Decoded reason of a revert. */
+  reason: string | null
+  /** What the last round failed with, while it is being tried again. */
+  error: string | null
+}
+
+/** The writer of this deployment's operator key. */
+export const chainWriter = (env: Env) =>
+  env.CHAIN.getByName(privateKeyToAccount(settingsOf(env).OPERATOR_KEY).address.toLowerCase())
+
+/**
+ * Hands a transaction to the operator's writer. Idempotent by key: the same key is sent once, however often it is
+ * asked for; a key whose transaction finally reverted may be used again. The outcome comes as a `tx` message on the
+ * EVENTS queue and stays readable with `transactionStatus`.
+ */
+export const enqueueTransaction = (env: Env, transaction: Transaction): Promise<TransactionStatus> =>
+  chainWriter(env).enqueue(transaction)
+
+/** Where a transaction stands; the writer remembers every key for ever. */
+export const transactionStatus = (env: Env, key: string): Promise<TransactionStatus> =>
+  chainWriter(env).status(key)
+
+/**
+ * The only sender of L2 transactions of one operator key. Everything is in SQLite before it is sent, so the object
+ * may die at any point: signed bytes are sent again (the same hash: harmless), a nonce is never given out twice.
+ */
+export class ChainWriter extends DurableObject<Env> {
+  readonly #outbox = openOutbox(this.ctx.storage)
+  #failures = 0
+
+  /** See `enqueueTransaction`. */
+  async enqueue(transaction: Transaction): Promise<TransactionStatus> {
+    const row = this.#outbox.add(transaction, Date.now())
+    await this.#wake(0)
+    return statusOf(row)
+  }
+
+  /** See `transactionStatus`. */
+  status(key: string): TransactionStatus {
+    return statusOf(this.#outbox.find(key))
+  }
+
+  /** Runs a round soon: the sweep's remedy for an alarm that the platform gave up on. */
+  async poke(): Promise<void> {
+    await this.#wake(0)
+  }
+
+  override async alarm(): Promise<void> {
+    try {
+      await this.#round()
+      this.#failures = 0
+    } catch (error) {
+      this.#failures++
+      log('warn', { during: 'ChainWriter', failures: this.#failures, error })
+    }
+    const { moving, untold, unfinal } = this.#outbox.open()
+    if (this.#failures > 0) await this.#wake(Math.min(POLL_MS * 2 ** this.#failures, MAX_BACKOFF_MS))
+    else if (moving + untold > 0) await this.#wake(POLL_MS)
+    else if (unfinal > 0) await this.#wake(UNFINAL_POLL_MS)
+  }
+
+  async #wake(inMs: number): Promise<void> {
+    const at = Date.now() + inMs
+    const set = await this.ctx.storage.getAlarm()
+    if (set === null || set > at) await this.ctx.storage.setAlarm(at)
+  }
+
+  async #round(): Promise<void> {
+    const settings = settingsOf(this.env)
+    const client = chainClient(settings)
+    const operator = privateKeyToAccount(settings.OPERATOR_KEY)
+    const [head, used] = await Promise.all([
+      client.getBlockNumber(),
+      client.getTransactionCount({ address: operator.address, blockTag: 'latest' }),
+    ])
+    const round = { client, operator, head, used, chainId: settings.CHAIN_ID }
+    await this.#forgetReorged(client)
+    for (const row of this.#outbox.sent()) await this.#collect(round, row)
+    await this.#finalize(client)
+    await this.#tell()
+    await this.#pushSent(round)
+    await this.#sendQueued(round)
+  }
+
+  /**
+   * A chain's blocks imply each other, so the newest block that holds one of our transactions vouches for all
+   * older ones. When it is gone (reorg, or a local chain restored from an older state), its transactions go back
+   * in flight with the bytes they were signed with, and the next older one is asked.
+   */
+  async #forgetReorged(client: PublicClient): Promise<void> {
+    for (let before = Number.MAX_SAFE_INTEGER; ;) {
+      const newest = this.#outbox.mined(before)
+      if (newest?.block_number == null) return
+      if ((await blockHash(client, newest.block_number)) === newest.block_hash) return
+      log('warn', { during: 'ChainWriter', reorged: newest.key, block: newest.block_number })
+      this.#outbox.unmine(newest.block_number)
+      before = newest.block_number
+    }
+  }
+
+  /** Looks for a receipt of any attempt of a sent transaction. */
+  async #collect({ client, operator, used }: Round, row: OutboxRow): Promise<void> {
+    for (const attempt of this.#outbox.attempts(row.key)) {
+      const receipt = await optional(
+        client.getTransactionReceipt({ hash: attempt.hash }),
+        'TransactionReceiptNotFoundError',
+      )
+      if (!receipt) continue
+      const mined = {
+        tx_hash: receipt.transactionHash,
+        block_number: Number(receipt.blockNumber),
+        block_hash: receipt.blockHash,
+        notified: 0,
+      }
+      if (receipt.status === 'success') this.#outbox.set(row.key, { ...mined, status: 'success' })
+      else {
+        const reason = await replay(client, operator, row, receipt.blockNumber)
+        this.#outbox.set(row.key, { ...mined, status: 'reverted', reason })
+      }
+      return
+    }
+    if (row.nonce === null || row.nonce >= used) return
+    // The nonce is used up but none of our attempts was: somebody else signed with the same key. A node may serve
+    // receipts later than counts, so this has to hold for some rounds.
+    if (row.lost + 1 < LOST_ROUNDS) this.#outbox.set(row.key, { lost: row.lost + 1 })
+    else this.#outbox.requeue(row.key)
+  }
+
+  async #finalize(client: PublicClient): Promise<void> {
+    if (this.#outbox.unfinal().length === 0) return
+    const { number } = await client.getBlock({ blockTag: 'finalized' })
+    if (number !== null) this.#outbox.finalize(Number(number))
+    this.#outbox.prune(Date.now() - KEEP_SIGNED_MS)
+  }
+
+  /** Puts outcomes on the EVENTS queue: marked as told after the send, so that a crash tells twice, never not. */
+  async #tell(): Promise<void> {
+    for (const row of this.#outbox.untold(100)) {
+      const message: TxEvent = {
+        type: 'tx',
+        key: row.key,
+        status: row.status === 'success' ? 'success' : 'reverted',
+        txHash: row.tx_hash ?? ZERO_HASH,
+        blockNumber: row.block_number ?? 0,
+        ...(row.reason && { reason: row.reason }),
+      }
+      await this.env.EVENTS.send(message)
+      this.#outbox.set(row.key, { notified: 1 })
+    }
+  }
+
+  /** Sends again what has no receipt yet, and pays more for the oldest when the chain moves on without it. */
+  async #pushSent(round: Round): Promise<void> {
+    const now = Date.now()
+    for (const [i, row] of this.#outbox.sent().entries()) {
+      const attempts = this.#outbox.attempts(row.key)
+      const newest = attempts[0]
+      if (!newest || row.nonce === null || row.nonce < round.used) continue
+      const oldest = attempts.at(-1) ?? newest
+      const stuck =
+        i === 0 &&
+        now - newest.sent_at >= STUCK_MS &&
+        round.head - BigInt(newest.block) >= STUCK_BLOCKS
+      if (stuck) await this.#sign(round, row, row.nonce, newest)
+      else if (now - row.next_at >= RESEND_MS && now - oldest.sent_at >= RESEND_MS) {
+        this.#outbox.set(row.key, { next_at: now })
+        await this.#send(round.client, row.key, newest.raw)
+      }
+    }
+  }
+
+  async #sendQueued(round: Round): Promise<void> {
+    const now = Date.now()
+    let nonces = this.#outbox.sent().flatMap((row) => row.nonce ?? [])
+    for (const row of this.#outbox.queued(MAX_IN_FLIGHT)) {
+      if (nonces.length >= MAX_IN_FLIGHT) return
+      if (row.next_at > now) continue
+      const waitsFor = row.wait_nonce
+      if (waitsFor !== null && nonces.some((nonce) => nonce <= waitsFor)) continue
+      try {
+        await this.#sign(round, row, freeNonce(round.used, nonces), null)
+      } catch (error) {
+        const reason = revertReason(error)
+        if (reason === null) this.#postpone(row, error)
+        // It may depend on what is still in flight, so only a failure behind all of that counts.
+        else if (nonces.length > 0 && waitsFor === null)
+          this.#outbox.set(row.key, { wait_nonce: Math.max(...nonces) })
+        else this.#refuse(row, reason, round.head)
+      }
+      nonces = this.#outbox.sent().flatMap((sent) => sent.nonce ?? [])
+    }
+  }
+
+  /** Never sent and never will be, hence final at once. */
+  #refuse(row: OutboxRow, reason: string, head: bigint): void {
+    log('warn', { during: 'ChainWriter', key: row.key, note: row.note, reason })
+    this.#outbox.set(row.key, {
+      status: 'reverted',
+      reason,
+      final: 1,
+      notified: 0,
+      block_number: Number(head),
+      block_hash: null,
+    })
+  }
+
+  #postpone(row: OutboxRow, error: unknown): void {
+    const tries = row.tries + 1
+    const message = error instanceof Error ? error.message.slice(0, 500) : String(error)
+    log('warn', { during: 'ChainWriter', key: row.key, note: row.note, tries, error: message })
+    this.#outbox.set(row.key, {
+      tries,
+      error: message,
+      next_at: Date.now() + Math.min(POLL_MS * 2 ** tries, MAX_BACKOFF_MS),
+    })
+  }
+
+  /** Simulates, signs, writes down, then sends. `replaced` is the attempt whose fee is to be outbid. */
+  async #sign(
+    { client, operator, chainId, head }: Round,
+    row: OutboxRow,
+    nonce: number,
+    replaced: Attempt | null,
+  ): Promise<void> {
+    const call = { to: row.to_address, data: row.data, value: BigInt(row.value) }
+    const [gas, fees] = await Promise.all([
+      client.estimateGas({ ...call, account: operator.address, blockTag: 'pending' }),
+      client.estimateFeesPerGas(),
+    ])
+    const bid = replaced && {
+      maxFee: (BigInt(replaced.max_fee) * BUMP_PERCENT) / 100n + 1n,
+      tip: (BigInt(replaced.tip) * BUMP_PERCENT) / 100n + 1n,
+    }
+    const tip = larger(fees.maxPriorityFeePerGas, bid?.tip)
+    const maxFee = larger(larger(fees.maxFeePerGas, bid?.maxFee), tip)
+    const raw = await operator.signTransaction({
+      ...call,
+      type: 'eip1559',
+      chainId,
+      nonce,
+      gas: (gas * GAS_PERCENT) / 100n,
+      maxFeePerGas: maxFee,
+      maxPriorityFeePerGas: tip,
+    })
+    this.#outbox.sign(row.key, nonce, {
+      hash: keccak256(raw),
+      raw,
+      max_fee: maxFee.toString(),
+      tip: tip.toString(),
+      sent_at: Date.now(),
+      block: Number(head),
+    })
+    await this.#send(client, row.key, raw)
+  }
+
+  /** Sends stored bytes. Whatever the node says, the receipt decides; the words are kept for `status`. */
+  async #send(client: PublicClient, key: string, serializedTransaction: Hex): Promise<void> {
+    try {
+      await client.sendRawTransaction({ serializedTransaction })
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error)
+      if (!/already known|already imported|nonce too low/i.test(text))
+        this.#outbox.set(key, { error: text.slice(0, 500) })
+    }
+  }
+}
+
+type Round = {
+  client: PublicClient
+  operator: PrivateKeyAccount
+  head: bigint
+  /** Nonces used up on chain: the next one is this. */
+  used: number
+  chainId: number
+}
+
+/** Smallest nonce that neither the chain nor a transaction in flight has, so that gaps fill up. */
+function freeNonce(used: number, inFlight: readonly number[]): number {
+  let nonce = used
+  while (inFlight.includes(nonce)) nonce++
+  return nonce
+}
+
+const statusOf = (row: OutboxRow | undefined): TransactionStatus => ({
+  // A revert that a reorg could still undo counts as under way.
+  status: !row ? 'unknown' : row.status === 'reverted' && !row.final ? 'sent' : row.status,
+  txHash: row?.tx_hash ?? null,
+  blockNumber: row?.block_number ?? null,
+  final: row?.final === 1,
+  reason: row?.reason ?? null,
+  error: row?.error ?? null,
+})
+
+const blockHash = async (client: PublicClient, number: number): Promise<Hex | null> =>
+  (await optional(client.getBlock({ blockNumber: BigInt(number) }), 'BlockNotFoundError'))?.hash ??
+  null
+
+/** Null for viem's "not found" error of that name. */
+async function optional<T>(read: Promise<T>, notFound: string): Promise<T | null> {
+  try {
+    return await read
+  } catch (error) {
+    if (error instanceof Error && error.name === notFound) return null
+    throw error
+  }
+}
+
+/** Why a mined transaction reverted: the same call on the state before its block. */
+async function replay(
+  client: PublicClient,
+  operator: PrivateKeyAccount,
+  row: OutboxRow,
+  blockNumber: bigint,
+): Promise<string> {
+  try {
+    await client.call({
+      account: operator.address,
+      to: row.to_address,
+      data: row.data,
+      value: BigInt(row.value),
+      blockNumber: blockNumber - 1n,
+    })
+    return 'reverted for a reason that the state before its block does not show'
+  } catch (error) {
+    return revertReason(error) ?? 'reverted'
+  }
+}
+
+const larger = (a: bigint, b: bigint | undefined): bigint => (b !== undefined && b > a ? b : a)

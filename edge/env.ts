@@ -1,0 +1,81 @@
+import { z } from 'zod'
+import { address, hex } from '#protocol/wire.ts'
+import type { Account } from './accounts/account.ts'
+import type { ChainWriter } from './chain/writer.ts'
+import type { ContributionMessage, EventMessage } from './http/messages.ts'
+import type { JobFeed } from './jobs/job-feed.ts'
+import type { ReceiptBatcher } from './settlement/receipt-batcher.ts'
+
+const positive = z.coerce.number().int().positive()
+
+const contracts = z.object({
+  parameters: address,
+  datanetRegistry: address,
+  modelRegistry: address,
+  inferenceVault: address,
+  attributionSettlement: address,
+})
+
+const variables = z.object({
+  CHAIN_ID: positive,
+  RPC_URL: z.url({ protocol: /^https?$/ }),
+  /** JSON object of contract addresses. */
+  CONTRACTS: z.string().transform((text, issues) => {
+    try {
+      const parsed = contracts.safeParse(JSON.parse(text))
+      if (parsed.success) return parsed.data
+      issues.addIssue(`needs an address for ${parsed.error.issues[0]?.path.join('.')}`)
+    } catch {
+      issues.addIssue('is not JSON')
+    }
+    return z.NEVER
+  }),
+  DA_URL: z.url({ protocol: /^https?$/ }),
+  PUBLIC_URL: z.url({ protocol: /^https?$/ }),
+  EPOCH_SECONDS: positive,
+  EPOCH_MAX_RECEIPTS: positive,
+  TREASURY_PLATFORM: address,
+  TREASURY_STAKERS: address,
+  INDEX_SECONDS: positive,
+  QUOTA_PER_MINUTE: positive,
+  /** Private key of the L2 account that anchors, registers and settles. */
+  OPERATOR_KEY: hex(32),
+  /** Bearer that admits gpu-workers. */
+  WORKER_TOKEN: z.string().min(16),
+})
+
+export type Settings = z.output<typeof variables>
+
+/** Bindings of wrangler.toml, and its variables before they are parsed. */
+export type Env = {
+  DB: D1Database
+  BLOBS: R2Bucket
+  CONTRIBUTIONS: Queue<ContributionMessage>
+  EVENTS: Queue<EventMessage>
+  ACCOUNT: DurableObjectNamespace<Account>
+  RECEIPTS: DurableObjectNamespace<ReceiptBatcher>
+  CHAIN: DurableObjectNamespace<ChainWriter>
+  JOBS: DurableObjectNamespace<JobFeed>
+  LEDGER: Hyperdrive
+} & Record<keyof Settings, string>
+
+const parsed = new WeakMap<object, Settings>()
+
+/** The settings of an environment; throws an Error that names every variable at fault. Parsed once per isolate. */
+export function settingsOf(env: Env): Settings {
+  const known = parsed.get(env)
+  if (known) return known
+  const result = variables.safeParse(env)
+  if (!result.success) {
+    const faults = result.error.issues.map(
+      (issue) =>
+        `${issue.path.join('.')}: ${isMissing(env, issue.path[0]) ? 'is missing' : issue.message}`,
+    )
+    throw new Error(`settings: ${faults.join('; ')}`)
+  }
+  parsed.set(env, result.data)
+  return result.data
+}
+
+const isMissing = (env: Env, name: PropertyKey | undefined): boolean =>
+  name === undefined || !(name in env)

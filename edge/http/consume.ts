@@ -1,0 +1,37 @@
+import { newId } from '#protocol/ids.ts'
+import { log, makeCtx, type Ctx } from '../context.ts'
+import type { Env } from '../env.ts'
+
+const MAX_RETRY_SECONDS = 60
+
+/**
+ * Runs one queue's messages through their handler, in order. A handler that throws has its message delivered
+ * again later; handlers are idempotent, because queues deliver at least once. One log line a message.
+ */
+export async function consume<Body>(
+  batch: MessageBatch<unknown>,
+  env: Env,
+  execution: ExecutionContext,
+  {
+    parse,
+    handle,
+  }: { parse: (body: unknown) => Body; handle: (ctx: Ctx, body: Body) => Promise<void> },
+): Promise<void> {
+  for (const message of batch.messages) {
+    const started = Date.now()
+    const requestId = newId('request')
+    const line = { requestId, queue: batch.queue, message: message.body, attempt: message.attempts }
+    try {
+      const ctx = makeCtx(env, execution, {
+        actor: { kind: 'system', name: batch.queue },
+        requestId,
+      })
+      await handle(ctx, parse(message.body))
+      message.ack()
+      log('info', { ...line, outcome: 'done', ms: Date.now() - started })
+    } catch (error) {
+      message.retry({ delaySeconds: Math.min(2 ** (message.attempts - 1), MAX_RETRY_SECONDS) })
+      log('error', { ...line, outcome: 'retry', ms: Date.now() - started, error })
+    }
+  }
+}
