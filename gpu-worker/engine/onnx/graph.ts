@@ -159,6 +159,10 @@ export class Graph {
     return this.#binary('LessOrEqual', a, b, 'bool')
   }
 
+  less(a: Value, b: Value): Value {
+    return this.#binary('Less', a, b, 'bool')
+  }
+
   and(a: Value, b: Value): Value {
     return this.#binary('And', a, b)
   }
@@ -293,6 +297,15 @@ export class Graph {
     })
   }
 
+  /** x[start, end) along one axis; the bounds are numbers or int64 [1] values, `size` is the resulting dimension. */
+  slice(x: Value, axis: number, start: number | Value, end: number | Value, size: Dim): Value {
+    const bound = (at: number | Value): Value => (typeof at === 'number' ? this.int64([at]) : at)
+    const at = axis < 0 ? axis + x.dims.length : axis
+    const dims = x.dims.map((dim, i) => (i === at ? size : dim))
+    const inputs = [x, bound(start), bound(end), this.int64([at])]
+    return this.op('Slice', inputs, { dims, dtype: x.dtype })
+  }
+
   // ---- indexing ----
 
   /** Rows of `table` along axis 0. */
@@ -338,14 +351,23 @@ export class Graph {
     if (cached) return cached
     if (dims.every((dim) => typeof dim === 'number')) return this.int64(dims)
     const parts = dims.map((dim) =>
-      typeof dim === 'number' ? this.int64([dim]) : this.#sizeOf(dim),
+      typeof dim === 'number' ? this.int64([dim]) : this.sizeOf(dim),
     )
     const shape = this.concat(parts, 0)
     this.#shapes.set(key, shape)
     return shape
   }
 
-  #sizeOf(symbol: string): Value {
+  /** The integers 0, 1, ... below the size of a named dimension, int64. */
+  range(symbol: string): Value {
+    const scalar = (values: readonly bigint[]): Value =>
+      this.constant(BigInt64Array.from(values), [])
+    const end = this.reshape(this.sizeOf(symbol), [])
+    return this.op('Range', [scalar([0n]), end, scalar([1n])], { dims: [symbol], dtype: 'int64' })
+  }
+
+  /** The size that a named dimension has at run time, int64 [1]; "a*b" is the product of a and b. */
+  sizeOf(symbol: string): Value {
     const cached = this.#shapes.get(symbol)
     if (cached) return cached
     const factors = symbol.split('*')
@@ -357,7 +379,7 @@ export class Graph {
     } else if (factors.length > 1) {
       size = factors
         .map((factor) =>
-          /^\d+$/.test(factor) ? this.int64([Number(factor)]) : this.#sizeOf(factor),
+          /^\d+$/.test(factor) ? this.int64([Number(factor)]) : this.sizeOf(factor),
         )
         .reduce((product, factor) => this.mul(product, factor))
     } else {

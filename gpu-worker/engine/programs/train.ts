@@ -21,7 +21,7 @@ export type Trainable = 'parameters' | LoraConfig
 export const GRADIENT_PREFIX = 'gradient/'
 
 /** Added to the scores of keys that a query may not see; large enough to underflow, small enough to stay finite. */
-const MASKED = -1e9
+export const MASKED = -1e9
 
 /** The inputs that every program over whole sequences declares first. */
 export type SequenceInputs = LlamaInputs & {

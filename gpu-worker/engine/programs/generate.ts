@@ -1,0 +1,148 @@
+// The programs of text generation: `prefill` reads a prompt, `decode` one token per row. Both attend to a cache that
+// is fed in place and answer only the new keys and values, because the runtime copies every output; `KvCache` stores
+// them. Every row may use another adapter: all active adapters are stacked along the rank axis and a mask selects.
+import { Graph } from '../onnx/graph.ts'
+import type { Value } from '../onnx/graph.ts'
+import { linear } from '../autodiff/ops.ts'
+import { Tape } from '../autodiff/tape.ts'
+import type { LlamaConfig } from '../models/config.ts'
+import { llama, outputEmbedding } from '../models/llama.ts'
+import type { Heads } from '../models/llama.ts'
+import { loraA, loraB } from '../models/lora.ts'
+import { LINEAR_LAYERS, modulesOf, parameterDims } from '../models/parameters.ts'
+import type { LinearLayer } from '../models/parameters.ts'
+import { MASKED } from './train.ts'
+import { sealProgram } from './program.ts'
+import type { Program } from './program.ts'
+
+export type GenerateOptions = {
+  /** Linear layers that adapters may change; empty for a program that serves the bare model only. */
+  readonly targets: readonly LinearLayer[]
+}
+
+const ALL_LINEAR: GenerateOptions = { targets: LINEAR_LAYERS }
+
+export const cacheKeys = (layer: number): string => `cache.${layer}.keys`
+export const cacheValues = (layer: number): string => `cache.${layer}.values`
+export const newKeys = (layer: number): string => `new.${layer}.keys`
+export const newValues = (layer: number): string => `new.${layer}.values`
+
+/**
+ * Compiles `prefill`. Inputs: tokens, positions int32 [B, T] (rows padded on the right, positions ascending); cached
+ * int32 [B], the number of valid cache entries per row; rows int32 [M] of the flattened batch; the cache per layer,
+ * keys [B, KV, D, C] and values [B, KV, C, D]; mask [B, R] and the stacked adapters A [R, in], B [R, out].
+ * Outputs: logits [M, vocab] of the chosen rows, and per layer the new keys and values [B, KV, T, D].
+ */
+export const prefillProgram = (config: LlamaConfig, options = ALL_LINEAR): Program =>
+  compile('prefill', config, options)
+
+/** Compiles `decode`: `prefill` for exactly one token per row, whose logits [B, vocab] are all answered. */
+export const decodeProgram = (config: LlamaConfig, options = ALL_LINEAR): Program =>
+  compile('decode', config, options)
+
+function compile(
+  name: 'prefill' | 'decode',
+  config: LlamaConfig,
+  options: GenerateOptions,
+): Program {
+  const g = new Graph(name)
+  const tape = new Tape(g) // records nothing that is used: no gradients here
+  const { headDim, kvHeads, layers } = config
+  const time = name === 'decode' ? 1 : 'T'
+  const tokens = g.input('tokens', 'int32', ['B', time])
+  const positions = g.input('positions', 'int32', ['B', time])
+  const cached = g.input('cached', 'int32', ['B'])
+  const rows = name === 'decode' ? null : g.input('rows', 'int32', ['M'])
+  const caches = Array.from({ length: layers }, (_, layer) => ({
+    keys: g.input(cacheKeys(layer), 'float32', ['B', kvHeads, headDim, 'C']),
+    values: g.input(cacheValues(layer), 'float32', ['B', kvHeads, 'C', headDim]),
+  }))
+
+  const parameters = new Map(
+    [...parameterDims(config)].map(([parameter, dims]) => [parameter, g.weight(parameter, dims)]),
+  )
+  const parameter = (key: string): Value => {
+    const value = parameters.get(key)
+    if (!value) throw new Error(`the model has no parameter "${key}"`)
+    return value
+  }
+
+  const attend = cachedAttention(g, config, { positions, cached, caches })
+  const adapt = packedAdapters(tape, config, options.targets)
+  const hidden = llama(tape, config, { tokens, positions }, { parameter, adapt, attend })
+  const chosen = rows ? g.gather(hidden, rows) : hidden
+  g.output('logits', linear(tape, chosen, parameter(outputEmbedding(config))))
+  return sealProgram(name, g, config, options)
+}
+
+type CacheInputs = {
+  readonly positions: Value
+  readonly cached: Value
+  readonly caches: readonly { readonly keys: Value; readonly values: Value }[]
+}
+
+/** Attention to the cache and to the new tokens, under one softmax. Publishes the new keys and values. */
+function cachedAttention(
+  g: Graph,
+  config: LlamaConfig,
+  { positions, cached, caches }: CacheInputs,
+) {
+  const group = config.heads / config.kvHeads
+  const time = positions.dims[1] ?? 1
+  const visibility = (condition: Value): Value => g.where(condition, g.scalar(0), g.scalar(MASKED))
+  const slots = g.cast(g.reshape(g.range('C'), [1, 1, 1, 'C']), 'int32')
+  const filled = g.less(slots, g.reshape(cached, ['B', 1, 1, 1]))
+  const cacheMask = visibility(filled) // [B, 1, 1, C]
+  const column = g.reshape(positions, ['B', 1, time, 1])
+  const row = g.reshape(positions, ['B', 1, 1, time])
+  const newMask = time === 1 ? null : repeat(g, visibility(g.lessOrEqual(row, column)), group)
+  const boundary = typeof time === 'number' ? g.int64([-time]) : g.neg(g.sizeOf(time))
+
+  return (layer: number, { q, k, v }: Heads): Value => {
+    const cache = caches[layer]
+    if (!cache) throw new Error(`there is no layer ${layer}`)
+    g.output(newKeys(layer), k)
+    g.output(newValues(layer), v)
+    const scaledQ = g.mul(q, g.scalar(1 / Math.sqrt(config.headDim)))
+    const toCache = g.add(g.matMul(scaledQ, cache.keys), cacheMask) // [B, KV, G*T, C]
+    const toNew = g.matMul(scaledQ, g.matrixTranspose(k)) // [B, KV, G*T, T]
+    const p = g.softmax(g.concat([toCache, newMask ? g.add(toNew, newMask) : toNew], -1))
+    const fromCache = g.matMul(g.slice(p, -1, 0, boundary, 'C'), cache.values)
+    const fromNew = g.matMul(g.slice(p, -1, boundary, END, time), v)
+    return g.add(fromCache, fromNew)
+  }
+}
+
+/** Slice's convention for "to the end". */
+const END = Number.MAX_SAFE_INTEGER
+
+const repeat = (g: Graph, mask: Value, times: number): Value =>
+  g.concat(
+    Array.from({ length: times }, () => mask),
+    2,
+  )
+
+/** y = base + ((x Aᵀ) mask) B over all stacked adapters; mask [B, R] holds alpha / r in a row's own columns. */
+function packedAdapters(tape: Tape, config: LlamaConfig, targets: readonly LinearLayer[]) {
+  if (targets.length === 0) return (_: string, __: Value, base: Value): Value => base
+  const g = tape.graph
+  const mask = g.reshape(g.input('mask', 'float32', ['B', 'R']), ['B', 1, 'R'])
+  const adapters = new Map(
+    modulesOf(config, targets).map(({ name, inDim, outDim }) => [
+      name,
+      {
+        a: g.input(loraA(name), 'float32', ['R', inDim]),
+        b: g.input(loraB(name), 'float32', ['R', outDim]),
+      },
+    ]),
+  )
+  return (module: string, x: Value, base: Value): Value => {
+    const adapter = adapters.get(module)
+    if (!adapter) return base
+    const u = linear(tape, x, adapter.a)
+    const [rows = 1] = u.dims
+    const selected = g.mul(g.reshape(u, ['B', rows === 'B' ? 1 : 'T', 'R']), mask)
+    const packed = g.reshape(selected, [rows, 'R'])
+    return linear(tape, packed, adapter.b, { layout: 'in,out', plus: base })
+  }
+}
