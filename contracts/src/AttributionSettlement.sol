@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Governed} from "./Governed.sol";
+import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
+import {Draw, IInferenceVault} from "./interfaces/IInferenceVault.sol";
+import {IParameters} from "./interfaces/IParameters.sol";
+import {Keys} from "./libraries/Keys.sol";
+import {Leaf} from "./libraries/Leaf.sol";
+import {EIP712} from "solady/utils/EIP712.sol";
+import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
+
+/// @notice Implements IAttributionSettlement.
+/// @dev Its EIP-712 domain is the one receipts are signed in (protocol/receipt.ts).
+contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
+    using SafeCastLib for uint256;
+
+    /// @notice Draws of one epoch: as many as can surely also be refunded in one transaction.
+    uint256 public constant MAX_DRAWS = 1_000;
+    /// @notice Seconds for which replaced parameters still settle. Receipts made just before a
+    /// change must be paid; after the data-availability layer has dropped an epoch nobody could
+    /// check it.
+    uint256 public constant PARAMS_GRACE = 14 days;
+
+    IInferenceVault public immutable VAULT;
+
+    /// @inheritdoc IAttributionSettlement
+    uint64 public lastEpoch;
+    /// @dev Wei of all epochs up to the newest that was claimed against. Bounds what a wrong root
+    /// can take: a root's sum is not known on chain, its epoch's total is.
+    uint128 private _claimable;
+    /// @inheritdoc IAttributionSettlement
+    uint128 public claimedTotal;
+    /// @inheritdoc IAttributionSettlement
+    mapping(address account => uint256 wei_) public claimed;
+    mapping(uint64 number => Epoch) private _epochs;
+    mapping(address submitter => Submitter) private _submitters;
+
+    constructor(IParameters parameters, IInferenceVault vault) Governed(parameters) {
+        VAULT = vault;
+    }
+
+    /// @notice Takes draws from the vault, and wei from nobody else.
+    receive() external payable {
+        if (msg.sender != address(VAULT)) revert NotVault(msg.sender);
+    }
+
+    /* ---------------------------------- submitters ---------------------------------- */
+
+    /// @inheritdoc IAttributionSettlement
+    function setSubmitter(address submitter, bool allowed) external onlyGovernance {
+        _submitters[submitter].allowed = allowed;
+        emit SubmitterSet(submitter, allowed);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function bond(address submitter) external payable {
+        if (submitter == address(0)) revert ZeroAddress();
+        if (msg.value == 0) revert ZeroAmount();
+        Submitter storage staker = _submitters[submitter];
+        _requireNotUnbonding(submitter, staker.unbondableAt);
+        uint96 total = (staker.bond + msg.value).toUint96();
+        staker.bond = total;
+        emit Bonded(submitter, msg.sender, msg.value, total);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function requestUnbond() external {
+        Submitter storage staker = _submitters[msg.sender];
+        if (staker.bond == 0) revert ZeroAmount();
+        _requireNotUnbonding(msg.sender, staker.unbondableAt);
+        uint256 unbondableAt = block.timestamp + 2 * PARAMETERS.get(Keys.SETTLEMENT_WINDOW);
+        if (unbondableAt < staker.lastActiveAt) unbondableAt = staker.lastActiveAt;
+        staker.unbondableAt = unbondableAt.toUint40();
+        emit UnbondRequested(msg.sender, unbondableAt);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function cancelUnbond() external {
+        Submitter storage staker = _submitters[msg.sender];
+        if (staker.unbondableAt == 0) revert NotUnbonding(msg.sender);
+        staker.unbondableAt = 0;
+        emit UnbondCancelled(msg.sender);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function unbond(address to) external {
+        if (to == address(0)) revert ZeroAddress();
+        Submitter storage staker = _submitters[msg.sender];
+        (uint256 amount, uint256 unbondableAt) = (staker.bond, staker.unbondableAt);
+        if (unbondableAt == 0) revert NotUnbonding(msg.sender);
+        if (block.timestamp < unbondableAt) revert BondLocked(msg.sender, unbondableAt);
+        staker.bond = 0;
+        staker.unbondableAt = 0;
+        emit Unbonded(msg.sender, to, amount);
+        SafeTransferLib.safeTransferETH(to, amount);
+    }
+
+    /* ------------------------------------ epochs ------------------------------------ */
+
+    /// @inheritdoc IAttributionSettlement
+    function submitEpoch(Submission calldata submission, Draw[] calldata draws) external {
+        uint64 number = submission.epoch;
+        uint64 last = lastEpoch;
+        _requireBonded();
+        if (number != last + 1) revert EpochOutOfOrder(number, last + 1);
+        if (_epochs[number].activeAt != 0) revert EpochNotRefunded(number);
+        if (submission.receiptsRoot == 0) revert ZeroReceiptsRoot();
+        if (draws.length > MAX_DRAWS) revert TooManyDraws(draws.length, MAX_DRAWS);
+        _requireUsable(submission.paramsHash);
+
+        _announce(submission, _record(submission, draws));
+
+        uint256 drawn = VAULT.draw(number, draws);
+        if (drawn != submission.total) revert TotalMismatch(submission.total, drawn);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function disable(uint64 epoch) external onlyGovernance {
+        if (statusOf(epoch) != Status.Pending) revert EpochNotPending(epoch);
+        // Epochs become active in order, so every later one is pending too. They stay in place,
+        // past `lastEpoch`, until they are refunded.
+        emit EpochsDisabled(epoch, lastEpoch);
+        lastEpoch = epoch - 1;
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function refund(uint64 epoch, Draw[] calldata draws) external {
+        if (statusOf(epoch) != Status.Disabled) revert EpochNotDisabled(epoch);
+        bytes32 expected = _epochs[epoch].drawsHash;
+        bytes32 given = keccak256(abi.encode(draws));
+        if (given != expected) revert DrawsMismatch(given, expected);
+        uint256 total = _epochs[epoch].total;
+        delete _epochs[epoch];
+        emit EpochRefunded(epoch, total);
+        VAULT.restore{value: total}(epoch, draws);
+    }
+
+    /* ------------------------------------ claims ------------------------------------ */
+
+    /// @inheritdoc IAttributionSettlement
+    function claim(address account, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
+        external
+    {
+        _claim(account, account, cumulative, epoch, proof);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function claimTo(address to, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
+        external
+    {
+        if (to == address(0)) revert ZeroAddress();
+        _claim(msg.sender, to, cumulative, epoch, proof);
+    }
+
+    /* ------------------------------------- views ------------------------------------ */
+
+    /// @inheritdoc IAttributionSettlement
+    function latestActive() external view returns (uint64) {
+        // Binary search: `activeAt` never falls from one epoch to the next.
+        uint64 low = 0;
+        uint64 high = lastEpoch;
+        while (low < high) {
+            uint64 middle = high - (high - low) / 2;
+            if (_epochs[middle].activeAt <= block.timestamp) low = middle;
+            else high = middle - 1;
+        }
+        return low;
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function epochs(uint64 epoch) external view returns (Epoch memory) {
+        return _epochs[epoch];
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function statusOf(uint64 epoch) public view returns (Status) {
+        uint256 activeAt = _epochs[epoch].activeAt;
+        if (activeAt == 0) return Status.None;
+        if (epoch > lastEpoch) return Status.Disabled;
+        return block.timestamp < activeAt ? Status.Pending : Status.Active;
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function submitterOf(address submitter) external view returns (Submitter memory) {
+        return _submitters[submitter];
+    }
+
+    /* ----------------------------------- internals ---------------------------------- */
+
+    function _record(Submission calldata submission, Draw[] calldata draws)
+        private
+        returns (uint40 activeAt)
+    {
+        // Never before an earlier epoch, even when the window has shrunk: what is active stays
+        // active.
+        Epoch storage previous = _epochs[submission.epoch - 1];
+        activeAt = (block.timestamp + PARAMETERS.get(Keys.SETTLEMENT_WINDOW)).toUint40();
+        if (activeAt < previous.activeAt) activeAt = previous.activeAt;
+
+        lastEpoch = submission.epoch;
+        _epochs[submission.epoch] = Epoch({
+            receiptsRoot: submission.receiptsRoot,
+            payoutsRoot: submission.payoutsRoot,
+            dataHash: submission.dataHash,
+            paramsHash: submission.paramsHash,
+            drawsHash: keccak256(abi.encode(draws)),
+            total: submission.total.toUint128(),
+            cumulativeTotal: (previous.cumulativeTotal + submission.total).toUint128(),
+            submitter: msg.sender,
+            activeAt: activeAt
+        });
+        _submitters[msg.sender].lastActiveAt = activeAt;
+    }
+
+    function _announce(Submission calldata submission, uint40 activeAt) private {
+        emit EpochSubmitted(
+            submission.epoch,
+            msg.sender,
+            submission.receiptsRoot,
+            submission.payoutsRoot,
+            submission.total,
+            submission.dataHash,
+            submission.commitment,
+            submission.paramsHash,
+            activeAt
+        );
+    }
+
+    function _claim(
+        address account,
+        address to,
+        uint256 cumulative,
+        uint64 epoch,
+        bytes32[] calldata proof
+    ) private {
+        if (statusOf(epoch) != Status.Active) revert EpochNotActive(epoch);
+        Epoch storage record = _epochs[epoch];
+        bytes32 leaf = Leaf.payout(account, cumulative);
+        if (!MerkleProofLib.verifyCalldata(proof, record.payoutsRoot, leaf)) {
+            revert InvalidProof(account, cumulative, epoch);
+        }
+        uint256 before = claimed[account];
+        if (cumulative <= before) revert NothingToClaim(account, cumulative, before);
+        uint256 amount = cumulative - before;
+
+        uint128 claimable = _claimable;
+        uint128 paid = claimedTotal;
+        if (record.cumulativeTotal > claimable) claimable = record.cumulativeTotal;
+        if (amount > claimable - paid) revert ExceedsTotal(amount, claimable - paid);
+
+        claimed[account] = cumulative;
+        _claimable = claimable;
+        claimedTotal = paid + amount.toUint128();
+        emit Claimed(account, to, epoch, amount);
+        SafeTransferLib.safeTransferETH(to, amount);
+    }
+
+    function _requireBonded() private view {
+        Submitter memory staker = _submitters[msg.sender];
+        if (!staker.allowed) revert NotSubmitter(msg.sender);
+        _requireNotUnbonding(msg.sender, staker.unbondableAt);
+        uint256 required = PARAMETERS.get(Keys.SETTLEMENT_BOND);
+        if (staker.bond < required) revert BondTooLow(msg.sender, staker.bond, required);
+    }
+
+    function _requireUsable(bytes32 paramsHash) private view {
+        if (paramsHash == PARAMETERS.paramsHash()) return;
+        uint256 until = PARAMETERS.versionOf(paramsHash).until;
+        if (block.timestamp > until + PARAMS_GRACE) revert ParamsNotUsable(paramsHash, until);
+    }
+
+    function _requireNotUnbonding(address submitter, uint256 unbondableAt) private pure {
+        if (unbondableAt != 0) revert Unbonding(submitter, unbondableAt);
+    }
+
+    function _domainNameAndVersion()
+        internal
+        pure
+        override
+        returns (string memory name, string memory version)
+    {
+        return ("OpenLedger", "1");
+    }
+}

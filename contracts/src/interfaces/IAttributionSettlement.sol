@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Draw} from "./IInferenceVault.sol";
+
+/// @title Epochs of receipts: what payers owe, what contributors may claim
+/// @notice A bonded submitter settles epoch after epoch. Each draws its total from the payers'
+/// prepaid balances and carries a Merkle root over what every account may have claimed in all. A
+/// root becomes
+/// claimable after a window in which its epoch, and with it every later one, can be disabled;
+/// earlier roots stay claimable meanwhile.
+///
+/// Where the wei are, at any time:
+///   balance = bonds + totals of epochs 1..lastEpoch + totals of disabled epochs not refunded -
+/// claimed A disabled epoch gives its draws back to exactly who they were taken from, and only then
+/// can its
+/// number be submitted again: it ends as if it had never been.
+interface IAttributionSettlement {
+    /// @dev None: never submitted, or disabled and refunded. Disabled: waits for its refund.
+    enum Status {
+        None,
+        Pending,
+        Active,
+        Disabled
+    }
+
+    /// @param epoch Number; the last one plus one.
+    /// @param receiptsRoot Merkle root over the receipts (`Leaf.receipt`).
+    /// @param payoutsRoot Merkle root over cumulative payouts (`Leaf.payout`); zero when nobody is
+    /// paid. @param total Wei this epoch draws and pays.
+    /// @param dataHash keccak256 of the epoch file.
+    /// @param commitment Where the data-availability layer keeps the epoch file.
+    /// @param paramsHash Governed numbers the receipts were made under.
+    struct Submission {
+        uint64 epoch;
+        bytes32 receiptsRoot;
+        bytes32 payoutsRoot;
+        uint256 total;
+        bytes32 dataHash;
+        bytes commitment;
+        bytes32 paramsHash;
+    }
+
+    /// @param drawsHash keccak256(abi.encode(draws)).
+    /// @param total Wei drawn for this epoch.
+    /// @param cumulativeTotal Wei drawn for this and all earlier epochs.
+    /// @param submitter Whose bond stands for it.
+    /// @param activeAt Unix time from which its root can be claimed against.
+    struct Epoch {
+        bytes32 receiptsRoot;
+        bytes32 payoutsRoot;
+        bytes32 dataHash;
+        bytes32 paramsHash;
+        bytes32 drawsHash;
+        uint128 total;
+        uint128 cumulativeTotal;
+        address submitter;
+        uint40 activeAt;
+    }
+
+    /// @param bond Wei at stake.
+    /// @param unbondableAt Unix time from which the bond can be taken out; zero when not unbonding.
+    /// @param lastActiveAt Unix time at which the submitter's last epoch becomes active.
+    /// @param allowed Whether governance lets it submit.
+    struct Submitter {
+        uint96 bond;
+        uint40 unbondableAt;
+        uint40 lastActiveAt;
+        bool allowed;
+    }
+
+    event SubmitterSet(address indexed submitter, bool allowed);
+    event Bonded(address indexed submitter, address indexed from, uint256 amount, uint256 bond);
+    event UnbondRequested(address indexed submitter, uint256 unbondableAt);
+    event UnbondCancelled(address indexed submitter);
+    event Unbonded(address indexed submitter, address indexed to, uint256 amount);
+    event EpochSubmitted(
+        uint64 indexed epoch,
+        address indexed submitter,
+        bytes32 receiptsRoot,
+        bytes32 payoutsRoot,
+        uint256 total,
+        bytes32 dataHash,
+        bytes commitment,
+        bytes32 paramsHash,
+        uint256 activeAt
+    );
+    event EpochsDisabled(uint64 indexed first, uint64 indexed last);
+    event EpochRefunded(uint64 indexed epoch, uint256 total);
+    event Claimed(
+        address indexed account, address indexed to, uint64 indexed epoch, uint256 amount
+    );
+
+    error NotSubmitter(address caller);
+    error BondTooLow(address submitter, uint256 bond, uint256 required);
+    error Unbonding(address submitter, uint256 unbondableAt);
+    error NotUnbonding(address submitter);
+    error BondLocked(address submitter, uint256 unbondableAt);
+    error ZeroAmount();
+    error ZeroAddress();
+    error ZeroReceiptsRoot();
+    error EpochOutOfOrder(uint64 given, uint64 expected);
+    error EpochNotRefunded(uint64 epoch);
+    error ParamsNotUsable(bytes32 paramsHash, uint256 until);
+    error TooManyDraws(uint256 count, uint256 max);
+    error TotalMismatch(uint256 total, uint256 drawn);
+    error EpochNotPending(uint64 epoch);
+    error EpochNotDisabled(uint64 epoch);
+    error DrawsMismatch(bytes32 given, bytes32 expected);
+    error EpochNotActive(uint64 epoch);
+    error InvalidProof(address account, uint256 cumulative, uint64 epoch);
+    error NothingToClaim(address account, uint256 cumulative, uint256 claimed);
+    error ExceedsTotal(uint256 amount, uint256 unclaimed);
+    error NotVault(address caller);
+
+    /// @notice Admits or dismisses a submitter, by governance. A dismissed one keeps its bond.
+    function setSubmitter(address submitter, bool allowed) external;
+
+    /// @notice Adds the sent wei to a submitter's bond; anyone may stake for it, but only the
+    /// submitter gets the bond back.
+    function bond(address submitter) external payable;
+
+    /// @notice Starts taking the caller's bond out; from now on the caller cannot submit.
+    /// @dev Effects: the bond stays at stake for twice the window, and until the caller's last
+    /// epoch is active.
+    function requestUnbond() external;
+
+    /// @notice Keeps the caller's bond at stake after all.
+    function cancelUnbond() external;
+
+    /// @notice Sends the caller's whole bond to `to`, once the request has waited long enough.
+    function unbond(address to) external;
+
+    /// @notice Settles the next epoch.
+    /// @dev Requirements: caller is allowed, has `settlement.bond` at stake and is not unbonding;
+    /// the number follows the last one, and a disabled epoch of this number has been refunded; the
+    /// governed
+    /// numbers are in force, or were within `PARAMS_GRACE`; the draws sum to `total` and every
+    /// payer has them. Effects: draws; the root becomes claimable after `settlement.window`, never
+    /// before an
+    /// earlier one.
+    function submitEpoch(Submission calldata submission, Draw[] calldata draws) external;
+
+    /// @notice Disables a pending epoch and every later one, by governance.
+    function disable(uint64 epoch) external;
+
+    /// @notice Gives the draws of a disabled epoch back to its payers; anyone may call.
+    /// @param draws As submitted; `drawsHash` binds them.
+    function refund(uint64 epoch, Draw[] calldata draws) external;
+
+    /// @notice Pays an account what an active epoch grants it beyond what it has claimed; anyone
+    /// may call. @param cumulative Wei the epoch grants the account in all.
+    /// @param proof Of `Leaf.payout(account, cumulative)` in the epoch's `payoutsRoot`.
+    function claim(address account, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
+        external;
+
+    /// @notice As `claim`, for the caller's own account, paid to another address.
+    function claimTo(address to, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
+        external;
+
+    /// @notice Number of the newest epoch that is not disabled.
+    function lastEpoch() external view returns (uint64);
+
+    /// @notice Number of the newest epoch that can be claimed against; zero when there is none.
+    function latestActive() external view returns (uint64);
+
+    /// @notice An epoch's record; zeros when its status is `None`.
+    function epochs(uint64 epoch) external view returns (Epoch memory);
+
+    function statusOf(uint64 epoch) external view returns (Status);
+
+    function submitterOf(address submitter) external view returns (Submitter memory);
+
+    /// @notice Wei an account has claimed in all.
+    function claimed(address account) external view returns (uint256);
+
+    /// @notice Wei that all accounts have claimed in all.
+    function claimedTotal() external view returns (uint128);
+}
