@@ -2,11 +2,19 @@ import { DurableObject } from 'cloudflare:workers'
 import { keccak256, type PublicClient } from 'viem'
 import { privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { PARAMETERS, type ParameterName } from '#protocol/parameters.ts'
 import { log } from '../context.ts'
-import { settingsOf, type Env } from '../env.ts'
+import { settingsOf, type Env, type Settings } from '../env.ts'
 import type { TxEvent } from '../http/messages.ts'
 import { chainClient } from './client.ts'
-import { openOutbox, type Attempt, type OutboxRow, type OutboxStatus, type Transaction } from './outbox.ts'
+import {
+  openOutbox,
+  type Attempt,
+  type OutboxEntry,
+  type OutboxRow,
+  type OutboxStatus,
+} from './outbox.ts'
+import { readParameters } from './parameters.ts'
 import { revertReason } from './revert.ts'
 
 const MAX_IN_FLIGHT = 16 // geth's pool takes this many pending transactions of one account without price
@@ -16,9 +24,11 @@ const MAX_BACKOFF_MS = 15_000
 const RESEND_MS = 5_000 // a node may have lost its pool; sending the same bytes again is harmless
 const STUCK_MS = 30_000
 const STUCK_BLOCKS = 5n // a chain that stands still is no reason to pay more
-const LOST_ROUNDS = 4
+const LOST_ROUNDS = 60
 const BUMP_PERCENT = 125n // nodes ask for at least 110 % to replace a transaction
 const GAS_PERCENT = 125n
+const MAX_WAITS = 5
+const PATIENCE = 20 // failures of a transaction, about four minutes, until later ones may pass it
 const KEEP_SIGNED_MS = 7 * 86_400_000
 
 export type TransactionStatus = {
@@ -32,22 +42,6 @@ export type TransactionStatus = {
   error: string | null
 }
 
-/** The writer of this deployment's operator key. */
-export const chainWriter = (env: Env) =>
-  env.CHAIN.getByName(privateKeyToAccount(settingsOf(env).OPERATOR_KEY).address.toLowerCase())
-
-/**
- * Hands a transaction to the operator's writer. Idempotent by key: the same key is sent once, however often it is
- * asked for; a key whose transaction finally reverted may be used again. The outcome comes as a `tx` message on the
- * EVENTS queue and stays readable with `transactionStatus`.
- */
-export const enqueueTransaction = (env: Env, transaction: Transaction): Promise<TransactionStatus> =>
-  chainWriter(env).enqueue(transaction)
-
-/** Where a transaction stands; the writer remembers every key for ever. */
-export const transactionStatus = (env: Env, key: string): Promise<TransactionStatus> =>
-  chainWriter(env).status(key)
-
 /**
  * The only sender of L2 transactions of one operator key. Everything is in SQLite before it is sent, so the object
  * may die at any point: signed bytes are sent again (the same hash: harmless), a nonce is never given out twice.
@@ -56,14 +50,14 @@ export class ChainWriter extends DurableObject<Env> {
   readonly #outbox = openOutbox(this.ctx.storage)
   #failures = 0
 
-  /** See `enqueueTransaction`. */
-  async enqueue(transaction: Transaction): Promise<TransactionStatus> {
-    const row = this.#outbox.add(transaction, Date.now())
+  /** Takes a transaction; see `enqueueTransaction`. */
+  async enqueue(entry: OutboxEntry): Promise<TransactionStatus> {
+    const row = this.#outbox.add(entry, Date.now())
     await this.#wake(0)
     return statusOf(row)
   }
 
-  /** See `transactionStatus`. */
+  /** Where a transaction stands. */
   status(key: string): TransactionStatus {
     return statusOf(this.#outbox.find(key))
   }
@@ -82,7 +76,8 @@ export class ChainWriter extends DurableObject<Env> {
       log('warn', { during: 'ChainWriter', failures: this.#failures, error })
     }
     const { moving, untold, unfinal } = this.#outbox.open()
-    if (this.#failures > 0) await this.#wake(Math.min(POLL_MS * 2 ** this.#failures, MAX_BACKOFF_MS))
+    if (this.#failures > 0)
+      await this.#wake(Math.min(POLL_MS * 2 ** this.#failures, MAX_BACKOFF_MS))
     else if (moving + untold > 0) await this.#wake(POLL_MS)
     else if (unfinal > 0) await this.#wake(UNFINAL_POLL_MS)
   }
@@ -101,7 +96,7 @@ export class ChainWriter extends DurableObject<Env> {
       client.getBlockNumber(),
       client.getTransactionCount({ address: operator.address, blockTag: 'latest' }),
     ])
-    const round = { client, operator, head, used, chainId: settings.CHAIN_ID }
+    const round = { client, operator, settings, head, used }
     await this.#forgetReorged(client)
     for (const row of this.#outbox.sent()) await this.#collect(round, row)
     await this.#finalize(client)
@@ -127,7 +122,8 @@ export class ChainWriter extends DurableObject<Env> {
   }
 
   /** Looks for a receipt of any attempt of a sent transaction. */
-  async #collect({ client, operator, used }: Round, row: OutboxRow): Promise<void> {
+  async #collect(round: Round, row: OutboxRow): Promise<void> {
+    const { client, used } = round
     for (const attempt of this.#outbox.attempts(row.key)) {
       const receipt = await optional(
         client.getTransactionReceipt({ hash: attempt.hash }),
@@ -142,7 +138,7 @@ export class ChainWriter extends DurableObject<Env> {
       }
       if (receipt.status === 'success') this.#outbox.set(row.key, { ...mined, status: 'success' })
       else {
-        const reason = await replay(client, operator, row, receipt.blockNumber)
+        const reason = await replay(round, row, receipt.blockNumber)
         this.#outbox.set(row.key, { ...mined, status: 'reverted', reason })
       }
       return
@@ -181,17 +177,15 @@ export class ChainWriter extends DurableObject<Env> {
   async #pushSent(round: Round): Promise<void> {
     const now = Date.now()
     for (const [i, row] of this.#outbox.sent().entries()) {
-      const attempts = this.#outbox.attempts(row.key)
-      const newest = attempts[0]
+      const [newest] = this.#outbox.attempts(row.key)
       if (!newest || row.nonce === null || row.nonce < round.used) continue
-      const oldest = attempts.at(-1) ?? newest
       const stuck =
         i === 0 &&
-        now - newest.sent_at >= STUCK_MS &&
+        now - newest.signed_at >= STUCK_MS &&
         round.head - BigInt(newest.block) >= STUCK_BLOCKS
       if (stuck) await this.#sign(round, row, row.nonce, newest)
-      else if (now - row.next_at >= RESEND_MS && now - oldest.sent_at >= RESEND_MS) {
-        this.#outbox.set(row.key, { next_at: now })
+      else if (now - newest.sent_at >= RESEND_MS) {
+        this.#outbox.resent(newest.hash, now)
         await this.#send(round.client, row.key, newest.raw)
       }
     }
@@ -202,7 +196,10 @@ export class ChainWriter extends DurableObject<Env> {
     let nonces = this.#outbox.sent().flatMap((row) => row.nonce ?? [])
     for (const row of this.#outbox.queued(MAX_IN_FLIGHT)) {
       if (nonces.length >= MAX_IN_FLIGHT) return
-      if (row.next_at > now) continue
+      if (row.next_at > now) {
+        if (row.tries < PATIENCE) return // keeps the order: what comes later may build on this
+        continue
+      }
       const waitsFor = row.wait_nonce
       if (waitsFor !== null && nonces.some((nonce) => nonce <= waitsFor)) continue
       try {
@@ -211,31 +208,24 @@ export class ChainWriter extends DurableObject<Env> {
         const reason = revertReason(error)
         if (reason === null) this.#postpone(row, error)
         // It may depend on what is still in flight, so only a failure behind all of that counts.
-        else if (nonces.length > 0 && waitsFor === null)
-          this.#outbox.set(row.key, { wait_nonce: Math.max(...nonces) })
-        else this.#refuse(row, reason, round.head)
+        else if (nonces.length > 0 && row.tries < MAX_WAITS)
+          this.#outbox.set(row.key, { wait_nonce: Math.max(...nonces), tries: row.tries + 1 })
+        else this.#refuse(row, reason)
       }
       nonces = this.#outbox.sent().flatMap((sent) => sent.nonce ?? [])
     }
   }
 
   /** Never sent and never will be, hence final at once. */
-  #refuse(row: OutboxRow, reason: string, head: bigint): void {
-    log('warn', { during: 'ChainWriter', key: row.key, note: row.note, reason })
-    this.#outbox.set(row.key, {
-      status: 'reverted',
-      reason,
-      final: 1,
-      notified: 0,
-      block_number: Number(head),
-      block_hash: null,
-    })
+  #refuse(row: OutboxRow, reason: string): void {
+    log('warn', { during: 'ChainWriter', key: row.key, reason })
+    this.#outbox.set(row.key, { status: 'reverted', reason, final: 1, notified: 0 })
   }
 
   #postpone(row: OutboxRow, error: unknown): void {
     const tries = row.tries + 1
     const message = error instanceof Error ? error.message.slice(0, 500) : String(error)
-    log('warn', { during: 'ChainWriter', key: row.key, note: row.note, tries, error: message })
+    log('warn', { during: 'ChainWriter', key: row.key, tries, error: message })
     this.#outbox.set(row.key, {
       tries,
       error: message,
@@ -243,18 +233,21 @@ export class ChainWriter extends DurableObject<Env> {
     })
   }
 
-  /** Simulates, signs, writes down, then sends. `replaced` is the attempt whose fee is to be outbid. */
+  /** Simulates, signs, writes down, then sends. `replaced` is the attempt to outbid; it was simulated before. */
   async #sign(
-    { client, operator, chainId, head }: Round,
+    { client, operator, settings, head }: Round,
     row: OutboxRow,
     nonce: number,
     replaced: Attempt | null,
   ): Promise<void> {
-    const call = { to: row.to_address, data: row.data, value: BigInt(row.value) }
+    const call = { to: row.to_address, data: row.data, value: await weiOf(settings, row) }
     const [gas, fees] = await Promise.all([
-      client.estimateGas({ ...call, account: operator.address, blockTag: 'pending' }),
+      replaced
+        ? BigInt(replaced.gas)
+        : client.estimateGas({ ...call, account: operator.address, blockTag: 'pending' }),
       client.estimateFeesPerGas(),
     ])
+    const limit = replaced ? gas : (gas * GAS_PERCENT) / 100n
     const bid = replaced && {
       maxFee: (BigInt(replaced.max_fee) * BUMP_PERCENT) / 100n + 1n,
       tip: (BigInt(replaced.tip) * BUMP_PERCENT) / 100n + 1n,
@@ -264,19 +257,22 @@ export class ChainWriter extends DurableObject<Env> {
     const raw = await operator.signTransaction({
       ...call,
       type: 'eip1559',
-      chainId,
+      chainId: settings.CHAIN_ID,
       nonce,
-      gas: (gas * GAS_PERCENT) / 100n,
+      gas: limit,
       maxFeePerGas: maxFee,
       maxPriorityFeePerGas: tip,
     })
+    const now = Date.now()
     this.#outbox.sign(row.key, nonce, {
       hash: keccak256(raw),
       raw,
+      gas: limit.toString(),
       max_fee: maxFee.toString(),
       tip: tip.toString(),
-      sent_at: Date.now(),
+      signed_at: now,
       block: Number(head),
+      sent_at: now,
     })
     await this.#send(client, row.key, raw)
   }
@@ -296,10 +292,10 @@ export class ChainWriter extends DurableObject<Env> {
 type Round = {
   client: PublicClient
   operator: PrivateKeyAccount
+  settings: Settings
   head: bigint
   /** Nonces used up on chain: the next one is this. */
   used: number
-  chainId: number
 }
 
 /** Smallest nonce that neither the chain nor a transaction in flight has, so that gaps fill up. */
@@ -308,6 +304,13 @@ function freeNonce(used: number, inFlight: readonly number[]): number {
   while (inFlight.includes(nonce)) nonce++
   return nonce
 }
+
+async function weiOf(settings: Settings, { value }: OutboxRow): Promise<bigint> {
+  if (!isParameter(value)) return BigInt(value)
+  return (await readParameters(settings)).values[value]
+}
+
+const isParameter = (value: string): value is ParameterName => value in PARAMETERS
 
 const statusOf = (row: OutboxRow | undefined): TransactionStatus => ({
   // A revert that a reorg could still undo counts as under way.
@@ -335,8 +338,7 @@ async function optional<T>(read: Promise<T>, notFound: string): Promise<T | null
 
 /** Why a mined transaction reverted: the same call on the state before its block. */
 async function replay(
-  client: PublicClient,
-  operator: PrivateKeyAccount,
+  { client, operator, settings }: Round,
   row: OutboxRow,
   blockNumber: bigint,
 ): Promise<string> {
@@ -345,7 +347,7 @@ async function replay(
       account: operator.address,
       to: row.to_address,
       data: row.data,
-      value: BigInt(row.value),
+      value: await weiOf(settings, row),
       blockNumber: blockNumber - 1n,
     })
     return 'reverted for a reason that the state before its block does not show'

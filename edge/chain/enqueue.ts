@@ -1,0 +1,43 @@
+import { privateKeyToAccount } from 'viem/accounts'
+import type { Hex } from '#protocol/bytes.ts'
+import type { ParameterName } from '#protocol/parameters.ts'
+import type { Ctx } from '../context.ts'
+import type { TransactionStatus } from './writer.ts'
+
+export type Transaction = {
+  /** `<domain>:<id>`: names the intent; the domain picks who hears of the outcome (ON_TX in edge/index.ts). */
+  key: string
+  to: Hex
+  data: Hex
+  /** Wei to send along, or the governed number that is due when it is sent. */
+  value: bigint | { parameter: ParameterName }
+}
+
+type Chain = Pick<Ctx, 'env' | 'settings'>
+
+/**
+ * Hands a transaction to the operator's writer. Idempotent by key: it takes effect once, however often it is asked
+ * for; after a revert the key may be used again. Works while the chain is down. Transactions are sent in the order
+ * in which they came. The outcome comes as a `tx` message on the EVENTS queue and stays readable.
+ */
+export async function enqueueTransaction(
+  ctx: Chain,
+  { value, ...rest }: Transaction,
+): Promise<void> {
+  await chainWriter(ctx).enqueue({
+    ...rest,
+    value: typeof value === 'bigint' ? value.toString() : value.parameter,
+  })
+}
+
+/** Where a transaction stands; the writer never forgets a key. */
+export const transactionStatus = async (ctx: Chain, key: string): Promise<TransactionStatus> =>
+  chainWriter(ctx).status(key)
+
+/** The writer of this deployment's operator key; its name is the operator's address. */
+export const chainWriter = ({ env, settings }: Chain) =>
+  env.CHAIN.getByName(operatorAddress(settings))
+
+/** Address of the operator's key, lower case. */
+export const operatorAddress = ({ OPERATOR_KEY }: Ctx['settings']): Hex =>
+  privateKeyToAccount(OPERATOR_KEY).address.toLowerCase() as Hex

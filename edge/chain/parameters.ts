@@ -1,0 +1,40 @@
+import type { Hex } from '#protocol/bytes.ts'
+import {
+  PARAMETER_NAMES,
+  parameterKey,
+  paramsHash,
+  type ParameterValues,
+} from '#protocol/parameters.ts'
+import { parametersAbi } from '#contracts/parameters.ts'
+import type { Settings } from '../env.ts'
+import { cached, chainClient } from './client.ts'
+
+const TTL_MS = 3_000
+
+export type Parameters = { values: ParameterValues; paramsHash: Hex }
+
+/**
+ * Every governed number in force, and the hash receipts name. At most three seconds old. Throws a viem error when
+ * the chain cannot be reached, an Error when the contract governs other parameters than this build knows.
+ */
+export const readParameters = (settings: Settings): Promise<Parameters> =>
+  cached(`parameters:${settings.CONTRACTS.parameters}`, TTL_MS, async () => {
+    const [keys, numbers] = await chainClient(settings).readContract({
+      address: settings.CONTRACTS.parameters,
+      abi: parametersAbi,
+      functionName: 'all',
+    })
+    const onChain = new Map(keys.map((key, i) => [key.toLowerCase(), numbers[i]]))
+    const values = Object.fromEntries(
+      PARAMETER_NAMES.map((name) => {
+        const value = onChain.get(parameterKey(name))
+        if (value === undefined) throw new Error(`parameters: the chain has no ${name}`)
+        return [name, value]
+      }),
+    ) as ParameterValues
+    if (keys.length !== PARAMETER_NAMES.length)
+      throw new Error(
+        `parameters: the chain has ${keys.length}, this build ${PARAMETER_NAMES.length}`,
+      )
+    return { values, paramsHash: paramsHash(values) }
+  })

@@ -1,0 +1,50 @@
+import { BaseError, decodeErrorResult, ExecutionRevertedError, type Abi } from 'viem'
+import type { Hex } from '#protocol/bytes.ts'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import { parametersAbi } from '#contracts/parameters.ts'
+
+/** Custom errors of every contract: a revert may come from a contract that was called by the one we called. */
+const errors: Abi = [
+  ...attributionSettlementAbi,
+  ...datanetRegistryAbi,
+  ...inferenceVaultAbi,
+  ...modelRegistryAbi,
+  ...parametersAbi,
+].filter((item) => item.type === 'error')
+
+/**
+ * Why the chain reverted a call, such as `EpochOutOfOrder(3, 2)`; null when the error is something else: a chain
+ * that cannot be reached, an account without funds for gas.
+ */
+export function revertReason(error: unknown): string | null {
+  if (!(error instanceof BaseError)) return null
+  const data = revertData(error)
+  if (data) return decode(data)
+  const reverted = error.walk((e) => e instanceof ExecutionRevertedError)
+  return reverted instanceof ExecutionRevertedError ? reverted.shortMessage : null
+}
+
+function revertData(error: BaseError): Hex | null {
+  const holder = error.walk((e) => typeof dataOf(e) === 'string')
+  const data = dataOf(holder)
+  return typeof data === 'string' && /^0x([0-9a-f]{2}){4,}$/i.test(data) ? (data as Hex) : null
+}
+
+function dataOf(error: unknown): unknown {
+  if (typeof error !== 'object' || error === null || !('data' in error)) return undefined
+  const { data } = error
+  // Some nodes wrap the bytes once more.
+  return typeof data === 'object' && data !== null && 'data' in data ? data.data : data
+}
+
+function decode(data: Hex): string {
+  try {
+    const { errorName, args } = decodeErrorResult({ abi: errors, data })
+    return `${errorName}(${(args ?? []).map(String).join(', ')})`
+  } catch {
+    return `unknown error ${data.slice(0, 10)}`
+  }
+}
