@@ -11,7 +11,7 @@ import type { Heads } from '../models/llama.ts'
 import { loraA, loraB } from '../models/lora.ts'
 import { LINEAR_LAYERS, modulesOf, parameterDims } from '../models/parameters.ts'
 import type { LinearLayer } from '../models/parameters.ts'
-import { MASKED } from './train.ts'
+import { MASKED, named } from './train.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
 
@@ -58,15 +58,7 @@ function compile(
     values: g.input(cacheValues(layer), 'float32', ['B', kvHeads, 'C', headDim]),
   }))
 
-  const parameters = new Map(
-    [...parameterDims(config)].map(([parameter, dims]) => [parameter, g.weight(parameter, dims)]),
-  )
-  const parameter = (key: string): Value => {
-    const value = parameters.get(key)
-    if (!value) throw new Error(`the model has no parameter "${key}"`)
-    return value
-  }
-
+  const parameter = named(parameterDims(config), (key, dims) => g.weight(key, dims))
   const attend = cachedAttention(g, config, { positions, cached, caches })
   const adapt = packedAdapters(tape, config, options.targets)
   const hidden = llama(tape, config, { tokens, positions }, { parameter, adapt, attend })

@@ -81,7 +81,8 @@ function lossOf(
   return crossEntropy(tape, selected, parameter(outputEmbedding(config)), inputs)
 }
 
-const named = (dims: ReadonlyMap<string, readonly number[]>, declare: Declare): Named => {
+/** Declares tensors and returns their lookup by name. */
+export const named = (dims: ReadonlyMap<string, readonly number[]>, declare: Declare): Named => {
   const values = new Map([...dims].map(([name, shape]) => [name, declare(name, shape)]))
   return (name) => {
     const value = values.get(name)
