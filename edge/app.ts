@@ -1,4 +1,5 @@
 import { authenticate } from './auth/authenticate.ts'
+import { authRoutes } from './auth/routes.ts'
 import { admit } from './http/admit.ts'
 import { logRequests } from './http/log-requests.ts'
 import { newApp } from './http/new-app.ts'
@@ -12,6 +13,7 @@ app.notFound(onNotFound)
 app.use(logRequests, authenticate, admit)
 
 // Domains mount here.
+app.route('/', authRoutes)
 
 app.get('/health', (c) => c.json({ status: 'ok', chainId: c.get('ctx').settings.CHAIN_ID }))
 

@@ -41,7 +41,7 @@ const PROBLEMS = {
   ],
   'idempotency/not-replayable': [
     409,
-    'The answer to this Idempotency-Key was a stream and cannot be repeated',
+    'The answer to this Idempotency-Key cannot be repeated',
     'idempotency_not_replayable',
     'invalid_request_error',
   ],

@@ -51,11 +51,11 @@ export class Account extends DurableObject<Env> {
     return { quota, repetition: this.#begin(request.key, request.fingerprint, now) }
   }
 
-  /** Keeps the answer of the first request with a key for repetition; null for a stream, which cannot be repeated. */
+  /** Keeps the answer of the first request with a key for repetition; null for one that cannot be repeated. */
   async finish(key: string, answer: StoredAnswer | null): Promise<void> {
     this.#sql.exec(
       `UPDATE idempotency SET state = ?, status = ?, content_type = ?, body = ? WHERE key = ?`,
-      answer ? 'done' : 'streamed',
+      answer ? 'done' : 'unrepeatable',
       answer?.status ?? null,
       answer?.contentType ?? null,
       answer?.body ?? null,
@@ -164,7 +164,7 @@ export class Account extends DurableObject<Env> {
     }
     if (row.fingerprint !== fingerprint) return { kind: 'mismatch' }
     if (row.state === 'running') return { kind: 'in-flight' }
-    if (row.state === 'streamed') return { kind: 'not-replayable' }
+    if (row.state === 'unrepeatable') return { kind: 'not-replayable' }
     return {
       kind: 'replay',
       answer: {

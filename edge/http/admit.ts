@@ -11,9 +11,10 @@ const MAX_STORED_CHARS = 500_000 // a row of a Durable Object holds 2 MB
  * One call to the account's object per request: counts it against the quota (draft-ietf-httpapi-ratelimit-headers)
  * and, for a POST with an Idempotency-Key, repeats the first answer instead of the work
  * (draft-ietf-httpapi-idempotency-key-header). Answers with 429 or 5xx are not kept: the retry shall run.
+ * Streams and answers that must not be stored (`cache-control: no-store`) are not repeated but refused.
  */
 export const admit = createMiddleware<AppEnv>(async (c, next) => {
-  const { actor, env, settings, waitUntil } = c.get('ctx')
+  const { actor, env, settings } = c.get('ctx')
   if (actor.kind !== 'account') return next()
   const key = c.req.method === 'POST' ? idempotencyKey(c.req.header('idempotency-key')) : undefined
   const fingerprint =
@@ -34,10 +35,7 @@ export const admit = createMiddleware<AppEnv>(async (c, next) => {
   for (const [name, value] of Object.entries(headers)) c.header(name, value)
   if (!key || repetition?.kind !== 'first') return
   if (c.res.status === 429 || c.res.status >= 500) await account.forget(key)
-  else {
-    const answer = await storable(c.res)
-    waitUntil(Promise.resolve(account.finish(key, answer)))
-  }
+  else await account.finish(key, await storable(c.res))
 })
 
 function idempotencyKey(header: string | undefined): string | undefined {
@@ -70,7 +68,8 @@ function replay(repetition: Repetition): Response | null {
 
 async function storable(response: Response): Promise<StoredAnswer | null> {
   const contentType = response.headers.get('content-type') ?? 'application/json'
-  if (contentType.startsWith('text/event-stream')) return null
+  const secret = response.headers.get('cache-control') === 'no-store'
+  if (secret || contentType.startsWith('text/event-stream')) return null
   const body = await response.clone().text()
   return body.length > MAX_STORED_CHARS ? null : { status: response.status, contentType, body }
 }
