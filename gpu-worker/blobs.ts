@@ -1,0 +1,108 @@
+/** The content-addressed store behind the edge's `/v1/blobs` route. A blob's name is its SHA-256, checked both ways. */
+import { sha256Hex, type Hex } from '#protocol/bytes.ts'
+import type { BlobRef } from '#protocol/wire.ts'
+
+export type BlobStore = {
+  /** The blob's bytes. Throws an EdgeError when it cannot be had, a CorruptBlobError when the bytes are others. */
+  get: (sha256: Hex, signal?: AbortSignal) => Promise<Uint8Array>
+  /** Stores bytes. Idempotent: the name is the content. */
+  put: (bytes: Uint8Array, signal?: AbortSignal) => Promise<BlobRef>
+}
+
+/** The edge could not be reached (status 0) or refused. */
+export class EdgeError extends Error {
+  readonly status: number
+  constructor(status: number, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'EdgeError'
+    this.status = status
+  }
+  /** Whether the same request may succeed later. */
+  get isTransient(): boolean {
+    return this.status === 0 || this.status === 429 || this.status >= 500
+  }
+}
+
+/** Bytes that do not have the hash they were asked for by. */
+export class CorruptBlobError extends Error {
+  constructor(expected: Hex, found: Hex) {
+    super(`blob ${expected} came with the content of ${found}`)
+    this.name = 'CorruptBlobError'
+  }
+}
+
+const ATTEMPTS = 6
+const FIRST_RETRY_MS = 250
+
+/** A store behind an edge. `token` is the worker's bearer token. */
+export function edgeBlobs(edgeUrl: string, token: string): BlobStore {
+  const headers = { authorization: `Bearer ${token}` }
+  const url = (sha256: Hex) => `${edgeUrl}/v1/blobs/${sha256}`
+  return {
+    get: (sha256, signal) =>
+      retrying(async () => {
+        const response = await edgeFetch(url(sha256), { headers, signal })
+        const bytes = await response.bytes()
+        const found = sha256Hex(bytes)
+        if (found !== sha256) throw new CorruptBlobError(sha256, found)
+        return bytes
+      }, signal),
+    put: (bytes, signal) =>
+      retrying(async () => {
+        const sha256 = sha256Hex(bytes)
+        await edgeFetch(url(sha256), {
+          method: 'PUT',
+          headers: { ...headers, 'content-type': 'application/octet-stream' },
+          body: Uint8Array.from(bytes),
+          signal,
+        })
+        return { sha256, bytes: bytes.length }
+      }, signal),
+  }
+}
+
+/** fetch that throws an EdgeError, with the answer's own words, unless the status is 2xx. */
+export async function edgeFetch(
+  url: string,
+  { signal, ...init }: Omit<RequestInit, 'signal'> & { signal?: AbortSignal | undefined },
+): Promise<Response> {
+  const response = await fetch(url, { ...init, ...(signal && { signal }) }).catch(
+    (cause: unknown) => {
+      signal?.throwIfAborted()
+      throw new EdgeError(0, `the edge at ${new URL(url).origin} does not answer`, { cause })
+    },
+  )
+  if (response.ok) return response
+  const said = (await response.text().catch(() => '')).slice(0, 500)
+  throw new EdgeError(response.status, `${init.method ?? 'GET'} ${url}: ${response.status} ${said}`)
+}
+
+/** Repeats an idempotent call with doubling pauses while the edge is away or the bytes came damaged. */
+export async function retrying<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call()
+    } catch (error) {
+      const worthIt =
+        error instanceof CorruptBlobError || (error instanceof EdgeError && error.isTransient)
+      if (!worthIt || attempt === ATTEMPTS) throw error
+      await pause(FIRST_RETRY_MS * 2 ** (attempt - 1), signal)
+    }
+  }
+}
+
+/** Resolves after some time; throws when the signal aborts. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted()
+    const stop = () => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop)
+      resolve()
+    }, ms)
+    signal?.addEventListener('abort', stop, { once: true })
+  })
+}

@@ -1,0 +1,81 @@
+/**
+ * A checkpoint is one safetensors file: the adapter, both moments of AdamW and the best adapter so far as tensors, the
+ * counters as JSON in the metadata. Batches follow from (seed, step), so the step is also the position in the data
+ * and the state of the random numbers.
+ */
+import { z } from 'zod'
+import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
+import type { HostTensor } from '#engine/tensor.ts'
+import { canonicalJson, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { bytes32, type JobManifest } from '#protocol/wire.ts'
+import type { TrainingState } from './lora-training.ts'
+
+const FORMAT = 'openledger-checkpoint-1'
+
+const counters = z.object({
+  format: z.literal(FORMAT),
+  job: bytes32,
+  step: z.int(),
+  optimizerStep: z.int(),
+  tokens: z.int(),
+  initialValidationLoss: z.number().nullable(),
+  best: z.object({ step: z.int(), validationLoss: z.number() }).nullable(),
+  stale: z.int(),
+})
+
+/** Ties a checkpoint to one job: another job's state must never be continued. */
+const fingerprint = (job: JobManifest): Hex => sha256Hex(canonicalJson(job))
+
+/** Bytes of a checkpoint. */
+export function encodeCheckpoint(job: JobManifest, state: TrainingState): Uint8Array {
+  const { adapter, moments, best } = state
+  const groups = { adapter, first: moments.first, second: moments.second, best: best?.adapter }
+  const tensors = Object.entries(groups).flatMap(([group, members]) =>
+    [...(members ?? [])].map(([name, tensor]): [string, HostTensor] => [
+      `${group}/${name}`,
+      tensor,
+    ]),
+  )
+  const meta: z.input<typeof counters> = {
+    format: FORMAT,
+    job: fingerprint(job),
+    step: state.step,
+    optimizerStep: moments.step,
+    tokens: state.tokens,
+    initialValidationLoss: state.initialValidationLoss,
+    best: best && { step: best.step, validationLoss: best.validationLoss },
+    stale: state.stale,
+  }
+  return writeSafetensors(new Map(tensors), 'F32', { state: JSON.stringify(meta) })
+}
+
+/** Reads a checkpoint of this job; throws on another job's, another format's or a damaged one. */
+export function decodeCheckpoint(job: JobManifest, bytes: Uint8Array): TrainingState {
+  const tensors = readSafetensors(bytes)
+  const meta = counters.parse(JSON.parse(metadata(bytes)['state'] ?? 'null'))
+  if (meta.job !== fingerprint(job)) throw new Error('the checkpoint belongs to another job')
+  const group = (prefix: string) =>
+    new Map(
+      [...tensors]
+        .filter(([name]) => name.startsWith(`${prefix}/`))
+        .map(([name, tensor]) => [name.slice(prefix.length + 1), tensor]),
+    )
+  return {
+    step: meta.step,
+    tokens: meta.tokens,
+    adapter: group('adapter'),
+    moments: { step: meta.optimizerStep, first: group('first'), second: group('second') },
+    initialValidationLoss: meta.initialValidationLoss,
+    best: meta.best && { ...meta.best, adapter: group('best') },
+    stale: meta.stale,
+  }
+}
+
+const header = z.object({ __metadata__: z.record(z.string(), z.string()) })
+
+/** The metadata of a safetensors file that `readSafetensors` has accepted. */
+export function metadata(file: Uint8Array): Record<string, string> {
+  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true))
+  return header.parse(JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))))
+    .__metadata__
+}

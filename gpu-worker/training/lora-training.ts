@@ -1,0 +1,166 @@
+/**
+ * The training loop of a LoRA adapter: AdamW, linear warm-up, cosine decay, validation by held-out clusters, keep-best
+ * and early stopping. Everything the next step depends on is in `TrainingState`: a loop that goes on from a stored
+ * state takes exactly the steps that an uninterrupted one takes.
+ */
+import type { LlamaConfig } from '#engine/models/config.ts'
+import { initialAdapter, loraConfig, type LoraConfig } from '#engine/models/lora.ts'
+import {
+  ADAMW_DEFAULTS,
+  adamwState,
+  adamwStep,
+  learningRate,
+  type AdamWState,
+} from '#engine/optimizer.ts'
+import { evaluateProgram } from '#engine/programs/train.ts'
+import { openSession, type Session, type SessionOptions } from '#engine/session.ts'
+import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
+import { openTrainer } from '#engine/trainer.ts'
+import type { LoraMethod } from '#protocol/wire.ts'
+import { planBatches, toBatch } from './batches.ts'
+import type { Example } from './examples.ts'
+
+export type TrainingState = {
+  /** Steps done. */
+  step: number
+  /** Tokens seen, padding excluded. */
+  tokens: number
+  adapter: Map<string, HostTensor>
+  moments: AdamWState
+  initialValidationLoss: number | null
+  best: { step: number; validationLoss: number; adapter: Map<string, HostTensor> } | null
+  /** Validations since the best one. */
+  stale: number
+}
+
+export type StepReport = {
+  step: number
+  totalSteps: number
+  /** Mean cross-entropy per target token, in nats. */
+  loss: number
+  learningRate: number
+  /** Present after steps that were followed by a validation. */
+  validationLoss?: number
+}
+
+export type TrainingSetup = {
+  config: LlamaConfig
+  parameters: TensorMap
+  method: LoraMethod
+  train: readonly Example[]
+  validation: readonly Example[]
+  session: SessionOptions
+}
+
+/** Validations per run, spread evenly; the first is before any step. */
+const VALIDATIONS = 8
+/** Validations without improvement after which training ends. */
+const PATIENCE = 3
+/** The learning rate at the end, as a share of the peak. */
+const FINAL_RATE = 0.1
+const VALIDATION_BATCH = 16
+
+/** The adapter's shape: every linear layer. */
+export const loraOf = ({ rank, alpha }: LoraMethod): LoraConfig => loraConfig(rank, alpha)
+
+/** The state before the first step. */
+export function initialState(config: LlamaConfig, method: LoraMethod): TrainingState {
+  const adapter = initialAdapter(config, loraOf(method), method.seed)
+  return {
+    step: 0,
+    tokens: 0,
+    adapter,
+    moments: adamwState(adapter),
+    initialValidationLoss: null,
+    best: null,
+    stale: 0,
+  }
+}
+
+/**
+ * Trains from `state`, which it updates in place, and reports every step after it. At each report the state is
+ * consistent and may be stored; leaving the loop ends the training. Throws when the loss is no longer finite.
+ */
+export async function* trainLora(
+  setup: TrainingSetup,
+  state: TrainingState,
+): AsyncGenerator<StepReport, void, void> {
+  const { config, parameters, method, train, validation } = setup
+  const lora = loraOf(method)
+  const plan = planBatches(train, method)
+  const every = Math.max(1, Math.round(plan.totalSteps / VALIDATIONS))
+  const schedule = {
+    kind: 'cosine',
+    peak: method.learningRate,
+    warmup: Math.round(plan.totalSteps * method.warmupRatio),
+    total: plan.totalSteps,
+    floor: FINAL_RATE,
+  } as const
+  const optimizer = {
+    ...ADAMW_DEFAULTS,
+    weightDecay: method.weightDecay,
+    maxGradientNorm: method.clipNorm,
+  }
+  const trainer = await openTrainer(config, lora, parameters, setup.session)
+  const evaluator = await openSession(evaluateProgram(config, lora), parameters, setup.session)
+  try {
+    if (validation.length > 0 && state.initialValidationLoss === null)
+      state.initialValidationLoss = await validate(evaluator, state.adapter, validation)
+    while (state.step < plan.totalSteps && state.stale < PATIENCE) {
+      const examples = plan.examplesOf(state.step)
+      const { loss, gradients } = await trainer.gradients(toBatch(examples), state.adapter)
+      if (!Number.isFinite(loss)) throw new Error(`the loss is ${loss} at step ${state.step + 1}`)
+      const rate = learningRate(schedule, state.step)
+      state.moments = adamwStep(state.adapter, gradients, state.moments, rate, optimizer).state
+      state.step++
+      state.tokens += examples.reduce((n, { tokens }) => n + tokens.length, 0)
+      const report: StepReport = {
+        step: state.step,
+        totalSteps: plan.totalSteps,
+        loss,
+        learningRate: rate,
+      }
+      const isDue = state.step % every === 0 || state.step === plan.totalSteps
+      if (validation.length > 0 && isDue) {
+        report.validationLoss = await validate(evaluator, state.adapter, validation)
+        keepBest(state, report.validationLoss)
+      }
+      yield report
+    }
+  } finally {
+    await Promise.all([trainer.release(), evaluator.release()])
+  }
+}
+
+/** The adapter to publish: the one of the best validation, or the last where nothing was held out. */
+export const bestAdapter = ({ best, adapter }: TrainingState): TensorMap => best?.adapter ?? adapter
+
+function keepBest(state: TrainingState, validationLoss: number): void {
+  if (state.best && validationLoss >= state.best.validationLoss) {
+    state.stale++
+    return
+  }
+  state.stale = 0
+  state.best = { step: state.step, validationLoss, adapter: copyTensors(state.adapter) }
+}
+
+/** Mean cross-entropy per target token over all examples. */
+async function validate(
+  evaluator: Session,
+  adapter: TensorMap,
+  examples: readonly Example[],
+): Promise<number> {
+  let sum = 0
+  let targets = 0
+  const byLength = examples.toSorted((a, b) => b.tokens.length - a.tokens.length)
+  for (let at = 0; at < byLength.length; at += VALIDATION_BATCH) {
+    const batch = toBatch(byLength.slice(at, at + VALIDATION_BATCH))
+    const outputs = await evaluator.run({ ...batch.feeds, ...Object.fromEntries(adapter) })
+    sum += requireTensor(outputs, 'nll').data.reduce((a, b) => a + b, 0)
+    targets += batch.targetCount
+  }
+  return sum / targets
+}
+
+const copyTensors = (tensors: TensorMap): Map<string, HostTensor> =>
+  new Map([...tensors].map(([name, { dims, data }]) => [name, { dims, data: data.slice() }]))
