@@ -2,7 +2,7 @@
 // is fed in place and answer only the new keys and values, because the runtime copies every output; `KvCache` stores
 // them. Every row may use another adapter: all active adapters are stacked along the rank axis and a mask selects.
 import { Graph } from '../onnx/graph.ts'
-import type { Value } from '../onnx/graph.ts'
+import type { Dim, Value } from '../onnx/graph.ts'
 import { linear } from '../autodiff/ops.ts'
 import { Tape } from '../autodiff/tape.ts'
 import type { LlamaConfig } from '../models/config.ts'
@@ -28,7 +28,7 @@ export const newKeys = (layer: number): string => `new.${layer}.keys`
 export const newValues = (layer: number): string => `new.${layer}.values`
 
 /**
- * Compiles `prefill`. Inputs: tokens, positions int32 [B, T] (rows padded on the right, positions ascending); cached
+ * Compiles `prefill`. Inputs: tokens, positions int32 [B, T] (rows padded on the right); cached
  * int32 [B], the number of valid cache entries per row; rows int32 [M] of the flattened batch; the cache per layer,
  * keys [B, KV, D, C] and values [B, KV, C, D]; mask [B, R] and the stacked adapters A [R, in], B [R, out].
  * Outputs: logits [M, vocab] of the chosen rows, and per layer the new keys and values [B, KV, T, D].
@@ -59,7 +59,7 @@ function compile(
   }))
 
   const parameter = named(parameterDims(config), (key, dims) => g.weight(key, dims))
-  const attend = cachedAttention(g, config, { positions, cached, caches })
+  const attend = cachedAttention(g, config, { tokens, cached, caches })
   const adapt = packedAdapters(tape, config, options.targets)
   const hidden = llama(tape, config, { tokens, positions }, { parameter, adapt, attend })
   const chosen = rows ? g.gather(hidden, rows) : hidden
@@ -68,26 +68,20 @@ function compile(
 }
 
 type CacheInputs = {
-  readonly positions: Value
+  readonly tokens: Value
   readonly cached: Value
   readonly caches: readonly { readonly keys: Value; readonly values: Value }[]
 }
 
 /** Attention to the cache and to the new tokens, under one softmax. Publishes the new keys and values. */
-function cachedAttention(
-  g: Graph,
-  config: LlamaConfig,
-  { positions, cached, caches }: CacheInputs,
-) {
+function cachedAttention(g: Graph, config: LlamaConfig, { tokens, cached, caches }: CacheInputs) {
   const group = config.heads / config.kvHeads
-  const time = positions.dims[1] ?? 1
+  const time = tokens.dims[1] ?? 1
   const visibility = (condition: Value): Value => g.where(condition, g.scalar(0), g.scalar(MASKED))
   const slots = g.cast(g.reshape(g.range('C'), [1, 1, 1, 'C']), 'int32')
   const filled = g.less(slots, g.reshape(cached, ['B', 1, 1, 1]))
   const cacheMask = visibility(filled) // [B, 1, 1, C]
-  const column = g.reshape(positions, ['B', 1, time, 1])
-  const row = g.reshape(positions, ['B', 1, 1, time])
-  const newMask = time === 1 ? null : repeat(g, visibility(g.lessOrEqual(row, column)), group)
+  const newMask = time === 1 ? null : repeat(g, visibility(causal(g, time)), group)
   const boundary = typeof time === 'number' ? g.int64([-time]) : g.neg(g.sizeOf(time))
 
   return (layer: number, { q, k, v }: Heads): Value => {
@@ -103,6 +97,12 @@ function cachedAttention(
     const fromNew = g.matMul(g.slice(p, -1, boundary, END, time), v)
     return g.add(fromCache, fromNew)
   }
+}
+
+/** [1, 1, T, T]: a new token sees itself and those before it, hence never the padding on its right. */
+function causal(g: Graph, time: Dim): Value {
+  const index = g.range(String(time))
+  return g.lessOrEqual(g.reshape(index, [1, 1, 1, time]), g.reshape(index, [1, 1, time, 1]))
 }
 
 /** Slice's convention for "to the end". */

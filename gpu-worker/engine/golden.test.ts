@@ -1,0 +1,108 @@
+// Compares with PyTorch, transformers and PEFT: test/golden/engine/make.py wrote the vectors.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import test from 'node:test'
+import { packAdapters } from './adapter-pack.ts'
+import { packBatch, padBatch } from './batch.ts'
+import type { Batch, Sequence } from './batch.ts'
+import { KvCache } from './kv-cache.ts'
+import { loadModel } from './models/files.ts'
+import { fromPeft, loraConfig, toPeft } from './models/lora.ts'
+import { prefillProgram } from './programs/generate.ts'
+import { readSafetensors } from './safetensors.ts'
+import { openSession } from './session.ts'
+import { relativeError } from './testing.ts'
+import { openTrainer } from './trainer.ts'
+
+const GOLDEN = new URL('../../test/golden/engine/', import.meta.url)
+const TOLERANCE = 1e-5
+
+for (const name of ['tied', 'untied']) {
+  const folder = new URL(`${name}/`, GOLDEN)
+  const file = async (path: string) => readSafetensors(await readFile(new URL(path, folder)))
+  const json = async (path: string) => JSON.parse(await readFile(new URL(path, folder), 'utf8'))
+
+  const { config, parameters } = await loadModel(folder.pathname)
+  const expected = await file('expected.safetensors')
+  const { sequences, prompts } = await json('batch.json')
+  const { r, lora_alpha } = await json('adapter_config.json')
+  const lora = loraConfig(r, lora_alpha)
+  const peftFile = await file('adapter_model.safetensors')
+  const adapter = fromPeft(config, lora, peftFile)
+
+  const examples = sequences.map((tokens: number[], row: number): Sequence => ({
+    tokens,
+    targets: tokens.map((_, i) => i >= prompts[row]),
+  }))
+  const layouts: [string, Batch][] = [
+    ['padded', padBatch(examples)],
+    ['packed', packBatch(examples, 32)],
+  ]
+
+  for (const [layout, batch] of layouts) {
+    test(`${name}: loss and parameter gradients of a ${layout} batch equal PyTorch's`, async () => {
+      const trainer = await openTrainer(config, 'parameters')
+      const { loss, gradients } = await trainer.gradients(batch, parameters)
+      assert.ok(Math.abs(loss / expected.get('loss')!.data[0]! - 1) < TOLERANCE)
+      assert.equal(
+        gradients.size,
+        [...expected.keys()].filter((key) => key.startsWith('gradient')).length,
+      )
+      for (const [key, { data }] of gradients) {
+        assert.ok(relativeError(data, expected.get(`gradient/${key}`)!.data) < TOLERANCE, key)
+      }
+      await trainer.release()
+    })
+
+    test(`${name}: loss and adapter gradients of a ${layout} batch equal PEFT's`, async () => {
+      const trainer = await openTrainer(config, lora, parameters)
+      const { loss, gradients } = await trainer.gradients(batch, adapter)
+      assert.ok(Math.abs(loss / expected.get('lora_loss')!.data[0]! - 1) < TOLERANCE)
+      for (const [key, { data }] of toPeft(gradients)) {
+        assert.ok(relativeError(data, expected.get(`lora_gradient/${key}`)!.data) < TOLERANCE, key)
+      }
+      await trainer.release()
+    })
+  }
+
+  test(`${name}: logits of a batch with and without the adapter equal PyTorch's`, async () => {
+    const session = await openSession(prefillProgram(config), parameters)
+    const pack = packAdapters(config, [{ lora, tensors: adapter }])
+    for (const [index, key] of [
+      [null, 'logits'],
+      [0, 'lora_logits'],
+    ] as const) {
+      const { feeds } = padBatch(examples)
+      const { tokens, positions } = feeds
+      const [batch = 0, time = 0] = tokens!.dims
+      const real = sequences.flatMap((row: number[], b: number) => row.map((_, t) => b * time + t))
+      const cache = new KvCache(config)
+      for (let row = 0; row < batch; row++) cache.add()
+      const outputs = await session.run({
+        tokens: tokens!,
+        positions: positions!,
+        rows: { dims: [real.length], data: Int32Array.from(real) },
+        ...cache.feeds(),
+        ...pack.feeds,
+        mask: pack.mask(Array.from({ length: batch }, () => index)),
+      })
+      assert.ok(relativeError(outputs.get('logits')!.data, expected.get(key)!.data) < TOLERANCE)
+    }
+    await session.release()
+  })
+
+  test(`${name}: an adapter goes to PEFT's file and back unchanged`, () => {
+    const written = toPeft(adapter)
+    assert.deepEqual([...written.keys()].toSorted(), [...peftFile.keys()].toSorted())
+    for (const [key, { dims, data }] of written) {
+      assert.deepEqual([...dims], [...peftFile.get(key)!.dims])
+      assert.deepEqual(data, peftFile.get(key)!.data)
+    }
+    const unknown = new Map([
+      ...peftFile,
+      ['base_model.model.lm_head.lora_A.weight', written.values().next().value!],
+    ])
+    assert.throws(() => fromPeft(config, lora, unknown), /unexpected tensor/)
+    assert.throws(() => fromPeft(config, loraConfig(r + 1), peftFile), /has dims/)
+  })
+}
