@@ -1,4 +1,167 @@
 import { DurableObject } from 'cloudflare:workers'
-import type { Env } from '../env.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { log } from '../context.ts'
+import { settingsOf, type Env } from '../env.ts'
+import { buildNextEpoch, readmitSolvent, STEPS, type Settlement } from './epoch-steps.ts'
+import {
+  openEpochStore,
+  type EpochRow,
+  type NewReceipt,
+  type StoredReceipt,
+} from './epoch-store.ts'
 
-export class ReceiptBatcher extends DurableObject<Env> {}
+const MIN_BACKOFF_MS = 500
+const MAX_BACKOFF_MS = 30_000
+
+/** The one batcher of a deployment. */
+export const receiptBatcher = ({ RECEIPTS }: Pick<Env, 'RECEIPTS'>) => RECEIPTS.getByName('epochs')
+
+/**
+ * Takes receipts and settles them in epochs, one after the other. A receipt is in SQLite before its caller sees the
+ * end of the answer; from then on the alarm alone moves it to the chain and the ledger. The alarm never throws and
+ * always sets itself again while anything is left: the platform gives up on an alarm after six failures.
+ */
+export class ReceiptBatcher extends DurableObject<Env> {
+  readonly #store = openEpochStore(this.ctx.storage)
+  /** Failures in a row to close an epoch, and when to try again. Forgetting them in a restart is fine. */
+  #build: BuildFailure = NO_FAILURE
+
+  /** Takes a checked receipt. Idempotent by its request; throws when the request has another receipt already. */
+  async append(receipt: NewReceipt): Promise<void> {
+    this.#store.add(receipt, Date.now())
+    await this.#wake(this.#dueAt())
+  }
+
+  /** A receipt with its explanation and epoch; null when unknown. */
+  receipt(requestId: Hex): StoredReceipt | null {
+    return this.#store.receipt(requestId)
+  }
+
+  /** Wei that all epochs so far, settled or under way, have credited to an account. */
+  credited(account: Hex): bigint {
+    return this.#store.payout(account)
+  }
+
+  epoch(epoch: number): EpochRow | null {
+    return this.#store.epoch(epoch)
+  }
+
+  /** Epochs below `before`, newest first, at most `limit`. */
+  epochs(limit: number, before: number): EpochRow[] {
+    return this.#store.newest(limit, before)
+  }
+
+  /** What waits, and what keeps it from being settled. */
+  state(): { waiting: number; lastEpoch: number; error: string | null; insolvent: Hex[] } {
+    return {
+      waiting: this.#store.waiting().count,
+      lastEpoch: this.#store.lastEpoch(),
+      error: this.#build.error ?? this.#store.unsettled()?.error ?? null,
+      insolvent: this.#store.insolvent(),
+    }
+  }
+
+  /** Looks at an epoch's transaction again: the ChainWriter has told its outcome. */
+  async transactionEnded(epoch: number): Promise<void> {
+    const row = this.#store.epoch(epoch)
+    if (row?.state === 'submitted') this.#store.set(epoch, { next_at: 0 })
+    await this.#wake(Date.now())
+  }
+
+  /** Runs soon: the sweep's remedy for an alarm that the platform gave up on. */
+  async poke(): Promise<void> {
+    await this.#wake(Date.now())
+  }
+
+  override async alarm(): Promise<void> {
+    try {
+      await this.#work()
+    } catch (error) {
+      log('error', { during: 'ReceiptBatcher', error })
+    }
+    const next = this.#nextAt()
+    if (next !== null) await this.#wake(Math.max(next, Date.now() + 1))
+  }
+
+  async #work(): Promise<void> {
+    const settlement = { env: this.env, settings: settingsOf(this.env), store: this.#store }
+    if (this.#store.insolvent().length > 0) await readmitSolvent(settlement)
+    while (await this.#settleOne(settlement));
+    for (const row of this.#store.trailing()) await this.#step(settlement, row)
+  }
+
+  /** Moves the unsettled epoch one step, or builds the next one; false when there is nothing to do now. */
+  async #settleOne(settlement: Settlement): Promise<boolean> {
+    const row = this.#store.unsettled()
+    if (row) return this.#step(settlement, row)
+    if (Math.max(this.#dueAt(), this.#build.nextAt) > Date.now()) return false
+    try {
+      await buildNextEpoch(settlement)
+      return this.#store.unsettled() !== null
+    } catch (error) {
+      this.#buildFailed(error)
+      return false
+    }
+  }
+
+  #buildFailed(error: unknown): void {
+    const failures = this.#build.failures + 1
+    this.#build = { failures, nextAt: Date.now() + backoffMs(failures), error: messageOf(error) }
+    log('warn', { during: 'settlement', failures, error })
+  }
+
+  /** Runs a step that is due; true when the epoch may have another one due. */
+  async #step(settlement: Settlement, row: EpochRow): Promise<boolean> {
+    if (row.state === 'done' || row.next_at > Date.now()) return false
+    try {
+      await STEPS[row.state](settlement, row)
+      if (this.#store.epoch(row.epoch)?.state === 'settled') this.#build = NO_FAILURE
+      return true
+    } catch (error) {
+      if (!this.#store.epoch(row.epoch)) {
+        this.#buildFailed(error) // the chain refused it and its receipts wait again
+        return false
+      }
+      const tries = row.tries + 1
+      log('warn', { during: 'settlement', epoch: row.epoch, state: row.state, tries, error })
+      this.#store.set(row.epoch, {
+        tries,
+        next_at: Date.now() + backoffMs(tries),
+        error: messageOf(error),
+      })
+      return false
+    }
+  }
+
+  /** When the waiting receipts make an epoch; Infinity when none waits. */
+  #dueAt(): number {
+    const { EPOCH_SECONDS, EPOCH_MAX_RECEIPTS } = settingsOf(this.env)
+    const { count, since } = this.#store.waiting()
+    if (since === null) return Infinity
+    return count >= EPOCH_MAX_RECEIPTS ? 0 : since + EPOCH_SECONDS * 1_000
+  }
+
+  #nextAt(): number | null {
+    const unsettled = this.#store.unsettled()
+    const times = [
+      unsettled ? unsettled.next_at : Math.max(this.#dueAt(), this.#build.nextAt),
+      ...this.#store.trailing().map((row) => row.next_at),
+    ]
+    const next = Math.min(...times)
+    return next === Infinity ? null : next
+  }
+
+  async #wake(at: number): Promise<void> {
+    if (at === Infinity) return
+    const set = await this.ctx.storage.getAlarm()
+    if (set === null || set > at) await this.ctx.storage.setAlarm(Math.max(at, Date.now()))
+  }
+}
+
+type BuildFailure = { failures: number; nextAt: number; error: string | null }
+const NO_FAILURE: BuildFailure = { failures: 0, nextAt: 0, error: null }
+
+const backoffMs = (failures: number) => Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS)
+
+const messageOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).slice(0, 500)

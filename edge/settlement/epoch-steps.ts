@@ -1,0 +1,186 @@
+import { encodeFunctionData } from 'viem'
+import type { Hex } from '#protocol/bytes.ts'
+import { buildEpoch, encodeEpoch, epochCredits, epochRoots } from '#protocol/epoch.ts'
+import type { ReceiptDomain } from '#protocol/receipt.ts'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import { chainClient } from '../chain/client.ts'
+import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
+import { log } from '../context.ts'
+import { postEpoch, withLedger } from '../db/ledger.ts'
+import type { Env, Settings } from '../env.ts'
+import { putData } from './da.ts'
+import { epochBytes, keepEpochFile, readEpochFile, readPresence } from './epoch-files.ts'
+import type { EpochRow, EpochState, EpochStore } from './epoch-store.ts'
+
+/**
+ * The steps an epoch takes, one external effect each. A step is entered again after a crash, so each effect is
+ * idempotent: files by hash, the transaction by its outbox key, the ledger by the epoch's number, releases by
+ * request. A step that throws is tried again later.
+ */
+export type Settlement = { env: Env; settings: Settings; store: EpochStore }
+
+/** Debts are released this long after the vault was drawn: balances are read from caches younger than that. */
+const RELEASE_AFTER_MS = 3_000
+const POLL_MS = 1_000 // the EVENTS queue tells sooner; this is for messages it lost
+
+export const receiptDomain = ({ CHAIN_ID, CONTRACTS }: Settings): ReceiptDomain => ({
+  chainId: CHAIN_ID,
+  settlement: CONTRACTS.attributionSettlement,
+})
+
+/** Outbox key of an epoch's transaction. */
+export const epochTxKey = (epoch: number) => `epoch:${epoch}`
+
+/** Closes the next epoch over the waiting receipts. */
+export async function buildNextEpoch({ env, settings, store }: Settlement): Promise<void> {
+  const receipts = store.take(settings.EPOCH_MAX_RECEIPTS)
+  const [first] = receipts
+  if (!first) return
+  const epoch = store.lastEpoch() + 1
+  const onChain = await lastEpochOnChain(settings)
+  if (onChain !== epoch - 1)
+    throw new Error(`the chain is at epoch ${onChain}, the receipts are at ${epoch - 1}`)
+  const roots = [...new Set(receipts.flatMap(({ receipt }) => receipt.datanets))].toSorted()
+  const presence = await Promise.all(
+    roots.map((root) => {
+      const manifest = store.manifestOf(root)
+      if (!manifest) throw new Error(`no manifest of Datanet version ${root}`)
+      return readPresence(env.BLOBS, root, manifest)
+    }),
+  )
+  const file = buildEpoch(store.payouts(), {
+    ...receiptDomain(settings),
+    epoch,
+    treasuries: { platform: settings.TREASURY_PLATFORM, stakers: settings.TREASURY_STAKERS },
+    receipts,
+    presence,
+  })
+  const built = epochRoots(file)
+  await keepEpochFile(env.BLOBS, built.dataHash, encodeEpoch(file))
+  store.build(file, built, first.receipt.paramsHash, Date.now())
+}
+
+type Step = (settlement: Settlement, row: EpochRow) => Promise<void>
+
+/** What is to be done for an epoch in each state. */
+export const STEPS = {
+  built: async ({ env, settings, store }, { epoch, data_hash }) => {
+    const commitment = await putData(settings.DA_URL, await epochBytes(env.BLOBS, data_hash))
+    advance(store, epoch, 'stored', { commitment })
+  },
+
+  stored: async ({ env, settings, store }, row) => {
+    const file = await readEpochFile(env.BLOBS, row.data_hash)
+    const submission = {
+      epoch: BigInt(row.epoch),
+      receiptsRoot: row.receipts_root,
+      payoutsRoot: row.payouts_root,
+      total: BigInt(row.total),
+      dataHash: row.data_hash,
+      commitment: row.commitment ?? '0x',
+      paramsHash: row.params_hash,
+    } as const
+    await enqueueTransaction(
+      { env, settings },
+      {
+        key: epochTxKey(row.epoch),
+        to: settings.CONTRACTS.attributionSettlement,
+        data: encodeFunctionData({
+          abi: attributionSettlementAbi,
+          functionName: 'submitEpoch',
+          args: [submission, file.draws],
+        }),
+        value: 0n,
+      },
+    )
+    advance(store, row.epoch, 'submitted', {})
+  },
+
+  submitted: async (settlement, row) => {
+    const { env, settings, store } = settlement
+    const transaction = await transactionStatus({ env, settings }, epochTxKey(row.epoch))
+    if (transaction.status === 'unknown') return advance(store, row.epoch, 'stored', {})
+    if (transaction.status !== 'success' && transaction.status !== 'reverted')
+      return store.set(row.epoch, { next_at: Date.now() + POLL_MS, error: transaction.error })
+    const settled = await epochOnChain(settings, row.epoch)
+    if (settled?.dataHash === row.data_hash)
+      return advance(store, row.epoch, 'settled', {
+        tx_hash: transaction.txHash,
+        block_number: transaction.blockNumber,
+        active_at: settled.activeAt * 1_000,
+        settled_at: Date.now(),
+      })
+    if (transaction.status === 'success') throw new Error(`the chain does not show epoch ${row.epoch}`)
+    await rebuild(settlement, row, transaction.reason ?? 'reverted')
+  },
+
+  settled: async ({ env, store }, { epoch, data_hash, tx_hash }) => {
+    const file = await readEpochFile(env.BLOBS, data_hash)
+    await withLedger(env, (sql) =>
+      postEpoch(sql, file, { dataHash: data_hash, txHash: tx_hash ?? '0x' }),
+    )
+    advance(store, epoch, 'posted', {})
+  },
+
+  posted: async ({ env, store }, { epoch, settled_at }) => {
+    const releaseAt = (settled_at ?? 0) + RELEASE_AFTER_MS
+    if (Date.now() < releaseAt) return store.set(epoch, { next_at: releaseAt })
+    for (const [accountId, requestIds] of store.debts(epoch))
+      await env.ACCOUNT.getByName(accountId).release(requestIds)
+    advance(store, epoch, 'done', {})
+  },
+} satisfies Record<Exclude<EpochState, 'done'>, Step>
+
+const advance = (
+  store: EpochStore,
+  epoch: number,
+  state: EpochState,
+  values: Parameters<EpochStore['set']>[1],
+) => store.set(epoch, { ...values, state, tries: 0, next_at: 0, error: null })
+
+/**
+ * The chain refused the epoch and a final revert cannot take effect any more: its receipts wait for a new epoch of
+ * the same number. A payer who cannot pay is set aside, so that nobody else waits for it.
+ */
+async function rebuild({ env, store }: Settlement, row: EpochRow, reason: string): Promise<void> {
+  log('error', { during: 'settlement', epoch: row.epoch, refused: reason })
+  const file = await readEpochFile(env.BLOBS, row.data_hash)
+  const payer = /^InsufficientBalance\((0x[0-9a-f]{40}),/i.exec(reason)?.[1]
+  store.unbuild(row.epoch, epochCredits(file.receipts, file.presence, file.treasuries))
+  if (!payer) throw new Error(`the chain refused epoch ${row.epoch}: ${reason}`)
+  store.setInsolvent(payer.toLowerCase() as Hex, Date.now())
+}
+
+/** Payers that were set aside and have deposited since take part again. */
+export async function readmitSolvent({ settings, store }: Settlement): Promise<void> {
+  for (const payer of store.insolvent()) {
+    const balance = await chainClient(settings).readContract({
+      address: settings.CONTRACTS.inferenceVault,
+      abi: inferenceVaultAbi,
+      functionName: 'balanceOf',
+      args: [payer],
+    })
+    if (balance >= store.owedBy(payer)) store.setSolvent(payer)
+  }
+}
+
+const lastEpochOnChain = async (settings: Settings): Promise<number> =>
+  Number(
+    await chainClient(settings).readContract({
+      address: settings.CONTRACTS.attributionSettlement,
+      abi: attributionSettlementAbi,
+      functionName: 'lastEpoch',
+    }),
+  )
+
+/** An epoch's record on chain; null when there is none. */
+export async function epochOnChain(settings: Settings, epoch: number) {
+  const record = await chainClient(settings).readContract({
+    address: settings.CONTRACTS.attributionSettlement,
+    abi: attributionSettlementAbi,
+    functionName: 'epochs',
+    args: [BigInt(epoch)],
+  })
+  return record.activeAt === 0 ? null : record
+}

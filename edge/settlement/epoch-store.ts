@@ -1,0 +1,284 @@
+import type { Hex } from '#protocol/bytes.ts'
+import type { EpochFile, EpochRoots } from '#protocol/epoch.ts'
+import type { SignedReceipt } from '#protocol/receipt.ts'
+import { explanation, signedReceipt, type Explanation } from '#protocol/wire.ts'
+
+/**
+ * SQLite of the ReceiptBatcher: receipts in the order they came, epochs with their state, and what every account has
+ * earned in all. A receipt belongs to at most one epoch, and an epoch's credits enter `payout` in the same
+ * transaction that gives it its receipts: a crash leaves both or neither.
+ */
+
+/**
+ * built: its file lies in R2. stored: the data-availability layer has it. submitted: the ChainWriter has its
+ * transaction. settled: on chain. posted: in the Postgres ledger. done: its payers' debts are released.
+ */
+export type EpochState = 'built' | 'stored' | 'submitted' | 'settled' | 'posted' | 'done'
+
+/** Before these an epoch blocks the next one; after them only its own follow-up work remains. */
+const UNSETTLED = `('built', 'stored', 'submitted')`
+
+export type EpochRow = {
+  epoch: number
+  state: EpochState
+  receipts: number
+  receipts_root: Hex
+  payouts_root: Hex
+  total: string
+  data_hash: Hex
+  params_hash: Hex
+  commitment: Hex | null
+  tx_hash: Hex | null
+  block_number: number | null
+  active_at: number | null
+  tries: number
+  next_at: number
+  error: string | null
+  built_at: number
+  settled_at: number | null
+}
+
+type ReceiptRow = {
+  seq: number
+  request_id: Hex
+  epoch: number | null
+  account_id: string
+  signed: string
+  explanation: string
+}
+
+/** What a caller of the API paid for; `manifests` locate the presence tables of its Datanet versions. */
+export type NewReceipt = {
+  signed: SignedReceipt
+  explanation: Explanation
+  accountId: string
+  manifests: { root: Hex; manifest: Hex }[]
+}
+
+export type StoredReceipt = {
+  signed: SignedReceipt
+  explanation: Explanation
+  accountId: string
+  epoch: EpochRow | null
+}
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS receipt (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  request_id TEXT NOT NULL UNIQUE,
+  epoch INTEGER,
+  account_id TEXT NOT NULL, payer TEXT NOT NULL, params_hash TEXT NOT NULL,
+  signed TEXT NOT NULL, explanation TEXT NOT NULL, received_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS receipt_epoch ON receipt (epoch, seq);
+CREATE TABLE IF NOT EXISTS datanet (root TEXT PRIMARY KEY, manifest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS epoch (
+  epoch INTEGER PRIMARY KEY, state TEXT NOT NULL, receipts INTEGER NOT NULL,
+  receipts_root TEXT NOT NULL, payouts_root TEXT NOT NULL, total TEXT NOT NULL, data_hash TEXT NOT NULL,
+  params_hash TEXT NOT NULL, commitment TEXT, tx_hash TEXT, block_number INTEGER, active_at INTEGER,
+  tries INTEGER NOT NULL DEFAULT 0, next_at INTEGER NOT NULL DEFAULT 0, error TEXT,
+  built_at INTEGER NOT NULL, settled_at INTEGER
+);
+CREATE INDEX IF NOT EXISTS epoch_state ON epoch (state);
+CREATE TABLE IF NOT EXISTS payout (account TEXT PRIMARY KEY, amount TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS insolvent (payer TEXT PRIMARY KEY, since INTEGER NOT NULL);
+`
+
+export type EpochStore = ReturnType<typeof openEpochStore>
+
+/** Opens (and on first use creates) the store in a Durable Object's SQLite. */
+export function openEpochStore(storage: DurableObjectStorage) {
+  const { sql } = storage
+  sql.exec(SCHEMA)
+  const OPEN = 'epoch IS NULL AND payer NOT IN (SELECT payer FROM insolvent)'
+  const epochs = (where: string, ...values: (string | number)[]) =>
+    sql.exec<EpochRow>(`SELECT * FROM epoch ${where}`, ...values).toArray()
+  const set = (epoch: number, values: Partial<Omit<EpochRow, 'epoch'>>) => {
+    const names = Object.keys(values)
+    sql.exec(
+      `UPDATE epoch SET ${names.map((name) => `${name} = ?`).join(', ')} WHERE epoch = ?`,
+      ...Object.values(values),
+      epoch,
+    )
+  }
+  const addPayouts = (changes: Iterable<readonly [Hex, bigint]>) => {
+    for (const [account, wei] of changes) {
+      const [row] = sql
+        .exec<{ amount: string }>('SELECT amount FROM payout WHERE account = ?', account)
+        .toArray()
+      sql.exec(
+        'INSERT OR REPLACE INTO payout (account, amount) VALUES (?, ?)',
+        account,
+        (BigInt(row?.amount ?? 0) + wei).toString(),
+      )
+    }
+  }
+
+  return {
+    /** Adds a receipt; the same one again is a no-op. Throws when its request has another receipt already. */
+    add({ signed, explanation, accountId, manifests }: NewReceipt, now: number): void {
+      const { requestId, payer, paramsHash } = signed.receipt
+      const text = JSON.stringify(signed, bigintAsDecimal)
+      const [known] = sql
+        .exec<{ signed: string }>('SELECT signed FROM receipt WHERE request_id = ?', requestId)
+        .toArray()
+      if (known && known.signed !== text)
+        throw new Error(`request ${requestId} has another receipt already`)
+      if (known) return
+      storage.transactionSync(() => {
+        for (const { root, manifest } of manifests)
+          sql.exec('INSERT OR IGNORE INTO datanet (root, manifest) VALUES (?, ?)', root, manifest)
+        sql.exec(
+          `INSERT INTO receipt (request_id, account_id, payer, params_hash, signed, explanation, received_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?)`,
+          requestId,
+          accountId,
+          payer,
+          paramsHash,
+          text,
+          JSON.stringify(explanation),
+          now,
+        )
+      })
+    },
+
+    receipt(requestId: Hex): StoredReceipt | null {
+      const [row] = sql
+        .exec<ReceiptRow>('SELECT * FROM receipt WHERE request_id = ?', requestId)
+        .toArray()
+      return row
+        ? {
+            signed: signedReceipt.parse(JSON.parse(row.signed)),
+            explanation: explanation.parse(JSON.parse(row.explanation)),
+            accountId: row.account_id,
+            epoch: row.epoch === null ? null : (epochs('WHERE epoch = ?', row.epoch)[0] ?? null),
+          }
+        : null
+    },
+
+    /** How many receipts wait for an epoch, and since when the oldest does. */
+    waiting: () =>
+      sql
+        .exec<{ count: number; since: number | null }>(
+          `SELECT COUNT(*) AS count, MIN(received_at) AS since FROM receipt WHERE ${OPEN}`,
+        )
+        .one(),
+
+    /** The next epoch's receipts: the oldest, all made under the same governed numbers. */
+    take: (limit: number): SignedReceipt[] =>
+      sql
+        .exec<{ signed: string }>(
+          `SELECT signed FROM receipt WHERE ${OPEN} AND params_hash =
+             (SELECT params_hash FROM receipt WHERE ${OPEN} ORDER BY seq LIMIT 1)
+           ORDER BY seq LIMIT ?`,
+          limit,
+        )
+        .toArray()
+        .map((row) => signedReceipt.parse(JSON.parse(row.signed))),
+
+    manifestOf: (root: Hex): Hex | null =>
+      sql
+        .exec<{ manifest: Hex }>('SELECT manifest FROM datanet WHERE root = ?', root)
+        .toArray()[0]?.manifest ?? null,
+
+    payouts: (): Map<Hex, bigint> =>
+      new Map(
+        sql
+          .exec<{ account: Hex; amount: string }>('SELECT account, amount FROM payout')
+          .toArray()
+          .map(({ account, amount }) => [account, BigInt(amount)]),
+      ),
+
+    payout: (account: Hex): bigint =>
+      BigInt(
+        sql
+          .exec<{ amount: string }>('SELECT amount FROM payout WHERE account = ?', account)
+          .toArray()[0]?.amount ?? 0,
+      ),
+
+    /** Closes an epoch: its receipts are its own, its payouts are what accounts have earned. All or nothing. */
+    build(file: EpochFile, roots: EpochRoots, paramsHash: Hex, now: number): void {
+      storage.transactionSync(() => {
+        const taken = sql
+          .exec(
+            `UPDATE receipt SET epoch = ? WHERE epoch IS NULL
+             AND request_id IN (SELECT value FROM json_each(?)) RETURNING seq`,
+            file.epoch,
+            JSON.stringify(file.receipts.map(({ receipt }) => receipt.requestId)),
+          )
+          .toArray()
+        if (taken.length !== file.receipts.length)
+          throw new Error(`epoch ${file.epoch} has receipts of another epoch`)
+        sql.exec(
+          `INSERT INTO epoch (epoch, state, receipts, receipts_root, payouts_root, total, data_hash, params_hash,
+             built_at) VALUES (?, 'built', ?, ?, ?, ?, ?, ?, ?)`,
+          file.epoch,
+          file.receipts.length,
+          roots.receiptsRoot,
+          roots.payoutsRoot,
+          roots.total.toString(),
+          roots.dataHash,
+          paramsHash,
+          now,
+        )
+        for (const { account, amount } of file.payouts)
+          sql.exec(
+            'INSERT OR REPLACE INTO payout (account, amount) VALUES (?, ?)',
+            account,
+            amount.toString(),
+          )
+      })
+    },
+
+    /** Undoes `build` of the newest epoch, which the chain has refused: its receipts wait again. All or nothing. */
+    unbuild(epoch: number, credits: ReadonlyMap<Hex, bigint>): void {
+      storage.transactionSync(() => {
+        sql.exec('UPDATE receipt SET epoch = NULL WHERE epoch = ?', epoch)
+        sql.exec('DELETE FROM epoch WHERE epoch = ?', epoch)
+        addPayouts([...credits].map(([account, wei]) => [account, -wei] as const))
+        sql.exec(`DELETE FROM payout WHERE amount = '0'`)
+      })
+    },
+
+    set,
+    epoch: (epoch: number): EpochRow | null => epochs('WHERE epoch = ?', epoch)[0] ?? null,
+    unsettled: (): EpochRow | null =>
+      epochs(`WHERE state IN ${UNSETTLED} ORDER BY epoch LIMIT 1`)[0] ?? null,
+    /** Epochs whose follow-up work is not done. */
+    trailing: (): EpochRow[] => epochs(`WHERE state IN ('settled', 'posted') ORDER BY epoch`),
+    /** Newest epochs first. */
+    newest: (limit: number, before: number): EpochRow[] =>
+      epochs('WHERE epoch < ? ORDER BY epoch DESC LIMIT ?', before, limit),
+    lastEpoch: (): number =>
+      sql.exec<{ n: number }>('SELECT coalesce(MAX(epoch), 0) AS n FROM epoch').one().n,
+
+    /** Requests of an epoch by the account that owes for them. */
+    debts(epoch: number): Map<string, Hex[]> {
+      const debts = new Map<string, Hex[]>()
+      for (const row of sql.exec<{ account_id: string; request_id: Hex }>(
+        'SELECT account_id, request_id FROM receipt WHERE epoch = ?',
+        epoch,
+      ))
+        debts.set(row.account_id, [...(debts.get(row.account_id) ?? []), row.request_id])
+      return debts
+    },
+
+    insolvent: (): Hex[] =>
+      sql
+        .exec<{ payer: Hex }>('SELECT payer FROM insolvent')
+        .toArray()
+        .map(({ payer }) => payer),
+    setInsolvent: (payer: Hex, now: number) =>
+      sql.exec('INSERT OR IGNORE INTO insolvent (payer, since) VALUES (?, ?)', payer, now),
+    setSolvent: (payer: Hex) => sql.exec('DELETE FROM insolvent WHERE payer = ?', payer),
+    /** Fees of a payer's receipts that no epoch has. */
+    owedBy: (payer: Hex): bigint =>
+      sql
+        .exec<{ signed: string }>('SELECT signed FROM receipt WHERE epoch IS NULL AND payer = ?', payer)
+        .toArray()
+        .reduce((sum, row) => sum + signedReceipt.parse(JSON.parse(row.signed)).receipt.fee, 0n),
+  }
+}
+
+const bigintAsDecimal = (_key: string, value: unknown) =>
+  typeof value === 'bigint' ? value.toString() : value
