@@ -1,0 +1,103 @@
+import type { Hex } from '#protocol/bytes.ts'
+import type { RecordFields } from '#protocol/wire.ts'
+
+/** An earlier record as the index gives it back. */
+export type IndexedRecord = {
+  /** The index's own name for it, unique across Datanets (a record hash is not). */
+  ref: string
+  recordHash: Hex
+  /** Record hash of the earliest record of its near-duplicate cluster; its own when it is alone. */
+  cluster: Hex
+  contributor: string
+  /** False when it came in by the Datanet-independent window lookup and lies in another Datanet. */
+  sameDatanet: boolean
+  /** Order of acceptance: smaller is earlier. */
+  sequence: number
+  fields: RecordFields
+}
+
+export type IndexHit<Key> = { key: Key; ref: string }
+
+type Awaitable<T> = T | Promise<T>
+
+/**
+ * Lookups into the records accepted (or under review) before this batch. Keys and bands are those of one Datanet,
+ * windows those of all. Lists never exceed the sizes in LOOKUP; a limit is per key, earliest records first.
+ */
+export type DedupIndex = {
+  lookupKeys: (keys: string[]) => Awaitable<IndexHit<string>[]>
+  lookupBands: (bandKeys: number[], limitPerBand: number) => Awaitable<IndexHit<number>[]>
+  lookupWindows: (hashes: number[], limitPerWindow: number) => Awaitable<IndexHit<number>[]>
+  fetchRecords: (refs: string[]) => Awaitable<IndexedRecord[]>
+}
+
+/** Batch sizes of lookups, each one bound JSON array in SQL, and caps against templates that fill a band. */
+export const LOOKUP = {
+  keysPerCall: 1_000,
+  bandsPerCall: 1_000,
+  windowsPerCall: 1_000,
+  recordsPerCall: 100,
+  recordsPerBand: 50,
+  recordsPerWindow: 8,
+} as const
+
+/** What the caller adds to the index for a record that was not rejected. All rows are keyed by these values. */
+export type IndexEntry = {
+  recordHash: Hex
+  cluster: Hex
+  contributor: string
+  fields: RecordFields
+  /** Exact and normalised key. */
+  keys: [exact: string, normalized: string]
+  /** 14 MinHash band keys, integers below 2^52. */
+  bandKeys: number[]
+  /** Sampled 13-word window hashes, integers below 2^52: about one per eight words. */
+  windowHashes: number[]
+}
+
+/** An index in memory: the records of the batch at hand, and tests. */
+export type MemoryIndex = {
+  [Name in keyof DedupIndex]: (
+    ...args: Parameters<DedupIndex[Name]>
+  ) => Awaited<ReturnType<DedupIndex[Name]>>
+} & {
+  /** Adds a record and returns it; adding the same record hash again changes nothing. */
+  add: (entry: IndexEntry) => IndexedRecord
+}
+
+/** An empty index. Its references are record hashes behind `refPrefix`; sequences count from `firstSequence`. */
+export function createMemoryIndex(refPrefix = '', firstSequence = 0): MemoryIndex {
+  const records = new Map<string, IndexedRecord>()
+  const byKey = new Map<string, string[]>()
+  const byBand = new Map<number, string[]>()
+  const byWindow = new Map<number, string[]>()
+  return {
+    lookupKeys: (keys) => collect(byKey, keys, 1),
+    lookupBands: (bandKeys, limit) => collect(byBand, bandKeys, limit),
+    lookupWindows: (hashes, limit) => collect(byWindow, hashes, limit),
+    fetchRecords: (refs) => refs.flatMap((ref) => records.get(ref) ?? []),
+    add: (entry) => {
+      const ref = refPrefix + entry.recordHash
+      const known = records.get(ref)
+      if (known !== undefined) return known
+      const { recordHash, cluster, contributor, fields } = entry
+      const sequence = firstSequence + records.size
+      const record = { ref, recordHash, cluster, contributor, fields, sequence, sameDatanet: true }
+      records.set(ref, record)
+      for (const key of entry.keys) push(byKey, key, ref)
+      for (const key of entry.bandKeys) push(byBand, key, ref)
+      for (const key of entry.windowHashes) push(byWindow, key, ref)
+      return record
+    },
+  }
+}
+
+function collect<Key>(map: Map<Key, string[]>, keys: Key[], limit: number): IndexHit<Key>[] {
+  return keys.flatMap((key) => (map.get(key) ?? []).slice(0, limit).map((ref) => ({ key, ref })))
+}
+
+function push<Key>(map: Map<Key, string[]>, key: Key, ref: string): void {
+  const refs = map.get(key)
+  if (refs === undefined) map.set(key, [ref])
+  else refs.push(ref)
+}

@@ -1,0 +1,320 @@
+/**
+ * Duplicate search over one batch, record by record, against a persistent index and the batch's own earlier records.
+ * Verdicts: same exact or normalised key: DUPLICATE_EXACT · Jaccard of word 5-grams >= 0.8: DUPLICATE_NEAR ·
+ * containment of 13-word windows in others' records >= 0.8: PLAGIARISM_SUSPECT · Jaccard >= 0.5 or containment >= 0.3:
+ * PARTIAL_OVERLAP, accepted with novelty 1 - containment · else novelty 1. Thresholds are the profile's.
+ */
+import { createMemoryIndex, LOOKUP } from './dedup-index.ts'
+import type { DedupIndex, IndexedRecord, IndexEntry, IndexHit, MemoryIndex } from './dedup-index.ts'
+import { bandKeys, intersect, sampledWindows, sketch, type Sketch } from './minhash.ts'
+import { simplify } from './normalize.ts'
+import type { Profile } from './profile.ts'
+import { mapFields, recordHash, recordText } from './record.ts'
+import { sha256Hex, type Hex } from '#protocol/bytes.ts'
+import type { RecordFields } from '#protocol/wire.ts'
+
+/** Near-duplicate candidates that are compared in full: those that share most bands, then the earliest. */
+export const MAX_NEAR_CANDIDATES = 32
+/** Records whose windows are looked at for containment: those that share most sampled windows. */
+export const MAX_HOLDERS = 8
+/** Records of the persistent index are fetched as holders only when they share this much of the sample. */
+const MIN_SHARED_SAMPLE = 0.15
+/** Sequences of the batch's own records: later than anything in a persistent index. */
+const BATCH_FIRST_SEQUENCE = 2 ** 52
+
+/** Why a record counts as a copy, or in part as one. */
+export type Evidence = {
+  /** Record hash of the earlier record. */
+  duplicateOf: Hex
+  measure: 'exact' | 'normalized' | 'jaccard' | 'containment'
+  /** 0 to 1 under the measure, four places. */
+  similarity: number
+  sameContributor: boolean
+  sameDatanet: boolean
+  /** Fields of this record that the earlier one already holds, up to case, punctuation and white space. */
+  retainedFields: string[]
+}
+
+export type DedupDecision = {
+  reason: 'DUPLICATE_EXACT' | 'DUPLICATE_NEAR' | 'PLAGIARISM_SUSPECT' | 'PARTIAL_OVERLAP' | null
+  /** 1 minus the share that earlier records hold, four places; 0 for duplicates. */
+  novelty: number
+  evidence: Evidence | null
+  /** What to index if the record stays. `entry.cluster` is the record's cluster whether it stays or not. */
+  entry: IndexEntry
+}
+
+type Sketched = { entry: IndexEntry; sketch: Sketch }
+type Candidate = { record: IndexedRecord; sketch: Sketch }
+type Candidates = { exact: Candidate[]; near: Candidate[]; holders: Candidate[] }
+
+/**
+ * A decider for one batch. Call it with successive parts of the batch; each is compared with the index, with earlier
+ * parts and with itself. `settle(at, decision)` takes each decision in order and says whether the record stays, so that
+ * later ones are compared with it. Nothing is written: the caller stores entries together with verdicts, so a retry repeats both or neither.
+ */
+export function createDeduplicator(index: DedupIndex, contributor: string, profile: Profile) {
+  const local = createMemoryIndex('batch:', BATCH_FIRST_SEQUENCE)
+  const localSketches = new Map<string, Sketch>()
+  const sketchOf = (record: IndexedRecord): Sketch =>
+    localSketches.get(record.ref) ?? sketch(simplify(recordText(record.fields)))
+
+  return async (
+    records: readonly RecordFields[],
+    settle: (at: number, decision: DedupDecision) => boolean,
+  ): Promise<void> => {
+    const sketched = records.map((fields) => sketchRecord(fields, contributor))
+    const remote = await findRemote(index, sketched)
+    for (const [at, item] of sketched.entries()) {
+      const own = findLocal(local, item, sketchOf)
+      const other = remote(at)
+      const decision = decide(item, profile, {
+        exact: [...other.exact, ...own.exact],
+        near: [...other.near, ...own.near],
+        holders: [...other.holders, ...own.holders],
+      })
+      if (settle(at, decision)) localSketches.set(local.add(decision.entry).ref, item.sketch)
+    }
+  }
+}
+
+function sketchRecord(fields: RecordFields, contributor: string): Sketched {
+  const simplified = simplify(recordText(fields))
+  const made = sketch(simplified)
+  const hash = recordHash(fields)
+  const entry: IndexEntry = {
+    recordHash: hash,
+    cluster: hash,
+    contributor,
+    fields,
+    keys: [hash, sha256Hex(simplified)],
+    bandKeys: bandKeys(made.shingles),
+    windowHashes: sampledWindows(made.windows),
+  }
+  return { entry, sketch: made }
+}
+
+function findLocal(
+  local: MemoryIndex,
+  { entry }: Sketched,
+  sketchOf: (record: IndexedRecord) => Sketch,
+): Candidates {
+  const load = (refs: string[]): Candidate[] =>
+    local.fetchRecords(refs).map((record) => ({ record, sketch: sketchOf(record) }))
+  const exact = load(local.lookupKeys(entry.keys).map((hit) => hit.ref))
+  if (exact.length > 0) return { exact, near: [], holders: [] }
+  const bands = local.lookupBands(entry.bandKeys, LOOKUP.recordsPerBand)
+  const windows = local.lookupWindows(entry.windowHashes, LOOKUP.recordsPerWindow)
+  return {
+    exact,
+    near: load(mostHit(bands, MAX_NEAR_CANDIDATES)),
+    holders: load(mostHit(windows, MAX_HOLDERS)),
+  }
+}
+
+/** Looks the whole part up at once, a few large queries per kind, and fetches every candidate once. */
+async function findRemote(
+  index: DedupIndex,
+  items: readonly Sketched[],
+): Promise<(at: number) => Candidates> {
+  const keys = await lookup(
+    items.flatMap(({ entry }) => entry.keys),
+    LOOKUP.keysPerCall,
+    index.lookupKeys,
+  )
+  const open = items.filter(({ entry }) => !entry.keys.some((key) => keys.has(key)))
+  const bands = await lookup(
+    open.flatMap(({ entry }) => entry.bandKeys),
+    LOOKUP.bandsPerCall,
+    (part) => index.lookupBands(part, LOOKUP.recordsPerBand),
+  )
+  const windows = await lookup(
+    open.flatMap(({ entry }) => entry.windowHashes),
+    LOOKUP.windowsPerCall,
+    (part) => index.lookupWindows(part, LOOKUP.recordsPerWindow),
+  )
+  const plans = items.map(({ entry }) => ({
+    exact: hitsOf(keys, entry.keys).map((hit) => hit.ref),
+    near: mostHit(hitsOf(bands, entry.bandKeys), MAX_NEAR_CANDIDATES),
+    holders: holderRefs(windows, entry.windowHashes),
+  }))
+  const refs = new Set(plans.flatMap((plan) => [...plan.exact, ...plan.near, ...plan.holders]))
+  const found = new Map<string, Candidate>()
+  for (const part of chunks([...refs], LOOKUP.recordsPerCall))
+    for (const record of await index.fetchRecords(part))
+      found.set(record.ref, { record, sketch: sketch(simplify(recordText(record.fields))) })
+  const load = (wanted: string[]): Candidate[] => wanted.flatMap((ref) => found.get(ref) ?? [])
+  return (at) => ({
+    exact: load(plans[at]?.exact ?? []),
+    near: load(plans[at]?.near ?? []),
+    holders: load(plans[at]?.holders ?? []),
+  })
+}
+
+function holderRefs(windows: Map<number, IndexHit<number>[]>, hashes: readonly number[]): string[] {
+  const shared = hashes.filter((hash) => windows.has(hash)).length
+  if (shared === 0 || shared < MIN_SHARED_SAMPLE * hashes.length) return []
+  return mostHit(hitsOf(windows, hashes), MAX_HOLDERS)
+}
+
+async function lookup<Key>(
+  keys: readonly Key[],
+  perCall: number,
+  call: (part: Key[]) => IndexHit<Key>[] | Promise<IndexHit<Key>[]>,
+): Promise<Map<Key, IndexHit<Key>[]>> {
+  const found = new Map<Key, IndexHit<Key>[]>()
+  for (const part of chunks([...new Set(keys)], perCall))
+    for (const hit of await call(part)) {
+      const hits = found.get(hit.key)
+      if (hits === undefined) found.set(hit.key, [hit])
+      else hits.push(hit)
+    }
+  return found
+}
+
+const hitsOf = <Key>(found: Map<Key, IndexHit<Key>[]>, keys: readonly Key[]): IndexHit<Key>[] =>
+  keys.flatMap((key) => found.get(key) ?? [])
+
+/** References by falling number of hits; among equals the one found first, which is the earliest of its band. */
+function mostHit<Key>(hits: readonly IndexHit<Key>[], limit: number): string[] {
+  const counts = new Map<string, number>()
+  for (const { ref } of hits) counts.set(ref, (counts.get(ref) ?? 0) + 1)
+  const ranked = [...counts].toSorted((a, b) => b[1] - a[1])
+  return ranked.slice(0, limit).map(([ref]) => ref)
+}
+
+function* chunks<T>(items: T[], size: number): Generator<T[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
+}
+
+function decide(item: Sketched, profile: Profile, candidates: Candidates): DedupDecision {
+  const { entry } = item
+  const same = earliest(candidates.exact)
+  if (same !== null) {
+    const measure = same.record.recordHash === entry.recordHash ? 'exact' : 'normalized'
+    return duplicate('DUPLICATE_EXACT', item, same, evidence(item, same, measure, 1))
+  }
+
+  const similar = [
+    ...candidates.near,
+    ...candidates.holders.filter((held) => held.record.sameDatanet),
+  ]
+    .map((candidate) => ({ candidate, ...compare(item, candidate) }))
+    .toSorted((a, b) => b.jaccard - a.jaccard || order(a.candidate, b.candidate))
+  const closest = similar[0]
+  if (closest !== undefined && closest.jaccard >= profile.nearDuplicate) {
+    const cluster = similar.filter(({ jaccard }) => jaccard >= profile.nearDuplicate)
+    const first = earliest(cluster.map(({ candidate }) => candidate)) ?? closest.candidate
+    const shown = evidence(item, closest.candidate, 'jaccard', closest.jaccard)
+    return duplicate('DUPLICATE_NEAR', item, first, shown)
+  }
+
+  const held = containment(item, [...candidates.holders, ...candidates.near])
+  if (held.most !== null && held.others >= profile.plagiarismContainment)
+    return {
+      reason: 'PLAGIARISM_SUSPECT',
+      novelty: round(1 - held.all),
+      evidence: evidence(item, held.most, 'containment', held.others),
+      entry: inClusterOf(entry, held.most),
+    }
+  const isSimilar = closest !== undefined && closest.jaccard >= profile.overlapJaccard
+  if (isSimilar || (held.most !== null && held.all >= profile.overlapContainment)) {
+    const share = Math.max(held.all, isSimilar ? closest.contained : 0)
+    const most = held.most !== null && held.all >= profile.overlapContainment ? held.most : null
+    const shown =
+      most !== null
+        ? evidence(item, most, 'containment', held.all)
+        : closest && evidence(item, closest.candidate, 'jaccard', closest.jaccard)
+    const isHeld = most !== null && held.all >= profile.plagiarismContainment
+    return {
+      reason: 'PARTIAL_OVERLAP',
+      novelty: round(1 - share),
+      evidence: shown ?? null,
+      entry: isHeld ? inClusterOf(entry, most) : entry,
+    }
+  }
+  return { reason: null, novelty: 1, evidence: null, entry }
+}
+
+const duplicate = (
+  reason: 'DUPLICATE_EXACT' | 'DUPLICATE_NEAR',
+  item: Sketched,
+  first: Candidate,
+  shown: Evidence,
+): DedupDecision => ({ reason, novelty: 0, evidence: shown, entry: inClusterOf(item.entry, first) })
+
+/** Clusters live within a Datanet: a record that another Datanet holds keeps its own. */
+const inClusterOf = (entry: IndexEntry, { record }: Candidate): IndexEntry =>
+  record.sameDatanet ? { ...entry, cluster: record.cluster } : entry
+
+const order = (a: Candidate, b: Candidate): number => a.record.sequence - b.record.sequence
+
+const earliest = (candidates: readonly Candidate[]): Candidate | null =>
+  candidates.toSorted(order)[0] ?? null
+
+/** Jaccard similarity of the shingles, and the share of this record's shingles that the other has. */
+function compare(item: Sketched, other: Candidate): { jaccard: number; contained: number } {
+  const a = item.sketch.shingles
+  const b = other.sketch.shingles
+  const shared = intersect(a, b)
+  return { jaccard: shared / (a.length + b.length - shared), contained: shared / a.length }
+}
+
+/**
+ * Shares of this record's windows found in the candidates together: in other contributors' (`others`), and in those
+ * and the contributor's own of this Datanet (`all`). Giving one's own record to a second Datanet costs nothing.
+ * `most` is the candidate that holds most, of the others when they hold anything.
+ */
+function containment(
+  item: Sketched,
+  candidates: readonly Candidate[],
+): { others: number; all: number; most: Candidate | null } {
+  const total = item.sketch.windows.length
+  if (total === 0) return { others: 0, all: 0, most: null }
+  const heldBy = { others: new Uint8Array(total), own: new Uint8Array(total) }
+  let most: { candidate: Candidate; isOwn: boolean; shared: number } | null = null
+  for (const candidate of candidates) {
+    const isOwn = candidate.record.contributor === item.entry.contributor
+    if (isOwn && !candidate.record.sameDatanet) continue
+    const marks = isOwn ? heldBy.own : heldBy.others
+    const shared = intersect(item.sketch.windows, candidate.sketch.windows, (at) => {
+      marks[at] = 1
+    })
+    if (shared === 0) continue
+    const isMore =
+      most === null || (most.isOwn && !isOwn) || (most.isOwn === isOwn && shared > most.shared)
+    if (isMore) most = { candidate, isOwn, shared }
+  }
+  let others = 0
+  let all = 0
+  for (let i = 0; i < total; i++) {
+    others += heldBy.others[i] ?? 0
+    all += (heldBy.others[i] ?? 0) | (heldBy.own[i] ?? 0)
+  }
+  return { others: others / total, all: all / total, most: most?.candidate ?? null }
+}
+
+function evidence(
+  { entry }: Sketched,
+  { record }: Candidate,
+  measure: Evidence['measure'],
+  similarity: number,
+): Evidence {
+  const earlier = new Set<string>()
+  mapFields(record.fields, (text) => (earlier.add(simplify(text)), text))
+  const retainedFields: string[] = []
+  mapFields(entry.fields, (text, path) => {
+    if (earlier.has(simplify(text))) retainedFields.push(path)
+    return text
+  })
+  return {
+    duplicateOf: record.recordHash,
+    measure,
+    similarity: round(similarity),
+    sameContributor: record.contributor === entry.contributor,
+    sameDatanet: record.sameDatanet,
+    retainedFields,
+  }
+}
+
+const round = (value: number): number => Math.round(value * 10_000) / 10_000
