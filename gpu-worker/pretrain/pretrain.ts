@@ -6,17 +6,16 @@
 import { appendFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import type { Batch } from '#engine/batch.ts'
 import { type LlamaConfig, parseLlamaConfig } from '#engine/models/config.ts'
 import { initialParameters } from '#engine/models/parameters.ts'
 import { adamwState, adamwStep, learningRate } from '#engine/optimizer.ts'
-import { evaluateProgram } from '#engine/programs/train.ts'
 import { writeSafetensors } from '#engine/safetensors.ts'
-import { openSession } from '#engine/session.ts'
-import { requireTensor, type TensorMap } from '#engine/tensor.ts'
+import type { TensorMap } from '#engine/tensor.ts'
 import { openTrainer } from '#engine/trainer.ts'
 import { loadCheckpoint, type RunState, saveCheckpoint, writeAtomically } from './checkpoint.ts'
-import { type Dataset, prepareDataset } from './dataset.ts'
+import { prepareDataset } from './dataset.ts'
+import { evaluate, type HeldOutLoss } from './evaluate.ts'
+import { progressReporter } from './progress.ts'
 import type { Recipe } from './recipe.ts'
 
 export type Budget = { readonly minutes: number } | { readonly tokens: number }
@@ -34,8 +33,6 @@ export type RunOptions = {
   readonly onProgress?: (line: string) => void
 }
 
-export type HeldOutLoss = Readonly<Record<string, number>>
-
 export type RunResult = {
   readonly finished: boolean
   readonly step: number
@@ -45,8 +42,6 @@ export type RunResult = {
 
 /** The schedule is a function of the share of the budget used; the engine counts steps, so the share is put in steps. */
 const SCHEDULE_STEPS = 1000
-
-const REPORT_MS = 10_000
 
 /** Runs or continues a pre-training run until its budget is used up, or until `signal` aborts. */
 export async function pretrain(options: RunOptions): Promise<RunResult> {
@@ -72,7 +67,7 @@ export async function pretrain(options: RunOptions): Promise<RunResult> {
     total: SCHEDULE_STEPS,
     floor: 0,
   } as const
-  const progress = () =>
+  const usedShare = () =>
     'tokens' in budget
       ? (optimizer.step * tokensPerStep) / budget.tokens
       : elapsedMs() / (budget.minutes * 60_000)
@@ -83,59 +78,35 @@ export async function pretrain(options: RunOptions): Promise<RunResult> {
     await exportModel(modelDir, recipe, parameters)
   }
 
+  const isStopped = () => signal?.aborted ?? false
   const trainer = await openTrainer(config, 'parameters')
-  const interval = { step: optimizer.step, startedMs: Date.now(), loss: 0 }
+  const report = progressReporter(onProgress)
   let heldOut: HeldOutLoss = {}
   let savedMs = Date.now()
-  const isStopped = () => signal?.aborted ?? false
-  for (let share = progress(); share < 1 && !isStopped(); share = progress()) {
-    const { loss, gradients } = await trainer.gradients(
-      dataset.trainingBatch(optimizer.step),
-      parameters,
-    )
+  for (let share = usedShare(); share < 1 && !isStopped(); share = usedShare()) {
+    const batch = dataset.trainingBatch(optimizer.step)
+    const { loss, gradients } = await trainer.gradients(batch, parameters)
     const rate = learningRate(schedule, share * SCHEDULE_STEPS)
     const update = adamwStep(parameters, gradients, optimizer, rate)
     optimizer = update.state
     const { step } = optimizer
-    interval.loss += loss
     await log({ step, loss, gradientNorm: update.gradientNorm, rate, elapsedMs: elapsedMs() })
-    await setImmediate() // lets signals through: the engine's calls never yield to the event loop
-
-    const now = Date.now()
-    if (now - savedMs >= checkpointMs) {
+    if (Date.now() - savedMs >= checkpointMs) {
       await save()
-      heldOut = await evaluate(config, parameters, dataset, options.evaluationBatches)
+      heldOut = await evaluate(config, parameters, dataset.heldOut, options.evaluationBatches)
       await log({ step, heldOut })
       savedMs = Date.now()
     }
-    if (now - interval.startedMs >= REPORT_MS) {
-      const steps = step - interval.step
-      const rateTokens = (steps * tokensPerStep * 1000) / (Date.now() - interval.startedMs)
-      const usedMs = elapsedMs()
-      const lossMean = interval.loss / steps
-      onProgress(
-        progressLine({
-          step,
-          epoch: dataset.epochOf(step),
-          tokens: step * tokensPerStep,
-          loss: lossMean,
-          heldOut,
-          tokensPerSecond: rateTokens,
-          etaMs: usedMs / Math.min(1, progress()) - usedMs,
-        }),
-      )
-      Object.assign(interval, { step, startedMs: Date.now(), loss: 0 })
-    }
+    const epoch = dataset.epochOf(step - 1)
+    const tokens = step * tokensPerStep
+    report({ step, epoch, tokens, loss, heldOut, elapsedMs: elapsedMs(), share: usedShare() })
+    await setImmediate() // lets signals through: the engine's calls never yield to the event loop
   }
   await trainer.release()
   await save()
   const finished = !isStopped()
-  heldOut = await evaluate(
-    config,
-    parameters,
-    dataset,
-    finished ? Infinity : options.evaluationBatches,
-  )
+  const batches = finished ? Infinity : options.evaluationBatches
+  heldOut = await evaluate(config, parameters, dataset.heldOut, batches)
   const result = { finished, step: optimizer.step, tokens: optimizer.step * tokensPerStep, heldOut }
   await log({ ...result, elapsedMs: elapsedMs() })
   return result
@@ -150,53 +121,4 @@ function freshState(config: LlamaConfig, recipe: Recipe): RunState {
 async function exportModel(dir: string, recipe: Recipe, parameters: TensorMap): Promise<void> {
   await writeAtomically(join(dir, 'config.json'), `${JSON.stringify(recipe.config, null, 2)}\n`)
   await writeAtomically(join(dir, 'model.safetensors'), writeSafetensors(parameters, 'BF16'))
-}
-
-/** Mean next-token loss in nats per domain, over at most `maxBatches` held-out batches of each. */
-export async function evaluate(
-  config: LlamaConfig,
-  parameters: TensorMap,
-  dataset: Pick<Dataset, 'heldOut'>,
-  maxBatches: number,
-): Promise<HeldOutLoss> {
-  const session = await openSession(evaluateProgram(config), parameters)
-  const domainLoss = async (batches: readonly Batch[]): Promise<number> => {
-    let sum = 0
-    let count = 0
-    for (const { feeds, targetCount } of batches) {
-      const nll = requireTensor(await session.run(feeds), 'nll').data
-      for (const value of nll) sum += value
-      count += targetCount
-    }
-    return sum / count
-  }
-  const losses: Record<string, number> = {}
-  for (const [domain, batches] of dataset.heldOut) {
-    if (batches.length > 0) losses[domain] = await domainLoss(batches.slice(0, maxBatches))
-  }
-  await session.release()
-  return losses
-}
-
-type Progress = {
-  step: number
-  epoch: number
-  tokens: number
-  loss: number
-  heldOut: HeldOutLoss
-  tokensPerSecond: number
-  etaMs: number
-}
-
-function progressLine(p: Progress): string {
-  const heldOut = Object.entries(p.heldOut).map(([domain, loss]) => `${domain} ${loss.toFixed(3)}`)
-  return [
-    `step ${p.step}`,
-    `epoch ${p.epoch}`,
-    `${(p.tokens / 1e6).toFixed(2)} M tokens`,
-    `loss ${p.loss.toFixed(3)}`,
-    `held out: ${heldOut.join(', ') || 'not yet'}`,
-    `${Math.round(p.tokensPerSecond)} tokens/s`,
-    `${Math.ceil(p.etaMs / 60_000)} min left`,
-  ].join(' | ')
 }
