@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {AttributionSettlement} from "../src/AttributionSettlement.sol";
+import {DatanetRegistry} from "../src/DatanetRegistry.sol";
+import {InferenceVault} from "../src/InferenceVault.sol";
+import {ModelRegistry} from "../src/ModelRegistry.sol";
+import {Parameters} from "../src/Parameters.sol";
+import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {Draw} from "../src/interfaces/IInferenceVault.sol";
+import {Leaf} from "../src/libraries/Leaf.sol";
+import {Vm} from "./Vm.sol";
+
+/// @notice A deployed and wired system with small round numbers, and the shortest ways to use it.
+abstract contract Test {
+    Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    uint256 internal constant WINDOW = 100;
+    uint256 internal constant BOND = 10 ether;
+    uint256 internal constant DATANET_FEE = 0.01 ether;
+    uint256 internal constant MODEL_FEE = 0.02 ether;
+    uint256 internal constant CONTRIBUTION_BOND = 0.001 ether;
+    uint256 internal constant WITHDRAW_DELAY = 1_000;
+
+    address internal immutable governance = _actor("governance");
+    address internal immutable operator = _actor("operator");
+    address internal immutable submitter = _actor("submitter");
+    address internal immutable alice = _actor("alice");
+    address internal immutable bob = _actor("bob");
+    address internal immutable stranger = _actor("stranger");
+
+    Parameters internal parameters;
+    DatanetRegistry internal datanets;
+    ModelRegistry internal models;
+    InferenceVault internal vault;
+    AttributionSettlement internal settlement;
+
+    function setUp() public virtual {
+        vm.warp(1_000_000);
+        parameters = _parameters();
+        datanets = new DatanetRegistry(parameters);
+        models = new ModelRegistry(parameters, datanets);
+        vault = new InferenceVault(parameters);
+        settlement = new AttributionSettlement(parameters, vault);
+        vm.prank(governance);
+        vault.setSettlement(address(settlement));
+        vm.prank(governance);
+        datanets.setOperator(operator);
+        vm.prank(governance);
+        models.setOperator(operator);
+        vm.prank(governance);
+        settlement.setSubmitter(submitter, true);
+        vm.prank(submitter);
+        settlement.bond{value: BOND}(submitter);
+    }
+
+    function _actor(string memory name) internal returns (address account) {
+        account = address(uint160(uint256(keccak256(bytes(name)))));
+        vm.label(account, name);
+        vm.deal(account, 1e6 ether);
+    }
+
+    function _parameters() internal returns (Parameters) {
+        bytes32[] memory keys = new bytes32[](9);
+        uint256[] memory values = new uint256[](9);
+        uint256[] memory mins = new uint256[](9);
+        uint256[] memory maxs = new uint256[](9);
+        (keys[0], values[0], mins[0], maxs[0]) = ("settlement.window", WINDOW, 1, 1_209_600);
+        (keys[1], values[1], mins[1], maxs[1]) = ("settlement.bond", BOND, 0, 1e24);
+        (keys[2], values[2], mins[2], maxs[2]) = ("fee.datanet", DATANET_FEE, 0, 1e24);
+        (keys[3], values[3], mins[3], maxs[3]) = ("fee.model", MODEL_FEE, 0, 1e24);
+        (keys[4], values[4], mins[4], maxs[4]) = ("bond.contribution", CONTRIBUTION_BOND, 0, 1e24);
+        (keys[5], values[5], mins[5], maxs[5]) =
+        ("vault.withdrawDelay", WITHDRAW_DELAY, 1, 1_209_600);
+        (keys[6], values[6], mins[6], maxs[6]) = ("split.platform", 100_000, 0, 300_000);
+        (keys[7], values[7], mins[7], maxs[7]) = ("split.model", 200_000, 0, 500_000);
+        (keys[8], values[8], mins[8], maxs[8]) = ("split.stakers", 200_000, 0, 500_000);
+        return new Parameters(governance, keys, values, mins, maxs);
+    }
+
+    function _deposit(address payer, uint256 amount) internal {
+        vm.prank(payer);
+        vault.deposit{value: amount}(payer);
+    }
+
+    function _setParameter(bytes32 key, uint256 value) internal {
+        vm.prank(governance);
+        parameters.set(key, value);
+    }
+
+    /// @dev Submits the next epoch: one payer, and a payouts root.
+    function _submit(address payer, uint256 amount, bytes32 payoutsRoot) internal returns (uint64) {
+        IAttributionSettlement.Submission memory submission = _submission(amount, payoutsRoot);
+        vm.prank(submitter);
+        settlement.submitEpoch(submission, _draws(payer, amount));
+        return submission.epoch;
+    }
+
+    function _submission(uint256 total, bytes32 payoutsRoot)
+        internal
+        view
+        returns (IAttributionSettlement.Submission memory)
+    {
+        uint64 epoch = settlement.lastEpoch() + 1;
+        return IAttributionSettlement.Submission({
+            epoch: epoch,
+            receiptsRoot: keccak256(abi.encode("receipts", epoch)),
+            payoutsRoot: payoutsRoot,
+            total: total,
+            dataHash: keccak256(abi.encode("data", epoch)),
+            commitment: hex"010003c0ffee",
+            paramsHash: parameters.paramsHash()
+        });
+    }
+
+    function _draws(address payer, uint256 amount) internal pure returns (Draw[] memory draws) {
+        draws = new Draw[](amount == 0 ? 0 : 1);
+        if (amount != 0) draws[0] = Draw(payer, amount);
+    }
+
+    /// @dev Root over two payouts, and each one's proof: the other leaf.
+    function _pair(address a, uint256 toA, address b, uint256 toB)
+        internal
+        pure
+        returns (bytes32 root, bytes32[] memory proofA, bytes32[] memory proofB)
+    {
+        bytes32[] memory leaves = new bytes32[](2);
+        leaves[0] = Leaf.payout(a, toA);
+        leaves[1] = Leaf.payout(b, toB);
+        return (_root(leaves), _proof(leaves, 0), _proof(leaves, 1));
+    }
+
+    /// @dev Root of the complete binary tree of protocol/merkle.ts over leaves in any order.
+    function _root(bytes32[] memory leaves) internal pure returns (bytes32) {
+        return _nodes(leaves)[0];
+    }
+
+    function _proof(bytes32[] memory leaves, uint256 leaf)
+        internal
+        pure
+        returns (bytes32[] memory proof)
+    {
+        bytes32[] memory nodes = _nodes(leaves);
+        uint256 depth = 0;
+        for (uint256 i = nodes.length - 1 - leaf; i > 0; i = (i - 1) / 2) {
+            ++depth;
+        }
+        proof = new bytes32[](depth);
+        depth = 0;
+        for (uint256 i = nodes.length - 1 - leaf; i > 0; i = (i - 1) / 2) {
+            proof[depth++] = nodes[i % 2 == 0 ? i - 1 : i + 1];
+        }
+    }
+
+    function _nodes(bytes32[] memory leaves) private pure returns (bytes32[] memory nodes) {
+        nodes = new bytes32[](2 * leaves.length - 1);
+        for (uint256 i = 0; i < leaves.length; ++i) {
+            nodes[nodes.length - 1 - i] = leaves[i];
+        }
+        for (uint256 i = leaves.length - 1; i > 0; --i) {
+            (bytes32 a, bytes32 b) = (nodes[2 * i - 1], nodes[2 * i]);
+            nodes[i - 1] = a < b ? keccak256(abi.encode(a, b)) : keccak256(abi.encode(b, a));
+        }
+    }
+
+    function _bound(uint256 value, uint256 min, uint256 max) internal pure returns (uint256) {
+        return min + value % (max - min + 1);
+    }
+}
