@@ -9,7 +9,7 @@ const HIGH = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’�
 const BYTE_OF: ReadonlyMap<string, number> = new Map([...HIGH].map((char, i) => [char, 0x80 + i]))
 
 // No quotes or dashes after "Ã": "AMANHÃ”" ends a quotation in good Portuguese.
-const SUSPECT = /Ã[\u0080-\u00bf©‰Š‹ŒŽš›œžŸ]|â€|â„¢|Â[\u00a0-\u00bf]|ðŸ|ï»¿|Ã¢|Î[±-¿]Ï/g
+const SUSPECT = /Ã[\u0080-\u00bfƒ‚‰Š‹ŒŽš›œžŸ]|â€|â„¢|Â[\u00a0-\u00bf]|ðŸ|ï»¿|Î[±-¿]Ï/g
 /** One mojibake sequence of two to four characters, for lines that hold real non-Latin text beside it. */
 const SEQUENCE =
   /Ã[\u0080-\u00bf]|Â[\u00a0-\u00bf]|â€[\u0080-\u00bf‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ¦]|â„¢|ðŸ[\u0080-\u00bf‘’“”•–—˜™š›œžŸ€]{2}/g

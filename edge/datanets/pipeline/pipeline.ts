@@ -1,32 +1,20 @@
 import { COLUMN_ALIASES } from './columns.ts'
 import { MAX_CLAUSE_CHARS, MIN_CLAUSE_CHARS } from './clauses.ts'
-import { createDeduplicator, MAX_HOLDERS, MAX_NEAR_CANDIDATES, type Evidence } from './dedup.ts'
+import { MAX_HOLDERS, MAX_NEAR_CANDIDATES, MIN_SHARED_SAMPLE } from './candidates.ts'
+import { createDeduplicator, type Evidence } from './dedup.ts'
 import { createMemoryIndex, LOOKUP, type DedupIndex, type IndexEntry } from './dedup-index.ts'
 import { gateReasons, GOPHER_REPETITION, type Measured } from './gates.ts'
 import { CONTROL_TOKENS, findInjection, INJECTION_PATTERNS } from './injection.ts'
-import {
-  detectLanguage,
-  MIN_LANGUAGE_CHARS,
-  PLAIN_ENGLISH,
-  SAMPLE_CHARS,
-  type Language,
-} from './language.ts'
+import { detectLanguage, MIN_LANGUAGE_CHARS, PLAIN_ENGLISH, SAMPLE_CHARS } from './language.ts'
 import { FS1, MH1 } from './minhash.ts'
 import { MAX_LINE_CHARS } from './parse.ts'
-import { redact, type RedactedSpan } from './pii.ts'
 import { DEFAULT_PROFILE, type Profile } from './profile.ts'
-import { measureQuality, type QualitySignals } from './quality.ts'
+import { measureQuality } from './quality.ts'
 import { REASONS, verdictOf, type ReasonCode, type Verdict } from './reasons.ts'
 import { RECOGNIZERS } from './recognizers.ts'
-import {
-  mapFields,
-  mapStrings,
-  MAX_METADATA_CHARS,
-  MAX_RECORD_CHARS,
-  recordText,
-} from './record.ts'
+import { MAX_METADATA_CHARS, MAX_RECORD_CHARS, recordHash, recordText } from './record.ts'
 import type { JsonObject, ParsedRow, Row } from './record.ts'
-import { repairText, type RepairKind } from './repair.ts'
+import { sanitize, type Attributes } from './sanitize.ts'
 import { HEX_KEY_CONTEXT, PRIVATE_KEY_BLOCK, SECRET_PATTERNS } from './secrets.ts'
 import { canonicalJson, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import type { RecordFields } from '#protocol/wire.ts'
@@ -57,13 +45,6 @@ export type PipelineRecord = {
   attributes: Attributes | null
   /** To be inserted into the dedup index together with the verdict; null for rejected records. */
   indexEntry: IndexEntry | null
-}
-
-export type Attributes = {
-  repairs: Partial<Record<RepairKind, number>>
-  redactions: RedactedSpan[]
-  language: Language
-  signals: QualitySignals
 }
 
 export type PipelineCounts = {
@@ -100,7 +81,7 @@ export async function runPipeline({
   const deduplicate = createDeduplicator(index, contributor, profile)
   const records: PipelineRecord[] = []
   for (const round of rounds(rows)) {
-    const judged = round.map((row) => ('error' in row ? failed(row, profile) : judge(row, profile)))
+    const judged = round.map((row) => ('error' in row ? failed(row) : judge(row, profile)))
     const open = judged.flatMap((record) =>
       record.fields !== null && record.verdict !== 'rejected'
         ? { record, fields: record.fields }
@@ -116,7 +97,6 @@ export async function runPipeline({
         const isKept = record.verdict !== 'rejected'
         record.novelty = isKept ? decision.novelty : 0
         record.evidence = decision.evidence
-        record.recordHash = decision.entry.recordHash
         record.cluster = decision.entry.cluster
         record.indexEntry = isKept ? decision.entry : null
         return isKept
@@ -142,11 +122,11 @@ function* rounds(rows: readonly ParsedRow[]): Generator<ParsedRow[]> {
   if (round.length > 0) yield round
 }
 
-function failed(row: Exclude<ParsedRow, Row>, profile: Profile): PipelineRecord {
+function failed(row: Exclude<ParsedRow, Row>): PipelineRecord {
   return {
     ...UNDECIDED,
     row: row.row,
-    verdict: verdictOf([row.error], profile.verdicts),
+    verdict: verdictOf([row.error]),
     reasons: [row.error],
     detail: row.detail,
   }
@@ -186,32 +166,9 @@ function judge(row: Row, profile: Profile): PipelineRecord {
     reasons,
     fields,
     metadata,
+    recordHash: recordHash(fields),
     attributes: { repairs, redactions, language, signals },
   }
-}
-
-type Sanitized = {
-  fields: RecordFields
-  metadata: JsonObject
-  repairs: Attributes['repairs']
-  redactions: RedactedSpan[]
-}
-
-/** Repairs and redacts every text of the row, metadata included: it is published with the record. */
-export function sanitize(row: Row): Sanitized {
-  const repairs: Attributes['repairs'] = {}
-  const redactions: RedactedSpan[] = []
-  const clean = (text: string, path: string): string => {
-    const repaired = repairText(text)
-    for (const kind of Object.keys(repaired.changes) as RepairKind[])
-      repairs[kind] = (repairs[kind] ?? 0) + (repaired.changes[kind] ?? 0)
-    const redacted = redact(repaired.text, path)
-    redactions.push(...redacted.spans)
-    return redacted.text
-  }
-  const fields = mapFields(row.fields, clean)
-  const metadata = mapStrings(row.metadata, 'metadata', clean) as JsonObject // maps an object to one
-  return { fields, metadata, repairs, redactions }
 }
 
 function count(records: readonly PipelineRecord[]): PipelineCounts {
@@ -247,7 +204,14 @@ export function pipelineHash(profile: Profile = DEFAULT_PROFILE): Hex {
       repetition: GOPHER_REPETITION,
       mh1: MH1,
       fs1: FS1,
-      dedup: { MAX_NEAR_CANDIDATES, MAX_HOLDERS, ROUND_RECORDS, ROUND_CHARS, ...LOOKUP },
+      dedup: {
+        MAX_NEAR_CANDIDATES,
+        MAX_HOLDERS,
+        MIN_SHARED_SAMPLE,
+        ROUND_RECORDS,
+        ROUND_CHARS,
+        ...LOOKUP,
+      },
       pii: RECOGNIZERS.map(({ type, pattern }) => [type, pattern.source]),
       secrets: [...SECRET_PATTERNS, PRIVATE_KEY_BLOCK, HEX_KEY_CONTEXT].map(
         (pattern) => pattern.source,

@@ -1,22 +1,35 @@
 /** How a record ends. `accepted` carries a novelty between 0 and 1. */
 export type Verdict = 'accepted' | 'needs_review' | 'rejected'
 
+type Reason = { verdict: Verdict; meaning: string; isFixed?: true }
+
 /**
  * Every reason code, the verdict it leads to by default and its one-line meaning. A Datanet's profile may change the
- * verdict of a code, never its meaning. A record's verdict is the most severe among its reasons.
+ * verdict of a code, never its meaning, and not where `isFixed`: those records have no content to publish, must not be
+ * published, or are there already. A record's verdict is the most severe among its reasons.
  */
 export const REASONS = {
-  MALFORMED_ROW: { verdict: 'rejected', meaning: 'The row is not valid in its file format.' },
+  MALFORMED_ROW: {
+    verdict: 'rejected',
+    isFixed: true,
+    meaning: 'The row is not valid in its file format.',
+  },
   SCHEMA_MISMATCH: {
     verdict: 'rejected',
+    isFixed: true,
     meaning: 'The row has no text, no prompt with completion and no messages.',
   },
-  RECORD_TOO_LARGE: { verdict: 'rejected', meaning: 'The row is longer than a record may be.' },
+  RECORD_TOO_LARGE: {
+    verdict: 'rejected',
+    isFixed: true,
+    meaning: 'The row is longer than a record may be.',
+  },
   UNSAFE_STRUCTURE: {
     verdict: 'rejected',
+    isFixed: true,
     meaning: 'The row is nested too deeply, holds too many values, or uses a reserved key.',
   },
-  EMPTY: { verdict: 'rejected', meaning: 'A required field has no words.' },
+  EMPTY: { verdict: 'rejected', isFixed: true, meaning: 'A required field has no words.' },
   TOO_SHORT: {
     verdict: 'rejected',
     meaning: 'The record has fewer characters or words than asked.',
@@ -42,6 +55,7 @@ export const REASONS = {
   },
   SECRET_FOUND: {
     verdict: 'rejected',
+    isFixed: true,
     meaning: 'The record holds a credential, a private key or a seed phrase.',
   },
   PII_REDACTED: { verdict: 'accepted', meaning: 'Personal data was replaced by placeholders.' },
@@ -71,6 +85,7 @@ export const REASONS = {
   },
   DUPLICATE_EXACT: {
     verdict: 'rejected',
+    isFixed: true,
     meaning: 'An earlier record says the same up to case, punctuation and white space.',
   },
   DUPLICATE_NEAR: {
@@ -85,7 +100,7 @@ export const REASONS = {
     verdict: 'accepted',
     meaning: 'Part of the record is contained in earlier ones: its novelty is less than 1.',
   },
-} as const satisfies Record<string, { verdict: Verdict; meaning: string }>
+} as const satisfies Record<string, Reason>
 
 export type ReasonCode = keyof typeof REASONS
 
@@ -97,11 +112,12 @@ const SEVERITY = { accepted: 0, needs_review: 1, rejected: 2 } as const satisfie
 /** The most severe verdict among the reasons' own, after the profile's overrides; `accepted` when there are none. */
 export function verdictOf(
   reasons: readonly ReasonCode[],
-  overrides: Partial<Record<ReasonCode, Verdict>>,
+  overrides: Partial<Record<ReasonCode, Verdict>> = {},
 ): Verdict {
   let worst: Verdict = 'accepted'
   for (const reason of reasons) {
-    const verdict = overrides[reason] ?? REASONS[reason].verdict
+    const { verdict: usual, isFixed }: Reason = REASONS[reason]
+    const verdict = isFixed ? usual : (overrides[reason] ?? usual)
     if (SEVERITY[verdict] > SEVERITY[worst]) worst = verdict
   }
   return worst
