@@ -174,8 +174,8 @@ export const attributionSettlementAbi = [
     "outputs": [
       {
         "name": "",
-        "type": "uint128",
-        "internalType": "uint128"
+        "type": "uint96",
+        "internalType": "uint96"
       }
     ],
     "stateMutability": "view"
@@ -278,19 +278,19 @@ export const attributionSettlementAbi = [
             "internalType": "bytes32"
           },
           {
-            "name": "total",
-            "type": "uint128",
-            "internalType": "uint128"
-          },
-          {
-            "name": "cumulativeTotal",
-            "type": "uint128",
-            "internalType": "uint128"
-          },
-          {
             "name": "submitter",
             "type": "address",
             "internalType": "address"
+          },
+          {
+            "name": "total",
+            "type": "uint96",
+            "internalType": "uint96"
+          },
+          {
+            "name": "cumulativeTotal",
+            "type": "uint96",
+            "internalType": "uint96"
           },
           {
             "name": "activeAt",

@@ -26,13 +26,14 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
 
     IInferenceVault public immutable VAULT;
 
+    // One slot: all that every claim reads or writes besides its epoch and its account.
     /// @inheritdoc IAttributionSettlement
     uint64 public lastEpoch;
     /// @dev Wei of all epochs up to the newest that was claimed against. Bounds what a wrong root
     /// can take: a root's sum is not known on chain, its epoch's total is.
-    uint128 private _claimable;
+    uint96 private _claimable;
     /// @inheritdoc IAttributionSettlement
-    uint128 public claimedTotal;
+    uint96 public claimedTotal;
     /// @inheritdoc IAttributionSettlement
     mapping(address account => uint256 wei_) public claimed;
     mapping(uint64 number => Epoch) private _epochs;
@@ -207,9 +208,9 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
             dataHash: submission.dataHash,
             paramsHash: submission.paramsHash,
             drawsHash: keccak256(abi.encode(draws)),
-            total: submission.total.toUint128(),
-            cumulativeTotal: (previous.cumulativeTotal + submission.total).toUint128(),
             submitter: msg.sender,
+            total: submission.total.toUint96(),
+            cumulativeTotal: (previous.cumulativeTotal + submission.total).toUint96(),
             activeAt: activeAt
         });
         _submitters[msg.sender].lastActiveAt = activeAt;
@@ -246,14 +247,14 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         if (cumulative <= before) revert NothingToClaim(account, cumulative, before);
         uint256 amount = cumulative - before;
 
-        uint128 claimable = _claimable;
-        uint128 paid = claimedTotal;
+        uint96 claimable = _claimable;
+        uint96 paid = claimedTotal;
         if (record.cumulativeTotal > claimable) claimable = record.cumulativeTotal;
         if (amount > claimable - paid) revert ExceedsTotal(amount, claimable - paid);
 
         claimed[account] = cumulative;
         _claimable = claimable;
-        claimedTotal = paid + amount.toUint128();
+        claimedTotal = paid + amount.toUint96();
         emit Claimed(account, to, epoch, amount);
         SafeTransferLib.safeTransferETH(to, amount);
     }

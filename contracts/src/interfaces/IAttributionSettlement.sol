@@ -42,19 +42,19 @@ interface IAttributionSettlement {
     }
 
     /// @param drawsHash keccak256(abi.encode(draws)).
-    /// @param total Wei drawn for this epoch.
-    /// @param cumulativeTotal Wei drawn for this and all earlier epochs.
     /// @param submitter Whose bond stands for it.
-    /// @param activeAt Unix time from which its root can be claimed against.
+    /// @param total Wei drawn for this epoch.
+    /// @param cumulativeTotal Wei drawn for this and all earlier epochs; 96 bits hold 79 times all
+    /// OPEN. @param activeAt Unix time from which its root can be claimed against.
     struct Epoch {
         bytes32 receiptsRoot;
         bytes32 payoutsRoot;
         bytes32 dataHash;
         bytes32 paramsHash;
         bytes32 drawsHash;
-        uint128 total;
-        uint128 cumulativeTotal;
         address submitter;
+        uint96 total;
+        uint96 cumulativeTotal;
         uint40 activeAt;
     }
 
@@ -175,5 +175,5 @@ interface IAttributionSettlement {
     function claimed(address account) external view returns (uint256);
 
     /// @notice Wei that all accounts have claimed in all.
-    function claimedTotal() external view returns (uint128);
+    function claimedTotal() external view returns (uint96);
 }
