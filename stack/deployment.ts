@@ -75,7 +75,7 @@ async function registerBase(rpcUrl: string, { modelRegistry }: Contracts): Promi
   const hash = await walletOf(DEV.modelOwner, rpcUrl).writeContract({
     ...registry,
     functionName: 'registerBase',
-    args: [digest, DEV.modelOwner.address, BASE_PRICE_PER_TOKEN, hashFile('README.md')],
+    args: [digest, DEV.modelOwner.address, BASE_PRICE_PER_TOKEN, digest],
     value: MODEL_FEE,
   })
   const { status } = await reader.waitForTransactionReceipt({ hash })

@@ -7,7 +7,7 @@ import { ROOT, type Ports, type Secrets, type StateDirs } from './settings.ts'
 const HEALTH_TIMEOUT_MS = 5_000
 
 /** Folder of the base model that the stack serves and trains on. */
-export const MODEL_DIR = join(ROOT, 'gpu-worker/models/openledger-5m')
+export const MODEL_DIR = process.env['MODEL_DIR'] ?? join(ROOT, 'gpu-worker/models/openledger-5m')
 
 export type WorkerOptions = {
   dirs: StateDirs

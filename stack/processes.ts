@@ -66,7 +66,8 @@ const BACKOFF_MS = [200, 500, 1_000, 2_000, 4_000]
  * order), keeps their output in `<logDir>/<name>.log`, and starts a part again when it dies.
  */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
-  const parts: ReturnType<typeof supervise>[] = []
+  const parts: Part[] = []
+  let closed = false
   const report = () =>
     options.onPids?.(
       parts.flatMap((part) => {
@@ -76,12 +77,13 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     )
   return {
     run: async (spec) => {
-      const part = supervise(spec, options, report)
+      const part = supervise(spec, { ...options, isClosed: () => closed }, report)
       parts.push(part)
       await part.start()
       return part
     },
     stopAll: async () => {
+      closed = true
       for (const part of parts.toReversed()) await part.stop()
     },
     killAll: () => {
@@ -90,7 +92,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   }
 }
 
-function supervise(spec: PartSpec, options: SupervisorOptions, report: () => void): Part {
+type PartOptions = SupervisorOptions & { isClosed: () => boolean }
+
+function supervise(spec: PartSpec, options: PartOptions, report: () => void): Part {
   const log: PartLog = openPartLog(options.logDir, spec.name, options.say)
   let child: ChildProcess | undefined
   let wanted = false // whether it should be up
@@ -99,6 +103,7 @@ function supervise(spec: PartSpec, options: SupervisorOptions, report: () => voi
   let watching: NodeJS.Timeout | undefined
 
   const launch = () => {
+    if (options.isClosed()) throw new StackError(spec.name, 'not started: the stack is stopping')
     const launched = spawn(spec.command, spec.args, {
       detached: true, // its own process group
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -155,7 +160,7 @@ function supervise(spec: PartSpec, options: SupervisorOptions, report: () => voi
     options.say(`${spec.name} died (${how}); starting it again. Its log: ${log.path}`)
     restarts++
     await sleep(BACKOFF_MS[deaths.length - 1] ?? 0)
-    if (wanted && !child) launch()
+    if (wanted && !child && !options.isClosed()) launch()
   }
 
   const notServing = (timeoutMs: number) =>

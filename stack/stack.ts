@@ -33,6 +33,8 @@ export type StackOptions = {
   say: (line: string) => void
   /** A part began to serve. */
   onPart?: (name: string) => void
+  /** Stops the stack, also while it is still starting. */
+  signal?: AbortSignal
   /** A part cannot be kept alive; the stack is stopped before this is called. */
   onFatal: (error: StackError) => void
 }
@@ -86,8 +88,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       da?.close()
       await keeper?.close()
       await supervisor.stopAll()
+      process.removeListener('exit', supervisor.killAll)
       releaseState(dirs)
     })())
+  // However this process ends, its children go with it.
+  process.once('exit', supervisor.killAll)
+  options.signal?.addEventListener('abort', () => void stop())
   const run = async (spec: PartSpec) => {
     const part = await supervisor.run(spec)
     onPart?.(spec.name)

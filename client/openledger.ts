@@ -1,0 +1,249 @@
+import type { LocalAccount } from 'viem'
+import { createSiweMessage } from 'viem/siwe'
+import { z } from 'zod'
+import type { Hex } from '#protocol/bytes.ts'
+import { ApiError, createHttp, type HttpOptions } from './http.ts'
+import * as schema from './schema.ts'
+import { readEvents } from './sse.ts'
+
+export { ApiError } from './http.ts'
+export type {
+  Account,
+  Answer,
+  Contribution,
+  Datanet,
+  Job,
+  JobEvent,
+  ReceiptView,
+  Rewards,
+  Version,
+} from './schema.ts'
+
+/** What every contribution has to say about itself. */
+export type Metadata = { source: string; intended_use: string; licence: string; context: string }
+
+export type ContentType =
+  | 'application/x-ndjson'
+  | 'application/json'
+  | 'text/csv'
+  | 'text/plain'
+  | 'text/markdown'
+
+export type DatanetRequest = {
+  name: string
+  slug?: string
+  description: string
+  licence: string
+  domain: string
+  licences?: string[]
+  profile?: Record<string, unknown>
+}
+
+export type JobRequest = {
+  model: string
+  datanets: { id: string; version: number }[]
+  suffix: string
+  hyperparameters?: schema.Hyperparameters
+  seed?: number
+}
+
+export type ChatRequest = {
+  model: string
+  messages: { role: 'system' | 'user' | 'assistant'; content: string }[]
+  max_tokens?: number
+  temperature?: number
+  top_p?: number
+  seed?: number
+  stop?: string[]
+  attribution?: 'full' | 'summary' | 'none'
+}
+
+const ENDED = ['succeeded', 'failed', 'cancelled']
+const LIST_LIMIT = 100
+const RECONNECT_MS = 500
+
+/** Signs a wallet in (EIP-4361) and returns its account and a new API key. */
+export async function logIn(options: HttpOptions, wallet: LocalAccount): Promise<schema.Login> {
+  const http = createHttp(options)
+  const { chain_id: chainId, ...rest } = await http.json(
+    'POST',
+    '/v1/auth/nonce',
+    schema.challenge,
+    {
+      json: { address: wallet.address },
+    },
+  )
+  const message = createSiweMessage({ address: wallet.address, version: '1', chainId, ...rest })
+  const signature = await wallet.signMessage({ message })
+  return http.json('POST', '/v1/auth/login', schema.login, { json: { message, signature } })
+}
+
+const datanetPath = (id: string) => `/v1/datanets/${id}`
+const jobPath = (id: string) => `/v1/fine_tuning/jobs/${id}`
+
+export type Client = ReturnType<typeof createClient>
+
+/** The API of one account. Every call throws ApiError when it is refused. */
+export function createClient(options: HttpOptions) {
+  const { send, json } = createHttp(options)
+
+  /** Every item of a list, page by page. */
+  async function* all<T>(path: string, item: z.ZodType<T, unknown>, query = {}): AsyncGenerator<T> {
+    for (let after: string | undefined; ;) {
+      const page = await json('GET', path, schema.list(item), {
+        query: { ...query, limit: LIST_LIMIT, after },
+      })
+      yield* page.data
+      if (!page.has_more || page.last_id === null) return
+      after = page.last_id
+    }
+  }
+
+  const job = (id: string) => json('GET', jobPath(id), schema.job)
+
+  return {
+    account: () => json('GET', '/v1/account', schema.account),
+
+    createDatanet: (request: DatanetRequest) =>
+      json('POST', '/v1/datanets', schema.datanet, { json: request }),
+    datanet: (id: string) => json('GET', datanetPath(id), schema.datanet),
+    datanets: () => all('/v1/datanets', schema.datanet),
+
+    /** Hands in records as a file; they are judged and anchored afterwards. */
+    contribute: (
+      datanetId: string,
+      file: { body: string | Uint8Array<ArrayBuffer>; type: ContentType; metadata: Metadata },
+    ) =>
+      json(
+        'POST',
+        `${datanetPath(datanetId)}/contributions`,
+        schema.contribution.partial({ counts: true }),
+        {
+          body: file.body,
+          headers: { 'content-type': file.type },
+          query: file.metadata,
+        },
+      ),
+    contribution: (id: string) => json('GET', `/v1/contributions/${id}`, schema.contribution),
+    /** Verdict of every record of a contribution. */
+    verdicts: (id: string) => all(`/v1/contributions/${id}/records`, schema.verdict),
+
+    publishVersion: (datanetId: string) =>
+      json('POST', `${datanetPath(datanetId)}/versions`, schema.version, { json: {} }),
+    version: (datanetId: string, number: number) =>
+      json('GET', `${datanetPath(datanetId)}/versions/${number}`, schema.version),
+    /** Rows of a published version. */
+    rows: (datanetId: string, number: number) =>
+      all(`${datanetPath(datanetId)}/versions/${number}/rows`, schema.row),
+
+    createJob: ({ hyperparameters, ...request }: JobRequest) =>
+      json('POST', '/v1/fine_tuning/jobs', schema.job, {
+        json: {
+          ...request,
+          method: { type: 'lora', lora: { hyperparameters: hyperparameters ?? {} } },
+        },
+      }),
+    job,
+    cancelJob: (id: string) => json('POST', `${jobPath(id)}/cancel`, schema.job, { json: {} }),
+
+    /** A model by name. */
+    model: (name: string) => json('GET', `/v1/models/${encodeURIComponent(name)}`, schema.model),
+
+    /** Live events of a job until it ends; goes on after the last one seen when the connection breaks. */
+    async *jobEvents(id: string, signal?: AbortSignal): AsyncGenerator<schema.JobEvent> {
+      let last: string | null = null
+      for (;;) {
+        try {
+          const response = await send('GET', `${jobPath(id)}/events`, {
+            headers: { accept: 'text/event-stream', ...(last && { 'last-event-id': last }) },
+            ...(signal && { signal }),
+          })
+          for await (const event of readEvents(bodyOf(response))) {
+            last = event.id ?? last
+            if (event.data !== '[DONE]') yield schema.jobEvent.parse(JSON.parse(event.data))
+          }
+        } catch (error) {
+          signal?.throwIfAborted()
+          if (error instanceof ApiError || error instanceof z.ZodError) throw error
+        }
+        if (ENDED.includes((await job(id)).status)) return
+        await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS))
+      }
+    },
+
+    /** A whole answer. */
+    async chat(request: ChatRequest): Promise<schema.Answer> {
+      const body = await json('POST', '/v1/chat/completions', schema.completion, { json: request })
+      return {
+        model: body.model,
+        text: body.choices[0]?.message.content ?? '',
+        finishReason: body.choices[0]?.finish_reason ?? '',
+        promptTokens: body.usage.prompt_tokens,
+        completionTokens: body.usage.completion_tokens,
+        fingerprint: body.system_fingerprint ?? null,
+        receiptId: body.openledger.receipt_id,
+        attribution: body.openledger.attribution,
+      }
+    },
+
+    /** Yields an answer piece by piece and returns it whole. Throws when the stream ends without a receipt. */
+    async *chatStream(request: ChatRequest): AsyncGenerator<string, schema.Answer> {
+      const response = await send('POST', '/v1/chat/completions', {
+        json: { ...request, stream: true, stream_options: { include_usage: true } },
+      })
+      const answer: Partial<schema.Answer> & { text: string } = { text: '' }
+      for await (const { data } of readEvents(bodyOf(response))) {
+        if (data === '[DONE]') break
+        const chunk = schema.completionChunk.parse(JSON.parse(data))
+        if (chunk.error) throw new Error(`the stream failed: ${chunk.error.message}`)
+        const [choice] = chunk.choices
+        if (choice?.delta.content) {
+          answer.text += choice.delta.content
+          yield choice.delta.content
+        }
+        if (choice?.finish_reason) answer.finishReason = choice.finish_reason
+        if (chunk.usage) {
+          answer.promptTokens = chunk.usage.prompt_tokens
+          answer.completionTokens = chunk.usage.completion_tokens
+        }
+        if (chunk.openledger) {
+          answer.receiptId = chunk.openledger.receipt_id
+          answer.attribution = chunk.openledger.attribution
+        }
+        answer.model = chunk.model
+        answer.fingerprint = chunk.system_fingerprint ?? null
+      }
+      if (answer.receiptId === undefined) throw new Error('the stream ended without a receipt')
+      return answer as schema.Answer
+    },
+
+    receipt: (id: string) => json('GET', `/v1/receipts/${id}`, schema.receiptView),
+    receiptProof: (id: string) => json('GET', `/v1/receipts/${id}/proof`, schema.receiptProof),
+    rewards: (address: Hex) => json('GET', `/v1/rewards/${address}`, schema.rewards),
+    /** The ledger against the chain. */
+    reconciliation: () => json('GET', '/v1/ledger/reconciliation', schema.reconciliation),
+  }
+}
+
+function bodyOf(response: Response): ReadableStream<Uint8Array> {
+  if (!response.body) throw new Error('the response has no body')
+  return response.body
+}
+
+/** Reads until `done`, every `everyMs`; throws after `timeoutMs`, saying what was read last. */
+export async function until<T>(
+  read: () => Promise<T>,
+  done: (value: T) => boolean,
+  { timeoutMs = 60_000, everyMs = 250 }: { timeoutMs?: number; everyMs?: number } = {},
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs
+  for (;;) {
+    const value = await read()
+    if (done(value)) return value
+    if (Date.now() > deadline)
+      throw new Error(
+        `still not after ${timeoutMs / 1000} s: ${JSON.stringify(value, (_key, member: unknown) => (typeof member === 'bigint' ? member.toString() : member))}`,
+      )
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
+  }
+}

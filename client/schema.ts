@@ -1,0 +1,223 @@
+import { z } from 'zod'
+import {
+  address,
+  bytes32,
+  decimal,
+  explanation,
+  loraMethod,
+  signedReceipt,
+} from '#protocol/wire.ts'
+
+/** What the API answers, as far as this client uses it. Members that it does not name are dropped. */
+
+const hexData = z
+  .string()
+  .regex(/^0x([0-9a-f]{2})*$/)
+  .transform((text) => text as `0x${string}`)
+const seconds = z.int()
+
+export const list = <T extends z.ZodType>(item: T) =>
+  z.object({ data: z.array(item), has_more: z.boolean(), last_id: z.string().nullable() })
+
+export const challenge = z.object({
+  nonce: z.string(),
+  domain: z.string(),
+  uri: z.string(),
+  chain_id: z.int(),
+})
+
+export const login = z.object({ account: z.string(), address, api_key: z.string() })
+export type Login = z.infer<typeof login>
+
+export const account = z.object({
+  id: z.string(),
+  address,
+  balance: z.object({ deposited: decimal, held: decimal, available: decimal }),
+})
+export type Account = z.infer<typeof account>
+
+export const datanet = z.object({
+  id: z.string(),
+  name: z.string(),
+  slug: z.string(),
+  owner: address,
+  status: z.enum(['pending', 'registered', 'failed']),
+  error: z.string().nullish(),
+})
+export type Datanet = z.infer<typeof datanet>
+
+const fault = z.object({
+  row: z.int().optional(),
+  field: z.string().optional(),
+  detail: z.string(),
+})
+
+export const contribution = z.object({
+  id: z.string(),
+  status: z.enum(['received', 'processing', 'needs_anchor', 'anchored', 'rejected', 'failed']),
+  sha256: bytes32,
+  errors: z.array(fault).nullish(),
+  counts: z
+    .object({
+      rows: z.int(),
+      accepted: z.int(),
+      needs_review: z.int(),
+      rejected: z.int(),
+      reasons: z.record(z.string(), z.int()),
+    })
+    .nullish(),
+  root: bytes32.nullish(),
+  tx_hash: bytes32.nullish(),
+})
+export type Contribution = z.infer<typeof contribution>
+
+export const verdict = z.object({
+  row: z.int(),
+  verdict: z.enum(['accepted', 'needs_review', 'rejected']),
+  reasons: z.array(z.string()),
+  record_hash: bytes32.nullish(),
+})
+export type RecordVerdict = z.infer<typeof verdict>
+
+export const version = z.object({
+  id: z.string(),
+  version: z.int().positive(),
+  status: z.enum(['building', 'publishing', 'published', 'failed']),
+  root: bytes32.nullish(),
+  records: z.int().nullish(),
+  tx_hash: bytes32.nullish(),
+  error: z.string().nullish(),
+})
+export type Version = z.infer<typeof version>
+
+export const row = z.object({ record: bytes32, fields: z.unknown() })
+
+export const model = z.object({
+  id: z.string(),
+  digest: bytes32,
+})
+export type Model = z.infer<typeof model>
+
+export const job = z.object({
+  id: z.string(),
+  object: z.literal('fine_tuning.job'),
+  model: z.string(),
+  status: z.enum(['validating_files', 'queued', 'running', 'succeeded', 'failed', 'cancelled']),
+  fine_tuned_model: z.string().nullable(),
+  created_at: seconds,
+  finished_at: seconds.nullish(),
+  error: z.object({ message: z.string(), code: z.string().nullish() }).nullish(),
+})
+export type Job = z.infer<typeof job>
+
+export const jobEvent = z.object({
+  id: z.string(),
+  created_at: seconds,
+  level: z.enum(['info', 'warn', 'error']),
+  message: z.string(),
+  type: z.string().optional(),
+  data: z
+    .object({
+      step: z.int().optional(),
+      totalSteps: z.int().optional(),
+      loss: z.number().optional(),
+      validationLoss: z.number().optional(),
+      learningRate: z.number().optional(),
+      tokensPerSecond: z.number().optional(),
+      etaSeconds: z.number().optional(),
+    })
+    .nullish(),
+})
+export type JobEvent = z.infer<typeof jobEvent>
+
+/** Hyperparameters that a job may name; the rest are the defaults of protocol/wire.ts. */
+export type Hyperparameters = Partial<z.input<typeof loraMethod>>
+
+const usage = z.object({ prompt_tokens: z.int(), completion_tokens: z.int() })
+const openledger = z.object({
+  receipt_id: z.string(),
+  adapter_digest: bytes32.nullable(),
+  attribution: explanation.partial().nullish(),
+})
+
+export const completion = z.object({
+  id: z.string(),
+  model: z.string(),
+  system_fingerprint: z.string().nullish(),
+  choices: z
+    .array(
+      z.object({
+        message: z.object({ role: z.literal('assistant'), content: z.string() }),
+        finish_reason: z.string(),
+      }),
+    )
+    .length(1),
+  usage,
+  openledger,
+})
+
+export const completionChunk = z.object({
+  id: z.string(),
+  model: z.string(),
+  system_fingerprint: z.string().nullish(),
+  choices: z.array(
+    z.object({
+      delta: z.object({ content: z.string().nullish() }),
+      finish_reason: z.string().nullish(),
+    }),
+  ),
+  usage: usage.nullish(),
+  openledger: openledger.nullish(),
+  error: z.object({ message: z.string(), code: z.string().nullish() }).nullish(),
+})
+
+/** An answer with what it cost and who shaped it. */
+export type Answer = {
+  model: string
+  text: string
+  finishReason: string
+  promptTokens: number
+  completionTokens: number
+  /** Digest of the model that answered. */
+  fingerprint: string | null
+  receiptId: string
+  attribution: z.infer<typeof openledger>['attribution']
+}
+
+export const receiptView = signedReceipt.extend({
+  id: z.string(),
+  status: z.enum(['open', 'batched', 'submitted', 'settled', 'final']),
+  epoch: z.int().nullable(),
+  tx_hash: bytes32.nullable(),
+  explanation: explanation.optional(),
+})
+export type ReceiptView = z.infer<typeof receiptView>
+
+export const receiptProof = z.object({
+  epoch: z.int().positive(),
+  leaf: bytes32,
+  proof: z.array(bytes32),
+  root: bytes32,
+})
+export type ReceiptProof = z.infer<typeof receiptProof>
+
+export const rewards = z.object({
+  cumulative: decimal,
+  claimed: decimal,
+  claimable: decimal,
+  pending: decimal,
+  epoch: z.int(),
+  proof: z.array(bytes32),
+  claim: z.object({ to: address, data: hexData }).nullable(),
+})
+export type Rewards = z.infer<typeof rewards>
+
+export const reconciliation = z.object({
+  balanced: z.boolean(),
+  epoch: z.int(),
+  ledger: z.object({ epochs: z.int(), drawn: decimal, credited: decimal }),
+  chain: z.object({ last_epoch: z.int(), drawn: decimal, claimed: decimal, balance: decimal }),
+  differences: z.record(z.string(), z.unknown()),
+  settlement: z.object({ waiting: z.int(), error: z.string().nullable() }),
+})
+export type Reconciliation = z.infer<typeof reconciliation>

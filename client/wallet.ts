@@ -1,0 +1,46 @@
+import {
+  createWalletClient,
+  encodeFunctionData,
+  http,
+  type Account,
+  type Chain,
+  type PublicClient,
+  type TransactionReceipt,
+} from 'viem'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import type { Hex } from '#protocol/bytes.ts'
+
+export type WalletOptions = {
+  account: Account
+  chain: Chain
+  rpcUrl: string
+  /** Reads what became of a transaction. */
+  reader: PublicClient
+}
+
+/** Sends a transaction and waits until it is mined; throws when it reverted. */
+export async function sendTransaction(
+  { account, chain, rpcUrl, reader }: WalletOptions,
+  transaction: { to: Hex; value?: bigint; data?: Hex },
+): Promise<TransactionReceipt> {
+  const wallet = createWalletClient({ account, chain, transport: http(rpcUrl) })
+  const hash = await wallet.sendTransaction(transaction)
+  const receipt = await reader.waitForTransactionReceipt({ hash })
+  if (receipt.status !== 'success') throw new Error(`transaction ${hash} reverted`)
+  return receipt
+}
+
+/** Pays $OPEN (wei) into the vault for an account that will call models. */
+export const deposit = (
+  wallet: WalletOptions,
+  { vault, beneficiary, amount }: { vault: Hex; beneficiary: Hex; amount: bigint },
+): Promise<TransactionReceipt> =>
+  sendTransaction(wallet, {
+    to: vault,
+    value: amount,
+    data: encodeFunctionData({
+      abi: inferenceVaultAbi,
+      functionName: 'deposit',
+      args: [beneficiary],
+    }),
+  })

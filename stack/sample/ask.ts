@@ -1,0 +1,141 @@
+import { until, type Answer, type ReceiptView } from '#client/openledger.ts'
+import { recordFields } from '#protocol/wire.ts'
+import { formatOpen } from '../format.ts'
+import { printable, textTable } from '../table.ts'
+import type { Cast } from './cast.ts'
+import type { PublishedVersion } from './datanet.ts'
+import type { TunedModel } from './fine-tune.ts'
+import { expect } from './journey-error.ts'
+import type { Plan } from './plan.ts'
+
+export type Asked = { question: string; answer: Answer; receipt: ReceiptView }
+
+const MAX_TOKENS = 80
+const SNIPPET_CHARS = 60
+const QUESTIONS_FROM_ROWS = 3
+
+/**
+ * Asks the tuned model, streaming and not, and the bare base model, and prints each answer with who shaped it.
+ * Every answer must come with a receipt of the caller's own.
+ */
+export async function askModels(
+  cast: Cast,
+  plan: Plan,
+  { version, model }: { version: PublishedVersion; model: TunedModel },
+): Promise<{ answers: Asked[]; question: string }> {
+  const { progress } = cast
+  const questions = plan.questions.length > 0 ? plan.questions : await questionsFrom(cast, version)
+  const [first = ''] = questions
+  const answers: Asked[] = []
+  for (const [i, question] of questions.entries())
+    answers.push(await ask(cast, { model: model.name, question, stream: i % 2 === 0 }))
+  const base = await ask(cast, { model: model.base, question: first, stream: false })
+
+  const attributed = answers.filter(({ receipt }) => receipt.receipt.rows.length > 0)
+  expect(
+    !plan.expectAttribution || attributed.length > 0,
+    'Attribution',
+    'no answer of the tuned model names a record',
+  )
+  expect(
+    base.receipt.receipt.rows.length === 0,
+    'Attribution',
+    'the bare base model has no contributors, yet its receipt pays some',
+  )
+  progress.print('')
+  return { answers: [...answers, base], question: first }
+}
+
+async function ask(
+  cast: Cast,
+  { model, question, stream }: { model: string; question: string; stream: boolean },
+): Promise<Asked> {
+  const { consumer, progress } = cast
+  const step = progress.step(stream ? 'Ask, streaming' : 'Ask')
+  const request = {
+    model,
+    messages: [{ role: 'user' as const, content: question }],
+    max_tokens: MAX_TOKENS,
+    temperature: 0,
+    attribution: 'full' as const,
+  }
+  const answer = stream
+    ? await readStream(cast, request, step)
+    : await consumer.client.chat(request)
+  expect(answer.text.trim() !== '', 'Ask', `${model} said nothing`)
+  expect(answer.completionTokens <= MAX_TOKENS, 'Ask', `${answer.completionTokens} tokens came`)
+  const receipt = await until(
+    () => consumer.client.receipt(answer.receiptId),
+    () => true,
+  )
+  expect(receipt.receipt.payer === consumer.address, 'Ask', 'the receipt names another payer')
+  const tokens = answer.promptTokens + answer.completionTokens
+  step.done(`${model}: ${tokens} tokens, ${formatOpen(receipt.receipt.fee)}`)
+  progress.print(`    > ${printable(question)}\n    < ${printable(answer.text.trim())}`)
+  progress.print(attributionTable(cast, receipt))
+  return { question, answer, receipt }
+}
+
+async function readStream(
+  { consumer }: Cast,
+  request: Parameters<Cast['consumer']['client']['chatStream']>[0],
+  step: { update: (done: number, note?: string) => void },
+): Promise<Answer> {
+  const stream = consumer.client.chatStream(request)
+  let text = ''
+  for (let pieces = 1; ; pieces++) {
+    const next = await stream.next()
+    if (next.done) return next.value
+    text += next.value
+    step.update(pieces / MAX_TOKENS, printable(text.slice(-SNIPPET_CHARS)))
+  }
+}
+
+/** Who is paid for an answer and why: share and amount, the record, and the words it shares with the answer. */
+function attributionTable({ contributors }: Cast, { receipt, explanation }: ReceiptView): string {
+  const nameOf = (address: string) =>
+    contributors.find((person) => person.address === address)?.name ?? address
+  if (receipt.rows.length === 0)
+    return receipt.datanets.length === 0
+      ? '    (a bare base model: its owner and the treasuries are paid)'
+      : '    (no record stands out: the contributors’ part goes to the base pool of the Datanet)'
+  const rows = receipt.rows.map((row) => {
+    const shown = explanation?.rows.find((candidate) => candidate.record === row.record)
+    const span = shown?.spans.toSorted((a, b) => b.text.length - a.text.length)[0]
+    return [
+      nameOf(row.contributor),
+      `${((shown?.share ?? 0) / 10_000).toFixed(1)} %`,
+      formatOpen(row.amount),
+      clip(shown?.snippet ?? row.record),
+      span ? `“${clip(span.text, 40)}”` : '',
+    ]
+  })
+  const base = ((explanation?.unattributed ?? 0) / 10_000).toFixed(1)
+  return textTable(
+    [
+      ['contributor', 'share', 'amount', 'record', 'same words'],
+      ...rows,
+      ['(base pool)', `${base} %`, formatOpen(receipt.unattributed), '', ''],
+    ],
+    '    ',
+  )
+}
+
+const clip = (text: string, chars = SNIPPET_CHARS): string => {
+  const plain = printable(text).replace(/\s+/g, ' ').trim()
+  return plain.length > chars ? `${plain.slice(0, chars - 1)}…` : plain
+}
+
+/** Questions for records that nobody wrote questions for: their own prompts, or how their texts begin. */
+async function questionsFrom({ consumer }: Cast, version: PublishedVersion): Promise<string[]> {
+  const questions: string[] = []
+  for await (const { fields } of consumer.client.rows(version.datanetId, version.number)) {
+    const record = recordFields.parse(fields)
+    if ('prompt' in record) questions.push(record.prompt)
+    else if ('text' in record) questions.push(record.text.split(/\s+/).slice(0, 8).join(' '))
+    else
+      questions.push(...record.messages.filter(({ role }) => role === 'user').map((m) => m.content))
+    if (questions.length >= QUESTIONS_FROM_ROWS) break
+  }
+  return questions.filter((question) => question.trim() !== '').slice(0, QUESTIONS_FROM_ROWS)
+}

@@ -1,0 +1,38 @@
+import type { Stack } from '../stack.ts'
+import type { SampleState } from './sample-state.ts'
+
+/** The stack's addresses, and how to call it with curl and with OpenAI's client. */
+export function howToCall({ urls, dirs }: Stack, { outcome }: SampleState): string {
+  const addresses = [
+    ['API', `${urls.edge}/v1`],
+    ['OpenAPI', `${urls.edge}/openapi.json`],
+    ['gpu-worker', `${urls.worker}/health`],
+    ['chain (JSON-RPC)', urls.chain],
+    ['DA server', `${urls.da}/health`],
+    ['ledger (Postgres)', urls.ledger],
+    ['state and logs', dirs.root],
+  ]
+  const lines = ['', ...addresses.map(([name = '', at = '']) => `  ${name.padEnd(20)}${at}`)]
+  if (outcome) {
+    const body = {
+      model: outcome.model,
+      messages: [{ role: 'user', content: outcome.question }],
+      max_tokens: 80,
+      attribution: 'full',
+    }
+    lines.push(
+      '',
+      'Call it:',
+      '',
+      `  curl -s ${urls.edge}/v1/chat/completions \\`,
+      `    -H 'Authorization: Bearer ${outcome.apiKey}' -H 'Content-Type: application/json' \\`,
+      `    -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`,
+      '',
+      `  const openai = new OpenAI({ baseURL: '${urls.edge}/v1', apiKey: '${outcome.apiKey}' })`,
+      `  await openai.chat.completions.create(${JSON.stringify({ model: body.model, messages: body.messages })})`,
+    )
+  }
+  return [...lines, '', 'Ctrl-C stops everything; the next `npm start` goes on from here.'].join(
+    '\n',
+  )
+}

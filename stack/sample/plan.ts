@@ -1,0 +1,142 @@
+import { basename, extname } from 'node:path'
+import type { ContentType, Metadata } from '#client/openledger.ts'
+import type { Hyperparameters } from '#client/schema.ts'
+import { JourneyError } from './journey-error.ts'
+import { sampleContributors } from './licences.ts'
+
+/** A file as a contributor hands it in. */
+export type PlannedFile = { body: string | Uint8Array<ArrayBuffer>; type: ContentType }
+
+export type Plan = {
+  datanet: {
+    name: string
+    slug: string
+    description: string
+    licence: string
+    domain: string
+    profile?: Record<string, unknown>
+  }
+  metadata: Metadata
+  contributors: { name: string; files: PlannedFile[] }[]
+  adapterSlug: string
+  hyperparameters: Hyperparameters
+  /** What to ask the models; none means that the records themselves say it. */
+  questions: string[]
+  /** Whether answers must name records: a handful of records may well shape none in particular. */
+  expectAttribution: boolean
+}
+
+const INLINE_LIMIT_BYTES = 4 * 2 ** 20 // the API takes 5 MiB inline
+
+/** The sample: clauses of the world's software licences, handed in by the families they belong to. */
+export function samplePlan(run: number): Plan {
+  return {
+    datanet: {
+      name: 'Licence clauses',
+      slug: numbered('licence-clauses', run),
+      description: 'Clauses of software and data licences, each with the question that it answers.',
+      licence: 'CC0-1.0',
+      domain: 'legal',
+    },
+    metadata: {
+      source: 'npm package spdx-license-list',
+      intended_use: 'training language models to answer questions about licences',
+      licence: 'CC0-1.0',
+      context: 'cut at paragraphs; questions generated from headings and wording',
+    },
+    contributors: sampleContributors().map(({ name, records }) => ({
+      name,
+      files: [
+        {
+          type: 'application/x-ndjson',
+          body: records.map((record) => `${JSON.stringify(record)}\n`).join(''),
+        },
+      ],
+    })),
+    adapterSlug: numbered('licence-clauses', run),
+    hyperparameters: { rank: 8, alpha: 16, learningRate: 2e-3, epochs: 2, sequenceLength: 128 },
+    questions: [
+      'What does the MIT License say about warranty?',
+      'What does the GNU General Public License v2.0 say about modification?',
+      'What does the Apache License 2.0 say about patents?',
+    ],
+    expectAttribution: true,
+  }
+}
+
+/** The same journey for a user's own file. Throws JourneyError for a file that cannot be handed in. */
+export function planFor(file: {
+  path: string
+  bytes: Uint8Array
+  name: string
+  run: number
+}): Plan {
+  const name = basename(file.path)
+  return {
+    datanet: {
+      name: file.name,
+      slug: numbered(slugOf(file.name), file.run),
+      description: `Records of ${name}.`,
+      licence: 'LicenseRef-Own',
+      domain: 'own',
+    },
+    metadata: {
+      source: name,
+      intended_use: 'training a model of one’s own',
+      licence: 'LicenseRef-Own',
+      context: 'handed in by npm start --data',
+    },
+    contributors: [{ name: 'you', files: filesOf(file.path, file.bytes) }],
+    adapterSlug: numbered(slugOf(file.name), file.run),
+    hyperparameters: { rank: 8, alpha: 16, learningRate: 2e-3, epochs: 3, sequenceLength: 128 },
+    questions: [],
+    expectAttribution: false,
+  }
+}
+
+const TYPES: Record<string, ContentType> = {
+  '.jsonl': 'application/x-ndjson',
+  '.ndjson': 'application/x-ndjson',
+  '.json': 'application/json',
+  '.csv': 'text/csv',
+  '.md': 'text/markdown',
+  '.txt': 'text/plain',
+}
+
+/** A file in parts that the API takes inline; JSONL and text are cut at line ends. */
+export function filesOf(path: string, bytes: Uint8Array): PlannedFile[] {
+  const type = TYPES[extname(path).toLowerCase()]
+  if (!type)
+    throw new JourneyError('--data', `${path}: expected one of ${Object.keys(TYPES).join(', ')}`)
+  if (bytes.length <= INLINE_LIMIT_BYTES) return [{ type, body: Uint8Array.from(bytes) }]
+  if (type === 'application/json' || type === 'text/csv')
+    throw new JourneyError(
+      '--data',
+      `${path} has ${bytes.length} bytes, over ${INLINE_LIMIT_BYTES}; split it, or hand it in as JSONL`,
+    )
+  const files: PlannedFile[] = []
+  for (let start = 0; start < bytes.length;) {
+    const newline = bytes.lastIndexOf(0x0a, start + INLINE_LIMIT_BYTES - 1)
+    const end =
+      start + INLINE_LIMIT_BYTES >= bytes.length
+        ? bytes.length
+        : newline >= start
+          ? newline + 1
+          : null
+    if (end === null)
+      throw new JourneyError('--data', `${path} has a line of over ${INLINE_LIMIT_BYTES} bytes`)
+    files.push({ type, body: bytes.slice(start, end) as Uint8Array<ArrayBuffer> })
+    start = end
+  }
+  return files
+}
+
+const numbered = (slug: string, run: number): string => (run === 1 ? slug : `${slug}-${run}`)
+
+const slugOf = (name: string): string =>
+  name
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 48) || 'own'
