@@ -1,6 +1,12 @@
+import { accountRoutes } from './accounts/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
 import { authRoutes } from './auth/routes.ts'
+import { blobRoutes } from './blobs/routes.ts'
+import { contributionRoutes } from './datanets/contribution-routes.ts'
+import { datanetRoutes } from './datanets/datanet-routes.ts'
+import { versionRoutes } from './datanets/version-routes.ts'
 import { admit } from './http/admit.ts'
+import { limitBody } from './http/limit-body.ts'
 import { logRequests } from './http/log-requests.ts'
 import { newApp } from './http/new-app.ts'
 import { onError, onNotFound } from './http/errors.ts'
@@ -10,10 +16,17 @@ export const app = newApp()
 
 app.onError(onError)
 app.notFound(onNotFound)
-app.use(logRequests, authenticate, admit)
+app.use(logRequests)
+app.on('POST', '*', limitBody)
+app.use(authenticate, admit)
 
 // Domains mount here.
 app.route('/', authRoutes)
+app.route('/', accountRoutes)
+app.route('/', datanetRoutes)
+app.route('/', contributionRoutes)
+app.route('/', versionRoutes)
+app.route('/', blobRoutes)
 
 app.get('/health', (c) => c.json({ status: 'ok', chainId: c.get('ctx').settings.CHAIN_ID }))
 

@@ -57,6 +57,11 @@ export function makeCtx(
   }
 }
 
+/** D1's nearest replica, which may be some seconds behind the primary. */
+export const nearestDb = (env: Env): Db =>
+  // A session prepares and batches as a database does, which is all that drizzle asks of it.
+  drizzle(env.DB.withSession('first-unconstrained') as unknown as D1Database)
+
 /** The account behind a request; throws `auth/required` for anybody else. */
 export function accountOf(ctx: Ctx): AccountActor {
   if (ctx.actor.kind !== 'account') throw new Problem('auth/required')

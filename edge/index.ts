@@ -1,9 +1,25 @@
 import { newId } from '#protocol/ids.ts'
 import { app } from './app.ts'
+import { sweepNonces } from './auth/login.ts'
 import { log, makeCtx, type Ctx } from './context.ts'
+import { buildVersion } from './datanets/build-version.ts'
+import { buryContribution, processContribution } from './datanets/process.ts'
+import {
+  onContributionTx,
+  onDatanetTx,
+  onVersionTx,
+  sweepAnchors,
+  sweepInbox,
+} from './datanets/sweep.ts'
+import { failVersion } from './datanets/versions.ts'
 import type { Env } from './env.ts'
-import { consume } from './http/consume.ts'
-import { eventMessage, type EventMessage, type TxEvent } from './http/messages.ts'
+import { consumer, type Consumer } from './http/consume.ts'
+import {
+  contributionMessage,
+  eventMessage,
+  type EventMessage,
+  type TxEvent,
+} from './http/messages.ts'
 
 export { Account } from './accounts/account.ts'
 export { ChainWriter } from './chain/writer.ts'
@@ -11,13 +27,39 @@ export { JobFeed } from './jobs/job-feed.ts'
 export { ReceiptBatcher } from './settlement/receipt-batcher.ts'
 
 /** What follows a transaction, by the first word of its outbox key. */
-const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {}
+const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {
+  datanet: onDatanetTx,
+  contribution: onContributionTx,
+  version: onVersionTx,
+}
 
-/** What the scheduled sweep runs, in order; each alone, so that one failure stops no other.
- * A sweep answers how many things it found to do. */
-const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {}
+/**
+ * What the scheduled sweep runs, in order; each alone, so that one failure stops no other. A sweep answers how many
+ * things it found to do.
+ */
+const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {
+  nonces: sweepNonces,
+  inbox: sweepInbox,
+  anchors: sweepAnchors,
+}
 
-const onEvent = async (ctx: Ctx, event: EventMessage) => {
+/** Queues by name. */
+const QUEUES: Record<string, Consumer> = {
+  'openledger-contributions': consumer(contributionMessage.parse, (ctx, { type, id }) =>
+    type === 'contribution' ? processContribution(ctx, id) : buildVersion(ctx, id),
+  ),
+  'openledger-contributions-dlq': consumer(contributionMessage.parse, async (ctx, { type, id }) => {
+    if (type === 'contribution') await buryContribution(ctx, id)
+    else await failVersion(ctx, id)
+  }),
+  'openledger-events': consumer(eventMessage.parse, onEvent),
+  // The sweeps ask for the outcome of whatever no message told; here it only has to be seen.
+  'openledger-events-dlq': consumer(eventMessage.parse, async (ctx, { key, status }) => {
+    log('error', { requestId: ctx.requestId, during: 'events-dlq', key, status })
+  }),
+}
+
+async function onEvent(ctx: Ctx, event: EventMessage): Promise<void> {
   const domain = event.key.split(':', 1)[0] ?? ''
   const handler = ON_TX[domain]
   if (!handler) throw new Error(`no handler for transactions of "${domain}"`)
@@ -28,8 +70,9 @@ export default {
   fetch: app.fetch,
 
   async queue(batch, env, execution) {
-    if (batch.queue === 'openledger-events')
-      await consume(batch, env, execution, { parse: eventMessage.parse, handle: onEvent })
+    const consume = QUEUES[batch.queue]
+    if (!consume) throw new Error(`no consumer for the queue ${batch.queue}`)
+    await consume(batch, env, execution)
   },
 
   async scheduled(_controller, env, execution) {

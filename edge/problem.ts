@@ -69,6 +69,12 @@ const PROBLEMS = {
     'malformed_contribution',
     'invalid_request_error',
   ],
+  'contribution/record-too-large': [
+    413,
+    'A record of the contribution is too large',
+    'record_too_large',
+    'invalid_request_error',
+  ],
   'contribution/metadata': [
     400,
     'The metadata of the contribution is not valid',
@@ -155,6 +161,18 @@ const PROBLEMS = {
   ],
   'job/ended': [409, 'The job has already ended', 'job_ended', 'invalid_request_error'],
   'worker/not-found': [404, 'There is no such worker', 'worker_not_found', 'invalid_request_error'],
+  'worker/unknown-base': [
+    409,
+    'The chain does not know the base model',
+    'unknown_base',
+    'invalid_request_error',
+  ],
+  'job/result-refused': [
+    422,
+    'The result of the job was refused',
+    'result_refused',
+    'invalid_request_error',
+  ],
   'lease/lost': [409, 'The lease has ended', 'lease_lost', 'invalid_request_error'],
   'receipt/not-found': [
     404,

@@ -1,7 +1,6 @@
 import { eq } from 'drizzle-orm'
-import { drizzle } from 'drizzle-orm/d1'
 import type { Hex } from '#protocol/bytes.ts'
-import type { AccountActor, Ctx, Db } from '../context.ts'
+import { nearestDb, type AccountActor, type Ctx, type Db } from '../context.ts'
 import { accounts, apiKeys } from '../db/schema.ts'
 import { Problem } from '../problem.ts'
 import { hashSecret } from './secrets.ts'
@@ -22,8 +21,7 @@ export async function findKey(ctx: Ctx, key: string): Promise<AccountActor> {
   const now = Date.now()
   let known = cache.get(hash)
   if (!known || now - known.cachedAt >= CACHE_MS) {
-    const nearest = drizzle(ctx.env.DB.withSession('first-unconstrained') as unknown as D1Database)
-    known = (await load(nearest, hash, now)) ?? (await load(ctx.db, hash, now))
+    known = (await load(nearestDb(ctx.env), hash, now)) ?? (await load(ctx.db, hash, now))
     if (!known) {
       cache.delete(hash)
       throw new Problem('auth/invalid-key')

@@ -4,6 +4,7 @@ import { SCOPES } from '../context.ts'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
+import { seconds } from '../http/time.ts'
 import { requireScope } from './authenticate.ts'
 import { delegateKey, listKeys, revokeKey, type KeyRow } from './keys.ts'
 import { issueNonce, logIn } from './login.ts'
@@ -25,14 +26,13 @@ const newKeySchema = keySchema
   .extend({ key: z.string().openapi({ description: 'Shown here only, never again.' }) })
   .openapi('NewApiKey')
 
-const seconds = (ms: number | null): number | null => (ms === null ? null : Math.floor(ms / 1000))
 const keyView = (row: KeyRow) => ({
   id: row.id,
   object: 'api_key' as const,
   name: row.name,
   hint: row.hint,
   scopes: row.scopes,
-  created_at: Math.floor(row.createdAt / 1000),
+  created_at: seconds(row.createdAt),
   expires_at: seconds(row.expiresAt),
   last_used_at: seconds(row.lastUsedAt),
 })
@@ -113,7 +113,7 @@ authRoutes.openapi(nonceRoute, async (c) => {
     c.get('ctx'),
     c.req.valid('json').address,
   )
-  return c.json({ ...challenge, chain_id: chainId, expires_at: Math.floor(expiresAt / 1000) }, 200)
+  return c.json({ ...challenge, chain_id: chainId, expires_at: seconds(expiresAt) }, 200)
 })
 
 authRoutes.openapi(loginRoute, async (c) => {

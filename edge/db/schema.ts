@@ -1,6 +1,12 @@
-import { index, integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import type { Hex } from '#protocol/bytes.ts'
 import type { Scope } from '../context.ts'
+import type { ColumnMapping } from '../datanets/pipeline/columns.ts'
+import type { Evidence } from '../datanets/pipeline/dedup.ts'
+import type { PipelineCounts } from '../datanets/pipeline/pipeline.ts'
+import type { Profile } from '../datanets/pipeline/profile.ts'
+import type { ReasonCode, Verdict } from '../datanets/pipeline/reasons.ts'
+import type { ContributionMetadata } from '../datanets/metadata.ts'
 import type { Fault } from '../problem.ts'
 
 /**
@@ -50,18 +56,34 @@ export const datanets = sqliteTable(
     name: text().notNull(),
     slug: text().notNull(),
     description: text().notNull(),
+    /** SPDX expression under which versions are published. */
     licence: text().notNull(),
+    /** SPDX expressions that contributions may come under, the Datanet's own included. */
+    licences: text({ mode: 'json' }).$type<string[]>().notNull(),
     domain: text().notNull(),
-    profile: text({ mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+    /** Names of the source columns that make a record, where the usual ones do not. */
+    columns: text({ mode: 'json' }).$type<ColumnMapping>(),
+    profile: text({ mode: 'json' }).$type<Profile>().notNull(),
     status: text().$type<DatanetStatus>().notNull(),
     txHash: text('tx_hash').$type<Hex>(),
+    /** Why the chain refused it. */
     error: text(),
     createdAt: integer('created_at').notNull(),
   },
-  (table) => [uniqueIndex('datanets_slug').on(table.accountId, table.slug)],
+  (table) => [
+    uniqueIndex('datanets_slug').on(table.accountId, table.slug),
+    index('datanets_status').on(table.status, table.id),
+  ],
 )
 
-export type ContributionStatus = 'received' | 'processing' | 'needs_anchor' | 'anchored' | 'failed'
+/** `rejected`: no record was accepted, so there is nothing to anchor. `failed`: the file or its anchoring failed. */
+export type ContributionStatus =
+  | 'received'
+  | 'processing'
+  | 'needs_anchor'
+  | 'anchored'
+  | 'rejected'
+  | 'failed'
 
 export const contributions = sqliteTable(
   'contributions',
@@ -74,24 +96,71 @@ export const contributions = sqliteTable(
     sha256: text().$type<Hex>().notNull(),
     bytes: integer().notNull(),
     contentType: text('content_type').notNull(),
-    metadata: text({ mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+    metadata: text({ mode: 'json' }).$type<ContributionMetadata>().notNull(),
     status: text().$type<ContributionStatus>().notNull(),
     errors: text({ mode: 'json' }).$type<Fault[]>(),
-    /** Records per verdict and per reason. */
-    counts: text({ mode: 'json' }).$type<{
-      verdicts: Record<string, number>
-      reasons: Record<string, number>
-    }>(),
+    counts: text({ mode: 'json' }).$type<PipelineCounts>(),
     pipelineHash: text('pipeline_hash').$type<Hex>(),
-    /** Hash of the file of processed records in R2. */
+    /** SHA-256 of the JSONL file in R2 of every record as the pipeline left it. */
     recordsFile: text('records_file').$type<Hex>(),
+    /** Merkle root of the accepted records. */
     root: text().$type<Hex>(),
-    accepted: integer(),
     txHash: text('tx_hash').$type<Hex>(),
     blockNumber: integer('block_number'),
     createdAt: integer('created_at').notNull(),
     processedAt: integer('processed_at'),
     anchoredAt: integer('anchored_at'),
   },
-  (table) => [index('contributions_datanet').on(table.datanetId, table.status, table.id)],
+  (table) => [
+    index('contributions_datanet').on(table.datanetId, table.status, table.id),
+    index('contributions_status').on(table.status, table.id),
+    index('contributions_account').on(table.accountId, table.id),
+  ],
+)
+
+/** Verdict of every row of a contribution; its text and signals are in the contribution's records file. */
+export const records = sqliteTable(
+  'records',
+  {
+    contributionId: text('contribution_id').notNull(),
+    row: integer().notNull(),
+    verdict: text().$type<Verdict>().notNull(),
+    /** Parts per ten thousand. */
+    novelty: integer().notNull(),
+    reasons: text({ mode: 'json' }).$type<ReasonCode[]>().notNull(),
+    detail: text(),
+    recordHash: text('record_hash').$type<Hex>(),
+    cluster: text().$type<Hex>(),
+    evidence: text({ mode: 'json' }).$type<Evidence>(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.contributionId, table.row] }),
+    index('records_hash').on(table.recordHash),
+  ],
+)
+
+export type VersionStatus = 'building' | 'publishing' | 'published' | 'failed'
+
+export const versions = sqliteTable(
+  'versions',
+  {
+    id: text().primaryKey(),
+    datanetId: text('datanet_id').notNull(),
+    number: integer().notNull(),
+    status: text().$type<VersionStatus>().notNull(),
+    root: text().$type<Hex>(),
+    /** SHA-256 of the manifest in R2. */
+    manifest: text().$type<Hex>(),
+    records: integer(),
+    error: text(),
+    txHash: text('tx_hash').$type<Hex>(),
+    blockNumber: integer('block_number'),
+    createdAt: integer('created_at').notNull(),
+    publishedAt: integer('published_at'),
+  },
+  (table) => [
+    uniqueIndex('versions_number').on(table.datanetId, table.number),
+    index('versions_status').on(table.status, table.id),
+    index('versions_root').on(table.root),
+  ],
 )

@@ -1,0 +1,59 @@
+import { and, eq, gt } from 'drizzle-orm'
+import type { Ctx } from '../context.ts'
+import { contributions, records, type ContributionStatus } from '../db/schema.ts'
+import { Problem } from '../problem.ts'
+import { headInbox } from './inbox.ts'
+import type { Verdict } from './pipeline/reasons.ts'
+
+export type Contribution = Omit<typeof contributions.$inferSelect, 'status'> & {
+  status: ContributionStatus
+}
+
+/**
+ * A contribution by id: from D1 once a consumer has taken it up, before that from the inbox, so that it can be read
+ * the moment it was accepted. Throws `contribution/not-found`.
+ */
+export async function getContribution(ctx: Ctx, id: string): Promise<Contribution> {
+  const read = () => ctx.db.select().from(contributions).where(eq(contributions.id, id))
+  const [row] = await read()
+  if (row) return row
+  const waiting = await headInbox(ctx.env, id)
+  if (waiting) return { ...UNTOUCHED, id, ...waiting }
+  const [taken] = await read() // it may have left the inbox between the two reads
+  if (!taken) throw new Problem('contribution/not-found', { detail: id.slice(0, 64) })
+  return taken
+}
+
+const UNTOUCHED = {
+  status: 'received',
+  errors: null,
+  counts: null,
+  pipelineHash: null,
+  recordsFile: null,
+  root: null,
+  txHash: null,
+  blockNumber: null,
+  processedAt: null,
+  anchoredAt: null,
+} as const
+
+/** Verdicts of a contribution in row order, from after row `after`; up to limit + 1. */
+export async function listVerdicts(
+  ctx: Ctx,
+  id: string,
+  { limit, after, verdict }: { limit: number; after?: number; verdict?: Verdict },
+) {
+  await getContribution(ctx, id)
+  return ctx.db
+    .select()
+    .from(records)
+    .where(
+      and(
+        eq(records.contributionId, id),
+        after === undefined ? undefined : gt(records.row, after),
+        verdict && eq(records.verdict, verdict),
+      ),
+    )
+    .orderBy(records.row)
+    .limit(limit + 1)
+}

@@ -1,0 +1,172 @@
+import { and, desc, eq, lt, sql } from 'drizzle-orm'
+import { encodeFunctionData } from 'viem'
+import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
+import { newId } from '#protocol/ids.ts'
+import { datanetManifest, type DatanetManifest } from '#protocol/wire.ts'
+import { getBlob } from '../blobs/store.ts'
+import { cached } from '../chain/client.ts'
+import { enqueueTransaction } from '../chain/enqueue.ts'
+import { accountOf, log, type Ctx } from '../context.ts'
+import { contributions, versions } from '../db/schema.ts'
+import { Problem } from '../problem.ts'
+import { chainId, getDatanet } from './datanets.ts'
+import type { Outcome } from './outcome.ts'
+
+const MANIFEST_CACHE_MS = 3_600_000 // immutable
+
+export type Version = typeof versions.$inferSelect
+
+/**
+ * Starts the next version of a Datanet from its anchored records; the owner may. Of two requests at once one wins, by
+ * the unique number. Throws `version/in-progress`, `version/nothing-new`.
+ */
+export async function createVersion(ctx: Ctx, datanetId: string): Promise<Version> {
+  const datanet = await getDatanet(ctx, datanetId)
+  if (datanet.accountId !== accountOf(ctx).accountId)
+    throw new Problem('auth/forbidden', { detail: 'Only the owner publishes versions.' })
+  const [[last], [anchored]] = await ctx.db.batch([
+    ctx.db
+      .select()
+      .from(versions)
+      .where(eq(versions.datanetId, datanetId))
+      .orderBy(desc(versions.number))
+      .limit(1),
+    ctx.db
+      .select({
+        records: sql<number>`coalesce(sum(json_extract(${contributions.counts}, '$.accepted')), 0)`,
+      })
+      .from(contributions)
+      .where(and(eq(contributions.datanetId, datanetId), eq(contributions.status, 'anchored'))),
+  ])
+  if (last?.status === 'building' || last?.status === 'publishing')
+    throw new Problem('version/in-progress', {
+      detail: `Version ${last.number} is ${last.status}.`,
+    })
+  const published = last?.status === 'published' ? last.records : null
+  if (!anchored || anchored.records <= (published ?? 0)) throw new Problem('version/nothing-new')
+  const row =
+    last?.status === 'failed' ? await restart(ctx, last) : await begin(ctx, datanetId, last)
+  if (!row) throw new Problem('version/in-progress')
+  try {
+    await ctx.env.CONTRIBUTIONS.send({ type: 'version', id: row.id })
+  } catch (error) {
+    log('warn', { requestId: ctx.requestId, version: row.id, during: 'enqueue', error }) // the sweep finds it
+  }
+  return row
+}
+
+async function begin(ctx: Ctx, datanetId: string, last?: Version): Promise<Version | undefined> {
+  const [row] = await ctx.db
+    .insert(versions)
+    .values({
+      id: newId('version'),
+      datanetId,
+      number: (last?.number ?? 0) + 1,
+      status: 'building',
+      createdAt: Date.now(),
+    })
+    .onConflictDoNothing({ target: [versions.datanetId, versions.number] })
+    .returning()
+  return row
+}
+
+/** A number that failed is used again, because the chain takes numbers in order. */
+async function restart(ctx: Ctx, failed: Version): Promise<Version | undefined> {
+  const [row] = await ctx.db
+    .update(versions)
+    .set({ status: 'building', error: null, createdAt: Date.now() })
+    .where(and(eq(versions.id, failed.id), eq(versions.status, 'failed')))
+    .returning()
+  return row
+}
+
+/** Enqueues the publication of a version that was built; idempotent by its key. */
+export async function publishVersion(ctx: Ctx, version: Version): Promise<void> {
+  if (version.status !== 'publishing' || !version.root || !version.manifest) return
+  await enqueueTransaction(ctx, {
+    key: `version:${version.id}`,
+    to: ctx.settings.CONTRACTS.datanetRegistry,
+    data: encodeFunctionData({
+      abi: datanetRegistryAbi,
+      functionName: 'publishVersion',
+      args: [
+        chainId(version.datanetId),
+        version.number,
+        version.root,
+        version.manifest,
+        version.records ?? 0,
+      ],
+    }),
+    value: 0n,
+  })
+}
+
+/** Records how the publication ended. */
+export async function settleVersion(ctx: Ctx, id: string, outcome: Outcome): Promise<void> {
+  await ctx.db
+    .update(versions)
+    .set(
+      outcome.status === 'success'
+        ? {
+            status: 'published',
+            txHash: outcome.txHash,
+            blockNumber: outcome.blockNumber,
+            publishedAt: Date.now(),
+          }
+        : { status: 'failed', error: outcome.reason },
+    )
+    .where(eq(versions.id, id))
+}
+
+/** Ends a version that the queue gave up on; its number can be started again. */
+export async function failVersion(ctx: Ctx, id: string): Promise<void> {
+  const error = 'Building failed again and again on our side. Publish again.'
+  await ctx.db
+    .update(versions)
+    .set({ status: 'failed', error })
+    .where(and(eq(versions.id, id), eq(versions.status, 'building')))
+}
+
+/** Versions of a Datanet, newest first, from before number `after`; up to limit + 1. */
+export async function listVersions(
+  ctx: Ctx,
+  datanetId: string,
+  { limit, after }: { limit: number; after?: number },
+): Promise<Version[]> {
+  await getDatanet(ctx, datanetId)
+  return ctx.db
+    .select()
+    .from(versions)
+    .where(
+      and(
+        eq(versions.datanetId, datanetId),
+        after === undefined ? undefined : lt(versions.number, after),
+      ),
+    )
+    .orderBy(desc(versions.number))
+    .limit(limit + 1)
+}
+
+/** A version by Datanet and number. Throws `version/not-found`. */
+export async function getVersion(ctx: Ctx, datanetId: string, number: number): Promise<Version> {
+  const [row] = await ctx.db
+    .select()
+    .from(versions)
+    .where(and(eq(versions.datanetId, datanetId), eq(versions.number, number)))
+  if (!row)
+    throw new Problem('version/not-found', { detail: `${datanetId} has no version ${number}.` })
+  return row
+}
+
+/** The manifest of a version, or null while it is being built. */
+export async function readManifest(
+  ctx: Ctx,
+  { manifest }: Version,
+): Promise<DatanetManifest | null> {
+  if (!manifest) return null
+  return cached(`manifest:${manifest}`, MANIFEST_CACHE_MS, async () => {
+    const bytes = await getBlob(ctx.env, manifest)
+    if (!bytes) throw new Error(`manifest ${manifest} is missing`)
+    return datanetManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
+  })
+}

@@ -1,0 +1,15 @@
+import { bodyLimit } from 'hono/body-limit'
+import { Problem } from '../problem.ts'
+
+/** Most bytes of a POST: an inline contribution. Larger files go straight to R2. */
+export const MAX_BODY_BYTES = 5 * 1024 * 1024
+
+/** Refuses larger bodies before they are read, and chunked ones as soon as they are too large. */
+export const limitBody = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: () => {
+    throw new Problem('request/too-large', {
+      detail: `A body has at most ${MAX_BODY_BYTES} bytes.`,
+    })
+  },
+})
