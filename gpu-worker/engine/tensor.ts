@@ -22,7 +22,10 @@ export function requireTensor(tensors: TensorMap, name: string): HostTensor {
 /** Euclidean norm over all tensors together. */
 export function globalNorm(tensors: TensorMap): number {
   let sum = 0
-  for (const { data } of tensors.values()) for (const value of data) sum += value * value
+  for (const { data } of tensors.values()) {
+    // An index loop: the iterator of a typed array is ten times slower.
+    for (let i = 0; i < data.length; i++) sum += (data[i] as number) * (data[i] as number)
+  }
   return Math.sqrt(sum)
 }
 

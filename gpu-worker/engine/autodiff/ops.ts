@@ -1,5 +1,6 @@
 // Differentiable primitives. Shapes are row-major; activations are [rows, features] outside attention.
-import type { Dim, Value } from '../onnx/graph.ts'
+import type { Dim } from '../onnx/dims.ts'
+import type { Value } from '../onnx/graph.ts'
 import type { Tape } from './tape.ts'
 
 /** a + b, equal shapes. */

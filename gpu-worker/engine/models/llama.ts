@@ -1,6 +1,6 @@
 // The Llama forward pass, written once. What differs between training, influence, prefill and decode is how a linear
 // layer is adapted and what the queries attend to; the program passes both in.
-import { dimProduct } from '../onnx/graph.ts'
+import { dimProduct } from '../onnx/dims.ts'
 import type { Value } from '../onnx/graph.ts'
 import { rmsNorm, rotary, swiglu } from '../autodiff/macros.ts'
 import { gatherRows, linear, reshape, transpose } from '../autodiff/ops.ts'

@@ -61,6 +61,10 @@ export function modulesOf(
   ).flat()
 }
 
+/** Whether a module, by its path, is a layer of one of these kinds. */
+export const isTarget = (module: string, kinds: readonly LinearLayer[]): boolean =>
+  kinds.some((kind) => module.endsWith(`.${kind}`))
+
 /** Every parameter's name and dims; linear weights are [out, in]. */
 export function parameterDims(config: LlamaConfig): ReadonlyMap<string, readonly number[]> {
   const { hidden, vocab } = config

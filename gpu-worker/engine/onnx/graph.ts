@@ -1,9 +1,9 @@
 // Builds an ONNX graph node by node, inferring shapes as it goes. Dimensions are numbers or names; a name stands for
 // whatever size the fed tensors have, so one graph serves every batch size and length.
+import { broadcast, dimSum, dimsText } from './dims.ts'
+import type { Dim } from './dims.ts'
 import { encodeModel } from './proto.ts'
 import type { Attribute, DType, NodeProto, TensorProto, ValueProto } from './proto.ts'
-
-export type Dim = number | string
 
 /** A tensor inside a graph: what a node or an input produces. */
 export type Value = { readonly name: string; readonly dtype: DType; readonly dims: readonly Dim[] }
@@ -13,33 +13,6 @@ type OpOptions = {
   readonly dtype?: DType
   readonly domain?: string
   readonly attributes?: Readonly<Record<string, Attribute>>
-}
-
-const dimsText = (dims: readonly Dim[]): string => `[${dims.join(', ')}]`
-
-function broadcast(a: readonly Dim[], b: readonly Dim[]): readonly Dim[] {
-  const rank = Math.max(a.length, b.length)
-  return Array.from({ length: rank }, (_, axis) => {
-    const x = a[axis - rank + a.length] ?? 1
-    const y = b[axis - rank + b.length] ?? 1
-    if (x === y || y === 1) return x
-    if (x === 1) return y
-    throw new Error(`cannot broadcast ${dimsText(a)} with ${dimsText(b)}`)
-  })
-}
-
-/** The product of dimensions as one dimension; names are joined by "*". */
-export function dimProduct(...dims: readonly Dim[]): Dim {
-  const factors = dims.filter((dim) => dim !== 1)
-  return factors.every((dim) => typeof dim === 'number')
-    ? factors.reduce((all, dim) => all * dim, 1)
-    : factors.join('*')
-}
-
-function dimSum(dims: readonly Dim[]): Dim {
-  if (dims.every((dim) => typeof dim === 'number')) return dims.reduce((sum, dim) => sum + dim, 0)
-  const [first = 1] = dims
-  return dims.every((dim) => dim === first) ? dimProduct(dims.length, first) : dims.join('+')
 }
 
 export class Graph {
@@ -295,6 +268,14 @@ export class Graph {
       dtype: first.dtype,
       attributes: { axis: { int: at } },
     })
+  }
+
+  /** `times` copies of x along one axis. */
+  tile(x: Value, axis: number, times: number): Value {
+    return this.concat(
+      Array.from({ length: times }, () => x),
+      axis,
+    )
   }
 
   /** x[start, end) along one axis; the bounds are numbers or int64 [1] values, `size` is the resulting dimension. */

@@ -2,18 +2,19 @@
 // is fed in place and answer only the new keys and values, because the runtime copies every output; `KvCache` stores
 // them. Every row may use another adapter: all active adapters are stacked along the rank axis and a mask selects.
 import { Graph } from '../onnx/graph.ts'
-import type { Dim, Value } from '../onnx/graph.ts'
+import type { Dim } from '../onnx/dims.ts'
+import type { Value } from '../onnx/graph.ts'
 import { linear } from '../autodiff/ops.ts'
 import { Tape } from '../autodiff/tape.ts'
 import type { LlamaConfig } from '../models/config.ts'
 import { llama, outputEmbedding } from '../models/llama.ts'
-import type { Heads } from '../models/llama.ts'
+import type { Heads, LlamaParts } from '../models/llama.ts'
 import { loraA, loraB } from '../models/lora.ts'
-import { LINEAR_LAYERS, modulesOf, parameterDims } from '../models/parameters.ts'
+import { LINEAR_LAYERS, isTarget, modulesOf, parameterDims } from '../models/parameters.ts'
 import type { LinearLayer } from '../models/parameters.ts'
-import { MASKED, named } from './train.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
+import { MASKED, declareInputs, declareWeights, withoutAdapter } from './sequence.ts'
 
 export type GenerateOptions = {
   /** Linear layers that adapters may change; empty for a program that serves the bare model only. */
@@ -58,7 +59,7 @@ function compile(
     values: g.input(cacheValues(layer), 'float32', ['B', kvHeads, 'C', headDim]),
   }))
 
-  const parameter = named(parameterDims(config), (key, dims) => g.weight(key, dims))
+  const parameter = declareWeights(g, parameterDims(config))
   const attend = cachedAttention(g, config, { tokens, cached, caches })
   const adapt = packedAdapters(tape, config, options.targets)
   const hidden = llama(tape, config, { tokens, positions }, { parameter, adapt, attend })
@@ -81,7 +82,7 @@ function cachedAttention(g: Graph, config: LlamaConfig, { tokens, cached, caches
   const slots = g.cast(g.reshape(g.range('C'), [1, 1, 1, 'C']), 'int32')
   const filled = g.less(slots, g.reshape(cached, ['B', 1, 1, 1]))
   const cacheMask = visibility(filled) // [B, 1, 1, C]
-  const newMask = time === 1 ? null : repeat(g, visibility(causal(g, time)), group)
+  const newMask = time === 1 ? null : g.tile(visibility(causal(g, time)), 2, group)
   const boundary = typeof time === 'number' ? g.int64([-time]) : g.neg(g.sizeOf(time))
 
   return (layer: number, { q, k, v }: Heads): Value => {
@@ -108,33 +109,33 @@ function causal(g: Graph, time: Dim): Value {
 /** Slice's convention for "to the end". */
 const END = Number.MAX_SAFE_INTEGER
 
-const repeat = (g: Graph, mask: Value, times: number): Value =>
-  g.concat(
-    Array.from({ length: times }, () => mask),
-    2,
-  )
-
 /** y = base + ((x Aᵀ) mask) B over all stacked adapters; mask [B, R] holds alpha / r in a row's own columns. */
-function packedAdapters(tape: Tape, config: LlamaConfig, targets: readonly LinearLayer[]) {
-  if (targets.length === 0) return (_: string, __: Value, base: Value): Value => base
+function packedAdapters(
+  tape: Tape,
+  config: LlamaConfig,
+  targets: readonly LinearLayer[],
+): LlamaParts['adapt'] {
+  if (targets.length === 0) return withoutAdapter
   const g = tape.graph
   const mask = g.reshape(g.input('mask', 'float32', ['B', 'R']), ['B', 1, 'R'])
-  const adapters = new Map(
-    modulesOf(config, targets).map(({ name, inDim, outDim }) => [
-      name,
-      {
-        a: g.input(loraA(name), 'float32', ['R', inDim]),
-        b: g.input(loraB(name), 'float32', ['R', outDim]),
-      },
-    ]),
-  )
-  return (module: string, x: Value, base: Value): Value => {
-    const adapter = adapters.get(module)
-    if (!adapter) return base
-    const u = linear(tape, x, adapter.a)
+  const adapter = declareInputs(g, stackedDims(config, targets))
+  return (module, x, base) => {
+    if (!isTarget(module, targets)) return base
+    const u = linear(tape, x, adapter(loraA(module))) // [B*T, R]
     const [rows = 1] = u.dims
     const selected = g.mul(g.reshape(u, ['B', rows === 'B' ? 1 : 'T', 'R']), mask)
-    const packed = g.reshape(selected, [rows, 'R'])
-    return linear(tape, packed, adapter.b, { layout: 'in,out', plus: base })
+    const options = { layout: 'in,out', plus: base } as const
+    return linear(tape, g.reshape(selected, [rows, 'R']), adapter(loraB(module)), options)
   }
 }
+
+const stackedDims = (
+  config: LlamaConfig,
+  targets: readonly LinearLayer[],
+): ReadonlyMap<string, readonly Dim[]> =>
+  new Map(
+    modulesOf(config, targets).flatMap(({ name, inDim, outDim }): [string, readonly Dim[]][] => [
+      [loraA(name), ['R', inDim]],
+      [loraB(name), ['R', outDim]],
+    ]),
+  )

@@ -5,19 +5,17 @@
 //
 // A full gradient is never formed. One example per row of the batch; padding has no target and contributes zero.
 import { Graph } from '../onnx/graph.ts'
-import type { Dim, Value } from '../onnx/graph.ts'
-import { crossEntropy } from '../autodiff/macros.ts'
-import { gatherRows } from '../autodiff/ops.ts'
+import type { Dim } from '../onnx/dims.ts'
+import type { Value } from '../onnx/graph.ts'
 import { Tape } from '../autodiff/tape.ts'
 import type { LlamaConfig } from '../models/config.ts'
-import { llama, lowRank, outputEmbedding } from '../models/llama.ts'
-import { adapterDims, loraA, loraB, loraScale } from '../models/lora.ts'
+import { adapterDims, loraScale } from '../models/lora.ts'
 import type { LoraConfig } from '../models/lora.ts'
 import { modulesOf, parameterDims } from '../models/parameters.ts'
-import type { Module } from '../models/parameters.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
-import { named, selfAttention, sequenceInputs } from './train.ts'
+import { adaptWith, declareInputs, declareWeights, sequenceLoss } from './sequence.ts'
+import type { Tap } from './sequence.ts'
 
 export type InfluenceOptions = {
   readonly lora: LoraConfig
@@ -76,24 +74,12 @@ export function influenceProgram(config: LlamaConfig, options: InfluenceOptions)
   const { lora } = options
   const g = new Graph('influence')
   const tape = new Tape(g)
-  const inputs = sequenceInputs(g)
-  const parameter = named(parameterDims(config), (name, dims) => g.weight(name, dims))
-  const adapter = named(adapterDims(config, lora), (name, dims) => g.input(name, 'float32', dims))
-
   const taps = new Map<string, Tap>()
-  const targets = new Map(modulesOf(config, lora.targets).map((module) => [module.name, module]))
-  const adapt = (name: string, x: Value, base: Value): Value => {
-    const module = targets.get(name)
-    if (!module) return base
-    const factors = { a: adapter(loraA(name)), b: adapter(loraB(name)), scale: loraScale(lora) }
-    const { y, u } = lowRank(tape, x, base, factors)
-    taps.set(name, { module, x, u, y })
-    return y
-  }
-  const attend = selfAttention(tape, config, inputs)
-  const hidden = llama(tape, config, inputs, { parameter, adapt, attend })
-  const selected = gatherRows(tape, hidden, inputs.rows)
-  const { loss, nll } = crossEntropy(tape, selected, parameter(outputEmbedding(config)), inputs)
+  const adapter = declareInputs(g, adapterDims(config, lora))
+  const { loss, nll } = sequenceLoss(tape, config, {
+    parameter: declareWeights(g, parameterDims(config)),
+    adapt: adaptWith(tape, lora, adapter, (module, tap) => taps.set(module, tap)),
+  })
 
   const tapped = [...taps.values()]
   const gradients = tape.gradients(
@@ -117,9 +103,6 @@ export function influenceProgram(config: LlamaConfig, options: InfluenceOptions)
   g.output('nll', nll)
   return sealProgram('influence', g, config, options)
 }
-
-/** What a linear layer saw: its input x [B*T, in], u = x Aᵀ [B*T, r] and its output y [B*T, out]. */
-type Tap = { readonly module: Module; readonly x: Value; readonly u: Value; readonly y: Value }
 
 function project(g: Graph, { projection }: Block, x: Value): Value {
   return projection ? g.gemm(x, g.input(projection.name, 'float32', projection.dims)) : x

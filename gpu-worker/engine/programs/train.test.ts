@@ -1,35 +1,17 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { packBatch } from '../batch.ts'
-import { parseLlamaConfig } from '../models/config.ts'
 import { initialAdapter, loraConfig } from '../models/lora.ts'
 import { initialParameters } from '../models/parameters.ts'
 import { gaussian, randomSource } from '../random.ts'
 import { openTrainer } from '../trainer.ts'
 import type { Trainer } from '../trainer.ts'
 import type { HostTensor, TensorMap } from '../tensor.ts'
-
-const tiny = (tied: boolean) =>
-  parseLlamaConfig({
-    model_type: 'llama',
-    hidden_size: 24,
-    num_hidden_layers: 2,
-    num_attention_heads: 6,
-    num_key_value_heads: 2,
-    head_dim: 4,
-    intermediate_size: 40,
-    vocab_size: 61,
-    max_position_embeddings: 32,
-    rms_norm_eps: 1e-5,
-    tie_word_embeddings: tied,
-    initializer_range: 0.2, // large enough for gradients that float32 differences can resolve
-  })
+import { randomTokens, tinyConfig } from '../testing.ts'
 
 const random = randomSource(5)
-const sequence = (length: number) => ({
-  tokens: Array.from({ length }, () => Math.floor(random() * 61)),
-})
-const batch = packBatch([sequence(9), sequence(5), sequence(12), sequence(3)], 16)
+const sequences = [9, 5, 12, 3].map((length, seed) => ({ tokens: randomTokens(length, seed) }))
+const batch = packBatch(sequences, 16)
 
 function perturbed(
   tensors: TensorMap,
@@ -70,7 +52,7 @@ async function worstError(trainer: Trainer, trained: TensorMap): Promise<number>
 for (const tied of [true, false]) {
   const embeddings = tied ? 'tied' : 'untied'
   test(`parameter gradients agree with finite differences, ${embeddings} embeddings`, async () => {
-    const config = tiny(tied)
+    const config = tinyConfig({ tie_word_embeddings: tied })
     const trainer = await openTrainer(config, 'parameters')
     const error = await worstError(trainer, initialParameters(config, 1))
     assert.ok(error < 3e-3, `relative error ${error}`)
@@ -78,7 +60,7 @@ for (const tied of [true, false]) {
   })
 
   test(`adapter gradients agree with finite differences, ${embeddings} embeddings`, async () => {
-    const config = tiny(tied)
+    const config = tinyConfig({ tie_word_embeddings: tied })
     const lora = loraConfig(3)
     const adapter = initialAdapter(config, lora, 2)
     for (const { data } of adapter.values()) gaussian(random, data, 0.2)
