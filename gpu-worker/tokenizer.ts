@@ -97,7 +97,12 @@ function wrap(inner: PreTrainedTokenizer, generationEnds: readonly number[]): To
     special: new Set(inner.all_special_ids),
     encodeRendered,
     decode: (tokens) =>
-      inner.decode([...tokens], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+      tokens.length === 0
+        ? ''
+        : inner.decode([...tokens], {
+            skip_special_tokens: true,
+            clean_up_tokenization_spaces: false,
+          }),
     renderRecord: (fields) => {
       if ('messages' in fields) return renderMessages(fields.messages)
       if ('prompt' in fields) {

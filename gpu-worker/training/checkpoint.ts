@@ -8,6 +8,7 @@ import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
 import type { HostTensor } from '#engine/tensor.ts'
 import { canonicalJson, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import { bytes32, type JobManifest } from '#protocol/wire.ts'
+import { metadata } from '../safetensors-metadata.ts'
 import type { TrainingState } from './lora-training.ts'
 
 const FORMAT = 'openledger-checkpoint-1'
@@ -69,13 +70,4 @@ export function decodeCheckpoint(job: JobManifest, bytes: Uint8Array): TrainingS
     best: meta.best && { ...meta.best, adapter: group('best') },
     stale: meta.stale,
   }
-}
-
-const header = z.object({ __metadata__: z.record(z.string(), z.string()) })
-
-/** The metadata of a safetensors file that `readSafetensors` has accepted. */
-export function metadata(file: Uint8Array): Record<string, string> {
-  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true))
-  return header.parse(JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))))
-    .__metadata__
 }

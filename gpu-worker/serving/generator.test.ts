@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { after } from 'node:test'
+import { mergeAdapter } from '#engine/models/lora.ts'
+import { padBatch } from '#engine/batch.ts'
+import { openSession } from '#engine/session.ts'
+import { prefillProgram } from '#engine/programs/generate.ts'
+import { KvCache } from '#engine/kv-cache.ts'
+import { packAdapters } from '#engine/adapter-pack.ts'
+import { gaussian, randomSource } from '#engine/random.ts'
+import { initialAdapter, loraConfig } from '#engine/models/lora.ts'
+import { loadBaseModel } from '../base-model.ts'
+import { writeTinyModel } from '../testing/tiny-model.ts'
+import { ContextLengthError, openGenerator, type GenerationRequest } from './generator.ts'
+import { argmax } from './sampling.ts'
+
+const scratch = await mkdtemp(join(tmpdir(), 'generator-'))
+after(() => rm(scratch, { recursive: true }))
+const base = await loadBaseModel(await writeTinyModel(scratch))
+const generator = await openGenerator(base, { threads: 1 })
+const adapterOf = (seed: number) => {
+  const lora = loraConfig(4)
+  const tensors = initialAdapter(base.config, lora, seed)
+  const random = randomSource(seed)
+  for (const { data } of tensors.values()) gaussian(random, data, 0.4)
+  return { lora, tensors }
+}
+const adapter = adapterOf(1)
+const prompt = base.tokenizer.encodePrompt({ prompt: 'The licence of this software' })
+const request = (change: Partial<GenerationRequest> = {}): GenerationRequest => ({
+  prompt,
+  adapter: null,
+  sampling: { temperature: 0, topP: 1, topK: 0 },
+  seed: 1,
+  stop: [],
+  maxTokens: 12,
+  signal: new AbortController().signal,
+  onText: () => {},
+  ...change,
+})
+
+/** Greedy continuation by running the whole sequence anew for every token, with the adapter merged into the weights. */
+async function reference(tokens: readonly number[], count: number, merged: boolean) {
+  const parameters = merged
+    ? mergeAdapter(base.config, base.parameters, adapter.lora, adapter.tensors)
+    : base.parameters
+  const session = await openSession(prefillProgram(base.config), parameters)
+  const pack = packAdapters(base.config, [])
+  const out: number[] = []
+  while (out.length < count) {
+    const cache = new KvCache(base.config)
+    const row = cache.add()
+    const all = [...tokens, ...out]
+    const { feeds } = padBatch([{ tokens: all }])
+    const outputs = await session.run({
+      tokens: feeds['tokens']!,
+      positions: feeds['positions']!,
+      rows: { dims: [1], data: Int32Array.of(all.length - 1) },
+      ...cache.feeds(row, row + 1),
+      ...pack.feeds,
+      mask: pack.mask([null]),
+    })
+    out.push(argmax(outputs.get('logits')!.data))
+  }
+  await session.release()
+  return out
+}
+
+test('greedy generation equals running the whole sequence anew for every token', async () => {
+  const { tokens, completionTokens, finishReason } = await generator.generate(request())
+  assert.deepEqual(tokens, await reference(prompt, 12, false))
+  assert.deepEqual([completionTokens, finishReason], [12, 'length'])
+})
+
+test('an adapter answers as the base with the adapter merged into its weights', async () => {
+  const { tokens } = await generator.generate(request({ adapter }))
+  assert.deepEqual(tokens, await reference(prompt, 12, true))
+})
+
+test('requests with different adapters, prompts and lengths at once answer as each does alone', async () => {
+  const requests = Array.from({ length: 11 }, (_, i) =>
+    request({
+      prompt: prompt.slice(0, 2 + (i % 5)),
+      adapter: [null, adapter, adapterOf(2)][i % 3] ?? null,
+      sampling: { temperature: i % 2, topP: 1, topK: 0 },
+      seed: i,
+      maxTokens: 3 + i * 2,
+    }),
+  )
+  const together = await Promise.all(requests.map(generator.generate))
+  for (const [i, one] of requests.entries())
+    assert.deepEqual(together[i], await generator.generate(one), `request ${i}`)
+  assert.deepEqual(generator.load(), { active: 0, waiting: 0 })
+})
+
+test('the text comes in pieces that add up, and ends at a stop string', async () => {
+  const whole = await generator.generate(
+    request({ sampling: { temperature: 1, topP: 1, topK: 0 } }),
+  )
+  const pieces: string[] = []
+  const middle = Math.floor(whole.text.length / 2)
+  const stop = whole.text.slice(middle, middle + 3)
+  const stopped = await generator.generate(
+    request({
+      sampling: { temperature: 1, topP: 1, topK: 0 },
+      stop: [stop],
+      onText: (text) => pieces.push(text),
+    }),
+  )
+  assert.equal(stopped.text, whole.text.slice(0, whole.text.indexOf(stop)))
+  assert.equal(pieces.join(''), stopped.text)
+  assert.equal(stopped.finishReason, 'stop')
+  assert.ok(stopped.completionTokens < whole.completionTokens)
+  assert.deepEqual(stopped.tokens, whole.tokens.slice(0, stopped.tokens.length))
+  assert.equal(stopped.ends.at(-1), stopped.text.length)
+})
+
+test('an abandoned request ends, and the others go on', async () => {
+  const abandoned = new AbortController()
+  let shown = 0
+  const doomed = generator.generate(
+    request({
+      maxTokens: 200,
+      signal: abandoned.signal,
+      onText: () => {
+        if (++shown === 3) abandoned.abort(new Error('the client went away'))
+      },
+    }),
+  )
+  const other = generator.generate(request())
+  await assert.rejects(doomed, /the client went away/)
+  assert.equal((await other).completionTokens, 12)
+  await assert.rejects(generator.generate(request({ signal: AbortSignal.abort() })), /abort/i)
+})
+
+test('the context bounds prompt and answer together', async () => {
+  const long = Array.from({ length: 250 }, (_, i) => prompt[i % prompt.length]!)
+  const { completionTokens, finishReason } = await generator.generate(
+    request({ prompt: long, maxTokens: 100 }),
+  )
+  assert.deepEqual([completionTokens, finishReason], [base.contextLength - 250, 'length'])
+  const tooLong = [...long, ...long]
+  await assert.rejects(generator.generate(request({ prompt: tooLong })), ContextLengthError)
+})

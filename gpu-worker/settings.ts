@@ -1,0 +1,54 @@
+/** The worker's settings, all from the environment. */
+import { z } from 'zod'
+import { address, bytes32 } from '#protocol/wire.ts'
+
+const EMBEDDED_MODEL = new URL('models/openledger-5m', import.meta.url).pathname
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'expected an http(s) URL' })
+  .transform((url) => url.replace(/\/+$/, ''))
+
+const contracts = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text)
+    } catch {
+      context.addIssue({ code: 'custom', message: 'expected JSON' })
+      return z.NEVER
+    }
+  })
+  .pipe(z.object({ parameters: address, modelRegistry: address, attributionSettlement: address }))
+
+const schema = z.object({
+  /** Where the edge is. */
+  EDGE_URL: httpUrl,
+  /** Bearer token shared with the edge, both ways. */
+  WORKER_TOKEN: z.string().min(16, 'expected at least 16 characters'),
+  /** Private key that signs receipts. */
+  WORKER_KEY: bytes32,
+  /** How the edge reaches this worker. */
+  WORKER_URL: httpUrl,
+  RPC_URL: httpUrl,
+  CHAIN_ID: z.coerce.number().int().positive(),
+  CONTRACTS: contracts,
+  PORT: z.coerce.number().int().min(0).max(65_535).default(8790),
+  STATE_DIR: z.string().min(1),
+  MODEL_DIR: z.string().min(1).default(EMBEDDED_MODEL),
+  DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
+  /** Threads per operator; absent means one per physical core. */
+  THREADS: z.coerce.number().int().positive().optional(),
+})
+
+export type Settings = z.infer<typeof schema>
+
+/** Parses the environment; throws an Error that names every setting that is missing or wrong, never its value. */
+export function parseSettings(env: Record<string, string | undefined>): Settings {
+  const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const parsed = schema.safeParse(present)
+  if (parsed.success) return parsed.data
+  const faults = parsed.error.issues.map(({ path, message }) => {
+    const name = String(path[0])
+    return present[name] === undefined ? `${name} is not set` : `${path.join('.')}: ${message}`
+  })
+  throw new Error(`gpu-worker settings:\n  ${faults.join('\n  ')}`)
+}

@@ -1,0 +1,58 @@
+/** Builds the attribution index of a trained adapter: influence rows and spans over the same records. */
+import type { Adapter } from '#engine/adapter-pack.ts'
+import type { SessionOptions } from '#engine/session.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { openGradients, projectionsOf } from '../attribution/gradients.ts'
+import { encodeIndex, type IndexFiles } from '../attribution/index-files.ts'
+import { buildInfluenceIndex } from '../attribution/influence-index.ts'
+import { buildSpanIndex, encodeSpanIndex } from '../attribution/span-index.ts'
+import type { BaseModel } from '../base-model.ts'
+import { trainedSegments, type Example } from './examples.ts'
+
+/** Gradient numbers per record that are aimed at: as many as a near-duplicate-robust inverse wants, 8 KiB at most. */
+const TARGET_DIMS = 8_192
+const [LEAST_PROJECTED, MOST_PROJECTED] = [2, 16]
+
+export type AdapterIndex = { root: Hex; files: IndexFiles & { spans: Uint8Array } }
+
+export type IndexJob = {
+  base: BaseModel
+  adapter: Adapter
+  digest: Hex
+  train: readonly Example[]
+  /** Not trained on: they make the null distribution. */
+  heldOut: readonly Example[]
+  session: SessionOptions
+  onProgress: (done: number) => void | Promise<void>
+}
+
+/** Columns kept of every gradient matrix, so that the total is near TARGET_DIMS. */
+export function projectedColumns(base: Pick<BaseModel, 'config'>, { lora }: Adapter): number {
+  const matrices = 2 * base.config.layers * lora.targets.length
+  const columns = Math.floor(TARGET_DIMS / (matrices * lora.rank))
+  return Math.max(LEAST_PROJECTED, Math.min(MOST_PROJECTED, columns))
+}
+
+/** Builds both indexes; row i is the i-th example of `train`. */
+export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
+  const { base, adapter, digest, train, heldOut, session, onProgress } = job
+  const projected = projectedColumns(base, adapter)
+  const { config, parameters } = base
+  const source = await openGradients({ config, parameters, lora: adapter.lora, projected, session })
+  try {
+    const projections = projectionsOf(source.blocks, digest)
+    const index = await buildInfluenceIndex({
+      source,
+      adapter: { tensors: adapter.tensors, projections },
+      records: train.map((example) => ({ ...example.row, sequence: example })),
+      unrelated: heldOut,
+      onProgress,
+    })
+    const segments = train.map((example) => trainedSegments(example, base.tokenizer))
+    const spans = buildSpanIndex(segments, config.vocab)
+    const files = encodeIndex(index, source.blocks, { adapter: digest, projected })
+    return { root: index.root, files: { ...files, spans: encodeSpanIndex(spans) } }
+  } finally {
+    await source.release()
+  }
+}

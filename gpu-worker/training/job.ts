@@ -1,0 +1,267 @@
+/** One fine-tuning job from its lease to the published adapter. Knows nothing of processes, leases or HTTP. */
+import type { Adapter } from '#engine/adapter-pack.ts'
+import type { SessionOptions } from '#engine/session.ts'
+import type { AdapterManifest, BlobRef, JobManifest, JobProgress, Lease } from '#protocol/wire.ts'
+import type { BaseModel } from '../base-model.ts'
+import type { BlobStore } from '../blobs.ts'
+import { buildAdapterIndex, type AdapterIndex } from './adapter-index.ts'
+import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
+import { canonicalRows, DatasetError, loadRows } from './dataset.ts'
+import { holdOut, toExamples, type Example } from './examples.ts'
+import {
+  bestAdapter,
+  initialState,
+  loraOf,
+  trainLora,
+  type StepReport,
+  type TrainingState,
+} from './lora-training.ts'
+import { digestOfFiles, exportPeft, type PeftFiles } from './peft.ts'
+
+export type JobEvent = JobProgress['events'][number]
+
+/** Whom a job tells how it goes. */
+export type Reporter = {
+  progress: (phase: JobProgress['phase'], done: number) => void
+  event: (event: Omit<JobEvent, 'at' | 'level'> & { level?: JobEvent['level'] }) => void
+  checkpoint: (blob: BlobRef) => void
+}
+
+export type JobContext = {
+  base: BaseModel
+  blobs: BlobStore
+  session: SessionOptions
+  report: Reporter
+  /** Aborts when the job is cancelled or its lease is lost. */
+  signal: AbortSignal
+}
+
+const METRICS_EVERY_MS = 1_000
+const CHECKPOINT_EVERY_MS = 10_000
+/** Examples that the loss is measured on when nothing is held out. */
+const MEASURED_EXAMPLES = 64
+
+/** Runs the job and returns its manifest, which is in the store with all its files. Throws when it cannot. */
+export async function runJob(
+  { job, checkpoint }: Pick<Lease, 'job' | 'checkpoint'>,
+  context: JobContext,
+): Promise<{ manifest: AdapterManifest; blob: BlobRef }> {
+  const { base, report } = context
+  if (job.base.digest !== base.digest)
+    throw new DatasetError(
+      `the job wants the base ${job.base.digest}, this worker has ${base.digest}`,
+    )
+  report.progress('preparing', 0)
+  const data = await prepare(job, context)
+  const state = await restore(job, checkpoint, context)
+  await train(job, data, state, context)
+
+  report.progress('indexing', 0)
+  const adapter = { lora: loraOf(job.method), tensors: bestAdapter(state) }
+  const peft = exportPeft(adapter, job.base.name)
+  const index = await buildIndex(data, adapter, peft, context)
+  report.progress('uploading', 0)
+  return publish(job, state, peft, index, context)
+}
+
+type Data = { train: Example[]; heldOut: Example[]; measured: Example[] }
+
+async function prepare(
+  job: JobManifest,
+  { base, blobs, report, signal }: JobContext,
+): Promise<Data> {
+  const { method } = job
+  if (method.sequenceLength > base.contextLength)
+    throw new DatasetError(
+      `sequenceLength ${method.sequenceLength} exceeds the model's ${base.contextLength}`,
+    )
+  const rows = await loadRows(blobs, job.datanets, signal)
+  const canonical = canonicalRows(rows)
+  const made = toExamples(canonical, base.tokenizer, method.sequenceLength)
+  const { train, validation } = holdOut(made.examples, method.validationFraction, method.seed)
+  if (train.length === 0) throw new DatasetError('no record has anything to train on')
+  const notes = [
+    `${rows.length} records`,
+    rows.length > canonical.length &&
+      `${rows.length - canonical.length} near-duplicates stand aside for their cluster's first record`,
+    made.truncated > 0 && `${made.truncated} cut at ${method.sequenceLength} tokens`,
+    made.empty > 0 && `${made.empty} without anything to train on`,
+    `${train.length} train, ${validation.length} held out`,
+  ]
+  report.event({ message: notes.filter((note) => note !== false).join(', ') })
+  if (validation.length > 0) return { train, heldOut: validation, measured: validation }
+  report.event({ level: 'warn', message: 'nothing is held out: losses are on trained records' })
+  return { train, heldOut: [], measured: train.slice(0, MEASURED_EXAMPLES) }
+}
+
+async function restore(
+  job: JobManifest,
+  checkpoint: BlobRef | null,
+  { base, blobs, report, signal }: JobContext,
+): Promise<TrainingState> {
+  if (!checkpoint) return initialState(base.config, job.method)
+  const state = decodeCheckpoint(job, await blobs.get(checkpoint.sha256, signal))
+  report.event({ message: `resumed from the checkpoint after step ${state.step}` })
+  return state
+}
+
+async function train(
+  job: JobManifest,
+  { train: examples, measured }: Data,
+  state: TrainingState,
+  context: JobContext,
+): Promise<void> {
+  const { base, session, report, signal } = context
+  const setup = {
+    config: base.config,
+    parameters: base.parameters,
+    method: job.method,
+    train: examples,
+    validation: measured,
+    session,
+  }
+  report.progress('training', 0)
+  const start = { at: performance.now(), step: state.step, tokens: state.tokens }
+  const saver = checkpointSaver(job, context)
+  let reportedAt = Number.NEGATIVE_INFINITY
+  for await (const step of trainLora(setup, state)) {
+    const now = performance.now()
+    if (step.step === start.step + 1 && start.step === 0)
+      report.event({
+        message: `held-out loss before training: ${state.initialValidationLoss?.toFixed(4)}`,
+        metrics: {
+          step: 0,
+          totalSteps: step.totalSteps,
+          validationLoss: state.initialValidationLoss ?? undefined,
+        },
+      })
+    const isNews = step.validationLoss !== undefined || step.step === step.totalSteps
+    if (isNews || now - reportedAt >= METRICS_EVERY_MS) {
+      reportedAt = now
+      report.event(stepEvent(step, state, start))
+      report.progress('training', step.step / step.totalSteps)
+    }
+    await saver.afterStep(state)
+    await yieldToEvents()
+    signal.throwIfAborted()
+  }
+  await saver.finish(state)
+  report.event({
+    message: `trained ${state.step} steps; held-out loss ${state.initialValidationLoss?.toFixed(4)} -> ${state.best?.validationLoss.toFixed(4)} (step ${state.best?.step})`,
+  })
+}
+
+function stepEvent(
+  step: StepReport,
+  state: TrainingState,
+  start: { at: number; step: number; tokens: number },
+): Omit<JobEvent, 'at' | 'level'> {
+  const seconds = (performance.now() - start.at) / 1000
+  const { totalSteps, loss, validationLoss } = step
+  const held = validationLoss === undefined ? '' : `, held-out loss ${validationLoss.toFixed(4)}`
+  return {
+    message: `step ${step.step}/${totalSteps}: loss ${loss.toFixed(4)}${held}`,
+    metrics: {
+      step: step.step,
+      totalSteps,
+      loss,
+      validationLoss,
+      learningRate: step.learningRate,
+      tokensPerSecond: (state.tokens - start.tokens) / seconds,
+      etaSeconds: ((totalSteps - step.step) * seconds) / (step.step - start.step),
+    },
+  }
+}
+
+/** Uploads a checkpoint every so often while training goes on; a failed upload only delays the next one. */
+function checkpointSaver(job: JobManifest, { blobs, report, signal }: JobContext) {
+  let savedAt = performance.now()
+  let pending: Promise<void> | null = null
+  const save = (state: TrainingState) => {
+    savedAt = performance.now()
+    // The bytes are a copy: training may go on changing the state meanwhile.
+    pending = blobs
+      .put(encodeCheckpoint(job, state), signal)
+      .then(report.checkpoint)
+      .catch((error: unknown) => {
+        if (!signal.aborted)
+          report.event({ level: 'warn', message: `checkpoint not stored: ${String(error)}` })
+      })
+      .finally(() => (pending = null))
+  }
+  return {
+    afterStep: async (state: TrainingState) => {
+      if (!pending && performance.now() - savedAt >= CHECKPOINT_EVERY_MS) save(state)
+    },
+    finish: async (state: TrainingState) => {
+      await pending
+      save(state)
+      await pending
+    },
+  }
+}
+
+async function buildIndex(
+  { train, heldOut }: Data,
+  adapter: Adapter,
+  peft: PeftFiles,
+  { base, session, report, signal }: JobContext,
+): Promise<AdapterIndex> {
+  const started = performance.now()
+  const index = await buildAdapterIndex({
+    base,
+    adapter,
+    digest: digestOfFiles(peft, base.digest),
+    train,
+    heldOut,
+    session,
+    onProgress: async (done) => {
+      report.progress('indexing', done)
+      await yieldToEvents()
+      signal.throwIfAborted()
+    },
+  })
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  report.event({ message: `attribution index over ${train.length} records in ${seconds} s` })
+  return index
+}
+
+async function publish(
+  job: JobManifest,
+  state: TrainingState,
+  peft: PeftFiles,
+  index: AdapterIndex,
+  { base, blobs, report, signal }: JobContext,
+): Promise<{ manifest: AdapterManifest; blob: BlobRef }> {
+  const put = (bytes: Uint8Array) => blobs.put(bytes, signal)
+  const manifest: AdapterManifest = {
+    format: 'openledger-adapter-1',
+    digest: digestOfFiles(peft, base.digest),
+    base: job.base,
+    owner: job.owner,
+    slug: job.slug,
+    jobId: job.jobId,
+    datanets: job.datanets,
+    indexRoot: index.root,
+    files: {
+      'adapter_model.safetensors': await put(peft.weights),
+      'adapter_config.json': await put(peft.config),
+      'index/rows.json': await put(index.files.rows),
+      'index/vectors.i8': await put(index.files.vectors),
+      'index/projection.safetensors': await put(index.files.projection),
+      'index/spans.bin': await put(index.files.spans),
+    },
+    training: {
+      steps: state.step,
+      tokens: state.tokens,
+      initialValidationLoss: state.initialValidationLoss ?? 0,
+      validationLoss: state.best?.validationLoss ?? 0,
+    },
+  }
+  const blob = await put(new TextEncoder().encode(JSON.stringify(manifest)))
+  report.progress('uploading', 1)
+  return { manifest, blob }
+}
+
+/** Lets timers, messages and network events run between two computations that block the thread. */
+const yieldToEvents = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
