@@ -9,24 +9,36 @@ const HIGH = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’�
 const BYTE_OF: ReadonlyMap<string, number> = new Map([...HIGH].map((char, i) => [char, 0x80 + i]))
 
 // No quotes or dashes after "Ã": "AMANHÃ”" ends a quotation in good Portuguese.
-const SUSPECT = /Ã[\u0080-\u00bfƒ‚‰Š‹ŒŽš›œžŸ]|â€|â„¢|Â[\u00a0-\u00bf]|ðŸ|ï»¿|Î[±-¿]Ï/g
+const SUSPECT = /Ã[\u0080-\u00bfƒ‚‰Š‹ŒŽš›œžŸ]|â€|â„¢|â‚¬|Å¸|Ëœ|Â[\u00a0-\u00bf]|ðŸ|ï»¿|Î[±-¿]Ï/g
 /** One mojibake sequence of two to four characters, for lines that hold real non-Latin text beside it. */
 const SEQUENCE =
   /Ã[\u0080-\u00bf]|Â[\u00a0-\u00bf]|â€[\u0080-\u00bf‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ¦]|â„¢|ðŸ[\u0080-\u00bf‘’“”•–—˜™š›œžŸ€]{2}/g
 
-/** The text with such lines repaired, and how many lines were. */
+/** Text can be misread more than once; deeper than this is not looked. */
+const MAX_LAYERS = 3
+
+/** The text with such lines repaired, and how many lines were. Control characters must still be in: they are bytes. */
 export function fixMojibake(text: string): { text: string; count: number } {
   if (text.search(SUSPECT) < 0) return { text, count: 0 }
   let count = 0
   const lines = text.split('\n').map((line) => {
-    const badness = suspects(line)
-    if (badness === 0) return line
-    const fixed = redecode(line) ?? line.replace(SEQUENCE, (part) => redecode(part) ?? part)
-    if (suspects(fixed) >= badness) return line
-    count++
+    const fixed = fixLine(line)
+    if (fixed !== line) count++
     return fixed
   })
   return { text: lines.join('\n'), count }
+}
+
+function fixLine(line: string): string {
+  let best = line
+  for (let layer = 0; layer < MAX_LAYERS; layer++) {
+    const badness = suspects(best)
+    if (badness === 0) break
+    const fixed = redecode(best) ?? best.replace(SEQUENCE, (part) => redecode(part) ?? part)
+    if (suspects(fixed) >= badness) break
+    best = fixed
+  }
+  return best
 }
 
 /** C1 control characters are windows-1252 punctuation that was read as Latin-1; the unassigned five stay. */

@@ -51,6 +51,17 @@ export const RECOGNIZERS: readonly Recognizer[] = [
     isValid: () => true,
   },
   {
+    type: 'PATIENT_ID',
+    pattern:
+      /(?<=\b(?:MRN|NHS(?: (?:No|Number))?|Medical Record (?:No|Number)|Patient (?:ID|No|Number)|DOB|Date of Birth)\b[.:#\s]{1,3})(?=[^\s\d]{0,6}\d)(?:\d{3} \d{3} \d{4}|[A-Za-z0-9/.-]{4,20})\b/gi,
+    hint: /MRN|NHS|Medical Record|Patient|DOB|Date of Birth/i,
+    isValid: (match, before) => {
+      const digits = match.replace(/\D/g, '')
+      if (digits.length < 4) return false
+      return !/NHS[\w ]{0,8}[.:#\s]{1,3}$/i.test(before) || isNhsNumber(digits)
+    },
+  },
+  {
     type: 'PHONE',
     pattern:
       /(?<![\d.])(?:\+?1[-. ]?)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\d-])|\+\d{1,3}[ -]?(?:\d[ -]?){6,12}\d(?!\d)/g,
@@ -68,17 +79,6 @@ export const RECOGNIZERS: readonly Recognizer[] = [
     pattern: /(?<![\w:.])[0-9A-Fa-f]{1,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}(?![\w:])/g,
     hint: /:[0-9A-Fa-f]{0,4}:/,
     isValid: (match, before, after) => isPublicIpv6(match) && isAddressContext(before, after),
-  },
-  {
-    type: 'PATIENT_ID',
-    pattern:
-      /(?<=\b(?:MRN|NHS(?: (?:No|Number))?|Medical Record (?:No|Number)|Patient (?:ID|No|Number)|DOB|Date of Birth)\b[.:#\s]{1,3})(?=[^\s\d]{0,6}\d)(?:\d{3} \d{3} \d{4}|[A-Za-z0-9/.-]{4,20})\b/gi,
-    hint: /MRN|NHS|Medical Record|Patient|DOB|Date of Birth/i,
-    isValid: (match, before) => {
-      const digits = match.replace(/\D/g, '')
-      if (digits.length < 4) return false
-      return !/NHS[\w ]{0,8}[.:#\s]{1,3}$/i.test(before) || isNhsNumber(digits)
-    },
   },
 ]
 
