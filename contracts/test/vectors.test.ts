@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before, describe, test } from 'node:test'
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import type { Abi } from 'viem'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { parametersAbi } from '#contracts/parameters.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { LEAF_TYPES, leafHash, merkleTree, type LeafKind } from '#protocol/merkle.ts'
+import { defaultParameters, parameterKey, paramsHash } from '#protocol/parameters.ts'
+import { receiptHash } from '#protocol/receipt.ts'
+import { deployContracts, type Contracts } from '../script/deploy.ts'
+import { foundryBinary, root } from '../script/foundry.ts'
+import { CHAIN_ID, devAccount, startAnvil } from './anvil.ts'
+import { randomReceipt, Values } from './vectors.ts'
+
+const governor = devAccount(0)
+
+describe('TypeScript and Solidity agree', () => {
+  let chain: Awaited<ReturnType<typeof startAnvil>>
+  let contracts: Contracts
+  let vectors: { address: Hex; abi: Abi }
+
+  before(async () => {
+    const built = spawnSync(foundryBinary('forge'), ['build'], { cwd: root, encoding: 'utf8' })
+    assert.equal(built.status, 0, built.stdout + built.stderr)
+    chain = await startAnvil()
+    contracts = await deployContracts({
+      rpcUrl: chain.rpcUrl,
+      chainId: CHAIN_ID,
+      deployerKey: governor.key,
+      operator: devAccount(1).address,
+      submitter: devAccount(2).address,
+    })
+    const file = join(root, 'contracts/out/Vectors.sol/Vectors.json')
+    const { abi, bytecode } = JSON.parse(readFileSync(file, 'utf8'))
+    const hash = await chain.client.deployContract({
+      abi,
+      bytecode: bytecode.object,
+      account: governor.account,
+      chain: null,
+    })
+    const receipt = await chain.client.waitForTransactionReceipt({ hash })
+    vectors = { address: receipt.contractAddress!, abi }
+  })
+  after(() => chain.stop())
+
+  const ask = (functionName: string, args: unknown[]) =>
+    chain.client.readContract({ ...vectors, functionName, args })
+
+  for (const kind of Object.keys(LEAF_TYPES) as LeafKind[])
+    test(`on leaves of kind ${kind}`, async () => {
+      const values = new Values(kind)
+      for (let i = 0; i < 12; i++) {
+        const columns = LEAF_TYPES[kind].map((type) => values.of(type))
+        assert.equal(await ask(kind, columns), leafHash(kind, columns))
+      }
+    })
+
+  test('on proofs: every leaf of a payouts tree verifies on chain, and no other amount does', async () => {
+    const values = new Values('proofs')
+    for (const size of [1, 2, 3, 6, 33]) {
+      const payouts = Array.from({ length: size }, () => [values.address(), values.uint(256)])
+      const leaves = payouts.map((payout) => leafHash('payout', payout))
+      const tree = merkleTree(leaves)
+      for (const [i, leaf] of leaves.entries()) {
+        const proof = tree.proof(leaf)
+        assert.equal(await ask('verify', [proof, tree.root, leaf]), true)
+        const other = leafHash('payout', [payouts[i]![0], (payouts[i]![1] as bigint) ^ 1n])
+        assert.equal(await ask('verify', [proof, tree.root, other]), false)
+      }
+    }
+  })
+
+  test('on the EIP-712 hash of a receipt, in the domain that the settlement contract publishes', async () => {
+    const settlement = contracts.attributionSettlement
+    const values = new Values('receipts')
+    const receipts = Array.from({ length: 24 }, () => randomReceipt(values))
+    assert.ok(receipts.some((receipt) => receipt.rows.some((row) => row.spans.length > 1)))
+    assert.ok(receipts.some((receipt) => receipt.rows.length === 0))
+    for (const receipt of receipts)
+      assert.equal(
+        await ask('receiptHash', [settlement, receipt]),
+        receiptHash(receipt, { chainId: CHAIN_ID, settlement }),
+      )
+  })
+
+  test('on the hash of the governed numbers, before and after a change', async () => {
+    const parameters = { address: contracts.parameters, abi: parametersAbi } as const
+    const onChain = () => chain.client.readContract({ ...parameters, functionName: 'paramsHash' })
+    assert.equal(await onChain(), paramsHash(defaultParameters()))
+    const hash = await chain.client.writeContract({
+      ...parameters,
+      functionName: 'set',
+      args: [parameterKey('attribution.topK'), 20n],
+      account: governor.account,
+      chain: null,
+    })
+    await chain.client.waitForTransactionReceipt({ hash })
+    assert.equal(await onChain(), paramsHash({ ...defaultParameters(), 'attribution.topK': 20n }))
+  })
+
+  test('on the settlement contract of a receipt domain', async () => {
+    const [, name, version, chainId, verifyingContract] = await chain.client.readContract({
+      address: contracts.attributionSettlement,
+      abi: attributionSettlementAbi,
+      functionName: 'eip712Domain',
+    })
+    assert.deepEqual(
+      [name, version, chainId, verifyingContract.toLowerCase()],
+      ['OpenLedger', '1', BigInt(CHAIN_ID), contracts.attributionSettlement],
+    )
+  })
+})
