@@ -114,16 +114,11 @@ export function createClient(options: HttpOptions) {
       datanetId: string,
       file: { body: string | Uint8Array<ArrayBuffer>; type: ContentType; metadata: Metadata },
     ) =>
-      json(
-        'POST',
-        `${datanetPath(datanetId)}/contributions`,
-        schema.contribution.partial({ counts: true }),
-        {
-          body: file.body,
-          headers: { 'content-type': file.type },
-          query: file.metadata,
-        },
-      ),
+      json('POST', `${datanetPath(datanetId)}/contributions`, schema.accepted, {
+        body: file.body,
+        headers: { 'content-type': file.type },
+        query: file.metadata,
+      }),
     contribution: (id: string) => json('GET', `/v1/contributions/${id}`, schema.contribution),
     /** Verdict of every record of a contribution. */
     verdicts: (id: string) => all(`/v1/contributions/${id}/records`, schema.verdict),

@@ -5,6 +5,7 @@ import {
   decimal,
   explanation,
   loraMethod,
+  recordFields,
   signedReceipt,
 } from '#protocol/wire.ts'
 
@@ -52,11 +53,13 @@ const fault = z.object({
   detail: z.string(),
 })
 
+export const accepted = z.object({ id: z.string(), sha256: bytes32 })
+
 export const contribution = z.object({
   id: z.string(),
   status: z.enum(['received', 'processing', 'needs_anchor', 'anchored', 'rejected', 'failed']),
   sha256: bytes32,
-  errors: z.array(fault).nullish(),
+  errors: z.array(fault).nullable(),
   counts: z
     .object({
       rows: z.int(),
@@ -65,17 +68,20 @@ export const contribution = z.object({
       rejected: z.int(),
       reasons: z.record(z.string(), z.int()),
     })
-    .nullish(),
-  root: bytes32.nullish(),
-  tx_hash: bytes32.nullish(),
+    .nullable(),
+  batch: z
+    .object({ id: bytes32, root: bytes32, records: z.int(), tx: bytes32.nullable() })
+    .nullable(),
 })
 export type Contribution = z.infer<typeof contribution>
 
 export const verdict = z.object({
   row: z.int(),
+  record: bytes32.nullable(),
   verdict: z.enum(['accepted', 'needs_review', 'rejected']),
+  novelty: z.number(),
   reasons: z.array(z.string()),
-  record_hash: bytes32.nullish(),
+  detail: z.string().nullable(),
 })
 export type RecordVerdict = z.infer<typeof verdict>
 
@@ -83,14 +89,16 @@ export const version = z.object({
   id: z.string(),
   version: z.int().positive(),
   status: z.enum(['building', 'publishing', 'published', 'failed']),
-  root: bytes32.nullish(),
-  records: z.int().nullish(),
-  tx_hash: bytes32.nullish(),
-  error: z.string().nullish(),
+  root: bytes32.nullable(),
+  manifest: bytes32.nullable(),
+  records: z.int().nullable(),
+  tx: bytes32.nullable(),
+  error: z.string().nullable(),
 })
 export type Version = z.infer<typeof version>
 
-export const row = z.object({ record: bytes32, fields: z.unknown() })
+export const row = z.object({ record: bytes32, contributor: address, fields: recordFields })
+export type Row = z.infer<typeof row>
 
 export const model = z.object({
   id: z.string(),

@@ -33,7 +33,7 @@ export async function migrateD1(dirs: StateDirs): Promise<void> {
   try {
     await promisify(execFile)(process.execPath, [WRANGLER, ...args], {
       cwd: ROOT,
-      env: { ...process.env, ...QUIET },
+      env: { ...process.env, ...QUIET, WRANGLER_LOG_PATH: join(dirs.logs, 'wrangler') },
     })
   } catch (cause) {
     const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string }
@@ -66,6 +66,7 @@ export function edgePart(options: EdgeOptions): PartSpec {
     ],
     env: {
       ...QUIET,
+      WRANGLER_LOG_PATH: join(dirs.logs, 'wrangler'),
       CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_LEDGER: ledgerUrl(ports),
     },
     ports: [ports.edge, ports.inspector],

@@ -1,5 +1,4 @@
 import { until, type Answer, type ReceiptView } from '#client/openledger.ts'
-import { recordFields } from '#protocol/wire.ts'
 import { formatOpen } from '../format.ts'
 import { printable, textTable } from '../table.ts'
 import type { Cast } from './cast.ts'
@@ -129,8 +128,7 @@ const clip = (text: string, chars = SNIPPET_CHARS): string => {
 /** Questions for records that nobody wrote questions for: their own prompts, or how their texts begin. */
 async function questionsFrom({ consumer }: Cast, version: PublishedVersion): Promise<string[]> {
   const questions: string[] = []
-  for await (const { fields } of consumer.client.rows(version.datanetId, version.number)) {
-    const record = recordFields.parse(fields)
+  for await (const { fields: record } of consumer.client.rows(version.datanetId, version.number)) {
     if ('prompt' in record) questions.push(record.prompt)
     else if ('text' in record) questions.push(record.text.split(/\s+/).slice(0, 8).join(' '))
     else
