@@ -49,6 +49,12 @@ describe('TypeScript and Solidity agree', () => {
   const ask = (functionName: string, args: unknown[]) =>
     chain.client.readContract({ ...vectors, functionName, args })
 
+  test('on the interface: committed ABIs and bytecode are what the contracts compile to', () => {
+    const script = join(root, 'contracts/script/generate-abi.ts')
+    const checked = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' })
+    assert.equal(checked.status, 0, checked.stderr)
+  })
+
   for (const kind of Object.keys(LEAF_TYPES) as LeafKind[])
     test(`on leaves of kind ${kind}`, async () => {
       const values = new Values(kind)
