@@ -102,7 +102,13 @@ export type Row = z.infer<typeof row>
 
 export const model = z.object({
   id: z.string(),
-  digest: bytes32,
+  openledger: z.object({
+    kind: z.enum(['base', 'adapter']),
+    digest: bytes32,
+    base_digest: bytes32,
+    price_per_token: decimal,
+    adapter: z.object({ job_id: z.string(), manifest: bytes32, index_root: bytes32 }).nullable(),
+  }),
 })
 export type Model = z.infer<typeof model>
 

@@ -56,7 +56,7 @@ export async function fineTune(
   )
 
   const registered = progress.step('Model registry')
-  const model = await consumer.client.model(job.fine_tuned_model)
+  const { openledger: model } = await consumer.client.model(job.fine_tuned_model)
   const onChain = await chain.readContract({
     address: stack.contracts.modelRegistry,
     abi: modelRegistryAbi,

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import OpenAI from 'openai'
+import test, { after, before } from 'node:test'
+import { ApiError, createClient } from '#client/openledger.ts'
+import { adapterManifest } from '#protocol/wire.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { askModels, type Asked } from '#stack/sample/ask.ts'
+import type { Cast } from '#stack/sample/cast.ts'
+import { buildDatanet, type PublishedVersion } from '#stack/sample/datanet.ts'
+import { fineTune, type TunedModel } from '#stack/sample/fine-tune.ts'
+import { settle } from '#stack/sample/settle.ts'
+import { flipBit, r2FileOf } from '../support/r2.ts'
+import { newPerson, smallPlan, startTestStack, testCast, type TestStack } from '../support/stack.ts'
+
+/** The whole loop over the real parts, then what a user can do wrong with it. The tests build on each other. */
+
+const plan = { ...smallPlan(30), hyperparameters: { epochs: 2, sequenceLength: 96, rank: 4 } }
+let it: TestStack
+let cast: Cast
+let version: PublishedVersion
+let model: TunedModel
+let answers: Asked[]
+
+before(async () => {
+  it = await startTestStack(21_100)
+})
+after(() => it?.stop())
+
+const question = { role: 'user' as const, content: 'What does the MIT License say about warranty?' }
+const refusedAs = (status: number, type: string) => (error: unknown) => {
+  assert.ok(error instanceof ApiError, String(error))
+  assert.equal(error.status, status, error.message)
+  assert.ok(error.is(type), error.problem?.type)
+  assert.equal(typeof error.problem?.error.message, 'string')
+  return true
+}
+
+test('records of eight contributors become version 1 of a Datanet', async () => {
+  cast = await testCast(it.stack, plan)
+  version = await buildDatanet(cast, plan)
+  assert.equal(version.number, 1)
+})
+
+test('a job trains an adapter whose loss on held-out records falls, and registers it', async () => {
+  model = await fineTune(cast, plan, version)
+  assert.match(model.name, /^openledger-5m:0x[0-9a-f]{40}\/licence-clauses$/)
+})
+
+test('the tuned model and the bare base answer, streaming and not, each with a signed receipt', async () => {
+  ;({ answers } = await askModels(cast, plan, { version, model }))
+  const [first] = answers
+  assert.equal(first?.answer.fingerprint, model.digest)
+})
+
+test('receipts settle, verify against the chain, pay a contributor exactly, and match the ledger', async () => {
+  await settle(cast, answers)
+})
+
+test('OpenAI’s own client works with nothing but another base URL and key', async () => {
+  const openai = new OpenAI({ baseURL: `${it.stack.urls.edge}/v1`, apiKey: cast.consumer.apiKey })
+  const whole = await openai.chat.completions.create({
+    model: model.name,
+    messages: [question],
+    max_tokens: 16,
+    temperature: 0,
+  })
+  const stream = await openai.chat.completions.create({
+    model: model.name,
+    messages: [question],
+    max_tokens: 16,
+    temperature: 0,
+    stream: true,
+    stream_options: { include_usage: true },
+  })
+  let text = ''
+  let tokens = 0
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta.content ?? ''
+    tokens = chunk.usage?.total_tokens ?? tokens
+  }
+  assert.equal(text, whole.choices[0]?.message.content)
+  assert.equal(tokens, whole.usage?.total_tokens)
+  const models = await openai.models.list()
+  assert.ok(models.data.some(({ id }) => id === model.name))
+})
+
+test('an unknown model is 404 and holds no money', async () => {
+  const { client } = cast.consumer
+  const before = (await client.account()).balance
+  for (const name of ['gpt-4', 'openledger-5m:0x00/none', `openledger-5m@sha256-${'0'.repeat(64)}`])
+    await assert.rejects(
+      client.chat({ model: name, messages: [question] }),
+      refusedAs(404, 'model/not-found'),
+    )
+  assert.deepEqual((await client.account()).balance, before)
+})
+
+test('a caller without funds is refused with 402 before a token is made', async () => {
+  const { client } = await newPerson(it.stack)
+  await assert.rejects(
+    client.chat({ model: model.name, messages: [question] }),
+    refusedAs(402, 'funds/insufficient'),
+  )
+})
+
+test('a wrong key is 401, and so is a worker’s route without the worker’s token', async () => {
+  const stranger = createClient({
+    baseUrl: it.stack.urls.edge,
+    apiKey: `ol_live_${'x'.repeat(32)}`,
+  })
+  await assert.rejects(stranger.account(), refusedAs(401, 'auth/invalid-key'))
+  await assert.rejects(
+    stranger.chat({ model: model.name, messages: [question] }),
+    refusedAs(401, 'auth/invalid-key'),
+  )
+  const put = await fetch(`${it.stack.urls.edge}/v1/blobs/${'0'.repeat(64)}`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${cast.consumer.apiKey}` },
+    body: 'x',
+  })
+  assert.equal(put.status, 401)
+  const generate = await fetch(`${it.stack.urls.worker}/generate`, { method: 'POST', body: '{}' })
+  assert.equal(generate.status, 401)
+})
+
+test('records into an unknown Datanet are 404 and nothing is kept of them', async () => {
+  const { client } = cast.consumer
+  await assert.rejects(
+    client.contribute('dn_00000000000000000000000000', {
+      body: '{"text":"some words"}\n',
+      type: 'application/x-ndjson',
+      metadata: plan.metadata,
+    }),
+    refusedAs(404, 'datanet/not-found'),
+  )
+})
+
+test('a tampered adapter on the worker’s disk is noticed, fetched again, and answers as before', async () => {
+  const [{ answer: expected } = assert.fail('nothing was asked')] = answers
+  const weights = await weightsOf(model)
+  flipBit(cachedFile(weights))
+  await restartWorker()
+  const answer = await cast.consumer.client.chat({
+    model: model.name,
+    messages: [{ role: 'user', content: answers[0]!.question }],
+    max_tokens: 80,
+    temperature: 0,
+  })
+  assert.equal(answer.text, expected.text)
+  assert.equal(answer.fingerprint, model.digest)
+})
+
+test('an adapter whose bytes in R2 are not those on chain is 502, never served, and holds no money', async () => {
+  const { client } = cast.consumer
+  const weights = await weightsOf(model)
+  await it.stack.parts['gpu-worker'].stop()
+  flipBit(cachedFile(weights))
+  const repair = flipBit(r2FileOf(it.stack, weights))
+  await it.stack.parts['gpu-worker'].start()
+  await workerIsBack()
+  const before = (await client.account()).balance
+  await assert.rejects(
+    client.chat({ model: model.name, messages: [question] }),
+    refusedAs(502, 'model/digest-mismatch'),
+  )
+  assert.deepEqual((await client.account()).balance, before)
+  repair()
+  const { fingerprint } = await client.chat({
+    model: model.name,
+    messages: [question],
+    max_tokens: 4,
+  })
+  assert.equal(fingerprint, model.digest)
+})
+
+/** Hash of the adapter's weights, from its manifest. */
+async function weightsOf({ name }: TunedModel): Promise<Hex> {
+  const { openledger } = await cast.consumer.client.model(name)
+  const manifest = openledger.adapter?.manifest
+  const response = await fetch(`${it.stack.urls.edge}/v1/blobs/${manifest}`, {
+    headers: { authorization: `Bearer ${it.stack.secrets.workerToken}` },
+  })
+  const { files } = adapterManifest.parse(await response.json())
+  return files['adapter_model.safetensors'].sha256
+}
+
+/** The worker's copy of a blob, wherever under its state it keeps them. */
+function cachedFile(sha256: Hex): string {
+  const { worker } = it.stack.dirs
+  const found = readdirSync(worker, { recursive: true, encoding: 'utf8' }).find((path) =>
+    path.endsWith(sha256.slice(2)),
+  )
+  assert.ok(found, `the worker has no copy of ${sha256}`)
+  assert.ok(existsSync(join(worker, found)))
+  return join(worker, found)
+}
+
+async function restartWorker(): Promise<void> {
+  await it.stack.parts['gpu-worker'].stop()
+  await it.stack.parts['gpu-worker'].start()
+  await workerIsBack()
+}
+
+/** Until the edge knows the worker again, requests are 503; the client waits them out. */
+const workerIsBack = () =>
+  cast.consumer.client.chat({ model: model.base, messages: [question], max_tokens: 1 })

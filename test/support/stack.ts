@@ -1,0 +1,100 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseEther } from 'viem'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { createClient, logIn, until } from '#client/openledger.ts'
+import { deposit, sendTransaction } from '#client/wallet.ts'
+import { DEV } from '#stack/accounts.ts'
+import { chainReader, localChain } from '#stack/chain.ts'
+import { showProgress } from '#stack/progress.ts'
+import { createCast, type Cast, type Person } from '#stack/sample/cast.ts'
+import { sampleContributors } from '#stack/sample/licences.ts'
+import { samplePlan, type Plan } from '#stack/sample/plan.ts'
+import { startStack, type Stack } from '#stack/stack.ts'
+
+/** The real stack on ports and state of its own, for journey tests. */
+export type TestStack = {
+  stack: Stack
+  /** What the stack told its user. */
+  said: string[]
+  stop: () => Promise<void>
+}
+
+/** Starts it on fresh state. `portBase` must differ between test files, which may run side by side. */
+export async function startTestStack(portBase: number): Promise<TestStack> {
+  const root = mkdtempSync(join(tmpdir(), 'openledger-journey-'))
+  const said: string[] = []
+  const stack = await startStack({
+    stateDir: join(root, 'state'),
+    fresh: true,
+    portBase,
+    epochSeconds: 3,
+    say: (line) => {
+      said.push(line)
+      console.log(`# ${line}`)
+    },
+    onFatal: (error) => {
+      throw error
+    },
+  })
+  return {
+    stack,
+    said,
+    stop: async () => {
+      await stack.stop()
+      rmSync(root, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Progress lines as TAP comments. */
+export const testProgress = showProgress({ write: (text) => console.log(`# ${text.trimEnd()}`) })
+
+/** The sample, small enough for a test. */
+export function smallPlan(perFamily: number): Plan {
+  const plan = samplePlan(1)
+  return {
+    ...plan,
+    contributors: sampleContributors(perFamily).map(({ name, records }) => ({
+      name,
+      files: [
+        {
+          type: 'application/x-ndjson',
+          body: records.map((record) => `${JSON.stringify(record)}\n`).join(''),
+        },
+      ],
+    })),
+  }
+}
+
+/** Contributors and a funded consumer, signed in with new wallets. */
+export const testCast = (stack: Stack, plan: Plan): Promise<Cast> =>
+  createCast(stack, testProgress, plan, { wallets: {}, runs: 1 })
+
+/** Somebody new with a key; `funds` in $OPEN go into the vault. */
+export async function newPerson(stack: Stack, funds?: string): Promise<Person> {
+  const wallet = privateKeyToAccount(generatePrivateKey())
+  const { address, api_key: apiKey } = await logIn({ baseUrl: stack.urls.edge }, wallet)
+  const client = createClient({ baseUrl: stack.urls.edge, apiKey })
+  if (funds !== undefined) {
+    const rpcUrl = stack.urls.chain
+    const faucet = {
+      account: DEV.faucet,
+      chain: localChain(rpcUrl),
+      rpcUrl,
+      reader: chainReader(rpcUrl),
+    }
+    await sendTransaction(faucet, { to: address, value: parseEther('0.1') })
+    await deposit(faucet, {
+      vault: stack.contracts.inferenceVault,
+      beneficiary: address,
+      amount: parseEther(funds),
+    })
+    await until(
+      async () => (await client.account()).balance.available,
+      (available) => available > 0n,
+    )
+  }
+  return { name: 'somebody', wallet, address, apiKey, client }
+}
