@@ -11,7 +11,7 @@ import type { Cast } from '#stack/sample/cast.ts'
 import { buildDatanet, type PublishedVersion } from '#stack/sample/datanet.ts'
 import { fineTune, type TunedModel } from '#stack/sample/fine-tune.ts'
 import { settle } from '#stack/sample/settle.ts'
-import { flipBit, r2FileOf } from '../support/r2.ts'
+import { flipBit, r2FileOf } from '../support/edge-files.ts'
 import { newPerson, smallPlan, startTestStack, testCast, type TestStack } from '../support/stack.ts'
 
 /** The whole loop over the real parts, then what a user can do wrong with it. The tests build on each other. */
