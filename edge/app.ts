@@ -1,15 +1,22 @@
 import { accountRoutes } from './accounts/routes.ts'
+import { attributionRoutes } from './attribution/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
 import { authRoutes } from './auth/routes.ts'
 import { blobRoutes } from './blobs/routes.ts'
 import { contributionRoutes } from './datanets/contribution-routes.ts'
 import { datanetRoutes } from './datanets/datanet-routes.ts'
 import { versionRoutes } from './datanets/version-routes.ts'
+import { governanceRoutes } from './governance/routes.ts'
 import { admit } from './http/admit.ts'
 import { limitBody } from './http/limit-body.ts'
 import { logRequests } from './http/log-requests.ts'
 import { newApp } from './http/new-app.ts'
 import { onError, onNotFound } from './http/errors.ts'
+import { inferenceRoutes } from './inference/routes.ts'
+import { workerRoutes } from './jobs/routes.ts'
+import { jobRoutes } from './models/job-routes.ts'
+import { modelRoutes } from './models/routes.ts'
+import { settlementRoutes } from './settlement/routes.ts'
 
 /** The API: middleware in order, then every domain's routes. */
 export const app = newApp()
@@ -27,6 +34,13 @@ app.route('/', datanetRoutes)
 app.route('/', contributionRoutes)
 app.route('/', versionRoutes)
 app.route('/', blobRoutes)
+app.route('/', modelRoutes)
+app.route('/', jobRoutes)
+app.route('/', workerRoutes)
+app.route('/', inferenceRoutes)
+app.route('/', attributionRoutes)
+app.route('/', settlementRoutes)
+app.route('/', governanceRoutes)
 
 app.get('/health', (c) => c.json({ status: 'ok', chainId: c.get('ctx').settings.CHAIN_ID }))
 

@@ -20,6 +20,9 @@ import {
   type EventMessage,
   type TxEvent,
 } from './http/messages.ts'
+import { onAdapterTx, onEpochTx, wakeObjects } from './jobs/events.ts'
+import { expireLeases } from './jobs/leases.ts'
+import { sweepRegistrations } from './models/completion.ts'
 
 export { Account } from './accounts/account.ts'
 export { ChainWriter } from './chain/writer.ts'
@@ -31,6 +34,8 @@ const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {
   datanet: onDatanetTx,
   contribution: onContributionTx,
   version: onVersionTx,
+  adapter: onAdapterTx,
+  epoch: onEpochTx,
 }
 
 /**
@@ -41,6 +46,9 @@ const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {
   nonces: sweepNonces,
   inbox: sweepInbox,
   anchors: sweepAnchors,
+  leases: expireLeases,
+  registrations: sweepRegistrations,
+  objects: wakeObjects,
 }
 
 /** Queues by name. */

@@ -194,6 +194,9 @@ const PROBLEMS = {
 export type ProblemType = keyof typeof PROBLEMS
 export type ProblemStatus = (typeof PROBLEMS)[ProblemType][0]
 
+/** Whether text names a problem of the table. */
+export const isProblemType = (text: string): text is ProblemType => Object.hasOwn(PROBLEMS, text)
+
 /** One fault among several: `row` counts records from 1, `field` is a path inside the body or record. */
 export type Fault = { row?: number; field?: string; detail: string }
 
@@ -226,10 +229,16 @@ export class Problem extends Error {
   }
 }
 
+/** OpenAI's `error` member of a problem; also what ends a stream that fails. */
+export function errorMember({ type, message, details }: Problem) {
+  const [, , code, kind] = PROBLEMS[type]
+  return { message, type: kind, code, param: details.param ?? null }
+}
+
 /** The `application/problem+json` response of a problem. */
 export function problemResponse(problem: Problem, request: { id: string; path: string }): Response {
-  const [status, title, code, kind] = PROBLEMS[problem.type]
-  const { detail, param, errors, retryAfter, headers } = problem.details
+  const [status, title] = PROBLEMS[problem.type]
+  const { detail, errors, retryAfter, headers } = problem.details
   const body = {
     type: `urn:openledger:problem:${problem.type}`,
     title,
@@ -238,7 +247,7 @@ export function problemResponse(problem: Problem, request: { id: string; path: s
     instance: request.path,
     requestId: request.id,
     ...(errors && { errors }),
-    error: { message: problem.message, type: kind, code, param: param ?? null },
+    error: errorMember(problem),
   }
   return new Response(JSON.stringify(body), {
     status,

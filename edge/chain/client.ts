@@ -33,14 +33,15 @@ const entries = new Map<string, Entry>()
 const MAX_ENTRIES = 10_000
 
 /**
- * Keeps a read's value in the isolate for `ttlMs`. Only values are kept, never promises: workerd forbids one
- * request to wait for another's I/O.
+ * Keeps a read's value in the isolate for `ttlMs`. Null is not kept: what is missing may come any moment. Only
+ * values are kept, never promises: workerd forbids one request to wait for another's I/O.
  */
 export async function cached<T>(key: string, ttlMs: number, read: () => Promise<T>): Promise<T> {
   const now = Date.now()
   const known = entries.get(key)
   if (known && known.until > now) return known.value as T
   const value = await read()
+  if (value === null) return value
   if (entries.size >= MAX_ENTRIES) entries.clear()
   entries.set(key, { value, until: now + ttlMs })
   return value

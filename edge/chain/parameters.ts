@@ -18,23 +18,26 @@ export type Parameters = { values: ParameterValues; paramsHash: Hex }
  * the chain cannot be reached, an Error when the contract governs other parameters than this build knows.
  */
 export const readParameters = (settings: Settings): Promise<Parameters> =>
-  cached(`parameters:${settings.CONTRACTS.parameters}`, TTL_MS, async () => {
-    const [keys, numbers] = await chainClient(settings).readContract({
-      address: settings.CONTRACTS.parameters,
-      abi: parametersAbi,
-      functionName: 'all',
-    })
-    const onChain = new Map(keys.map((key, i) => [key.toLowerCase(), numbers[i]]))
-    const values = Object.fromEntries(
-      PARAMETER_NAMES.map((name) => {
-        const value = onChain.get(parameterKey(name))
-        if (value === undefined) throw new Error(`parameters: the chain has no ${name}`)
-        return [name, value]
-      }),
-    ) as ParameterValues
-    if (keys.length !== PARAMETER_NAMES.length)
-      throw new Error(
-        `parameters: the chain has ${keys.length}, this build ${PARAMETER_NAMES.length}`,
-      )
-    return { values, paramsHash: paramsHash(values) }
+  cached(`parameters:${settings.CONTRACTS.parameters}`, TTL_MS, () => freshParameters(settings))
+
+/** `readParameters` without the three seconds. */
+export async function freshParameters(settings: Settings): Promise<Parameters> {
+  const [keys, numbers] = await chainClient(settings).readContract({
+    address: settings.CONTRACTS.parameters,
+    abi: parametersAbi,
+    functionName: 'all',
   })
+  const onChain = new Map(keys.map((key, i) => [key.toLowerCase(), numbers[i]]))
+  const values = Object.fromEntries(
+    PARAMETER_NAMES.map((name) => {
+      const value = onChain.get(parameterKey(name))
+      if (value === undefined) throw new Error(`parameters: the chain has no ${name}`)
+      return [name, value]
+    }),
+  ) as ParameterValues
+  if (keys.length !== PARAMETER_NAMES.length)
+    throw new Error(
+      `parameters: the chain has ${keys.length}, this build ${PARAMETER_NAMES.length}`,
+    )
+  return { values, paramsHash: paramsHash(values) }
+}

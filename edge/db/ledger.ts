@@ -138,19 +138,21 @@ export type LedgerState = {
 
 /** Everything the ledger says about earnings, as of one moment. */
 export async function ledgerState(sql: LedgerSql): Promise<LedgerState> {
-  const [[epochs], sums, earners] = await sql.begin('isolation level repeatable read read only', (tx) =>
-    Promise.all([
-      tx<{ newest: number; count: number }[]>`
+  const [[epochs], sums, earners] = await sql.begin(
+    'isolation level repeatable read read only',
+    (tx) =>
+      Promise.all([
+        tx<{ newest: number; count: number }[]>`
         SELECT coalesce(max(natural_key::bigint), 0)::int AS newest, count(*)::int AS count
         FROM ledger_transaction WHERE kind = 'epoch'`,
-      tx<{ kind: string; amount: string }[]>`
+        tx<{ kind: string; amount: string }[]>`
         SELECT kind, sum(amount)::text AS amount
         FROM ledger_entry JOIN ledger_account a ON a.id = account_id GROUP BY kind`,
-      tx<{ account: Hex; amount: string }[]>`
+        tx<{ account: Hex; amount: string }[]>`
         SELECT address AS account, sum(amount)::text AS amount
         FROM ledger_entry JOIN ledger_account a ON a.id = account_id
         WHERE kind = 'earner' GROUP BY address ORDER BY address`,
-    ]),
+      ]),
   )
   const sumOf = (kind: string) => BigInt(sums.find((sum) => sum.kind === kind)?.amount ?? 0)
   return {

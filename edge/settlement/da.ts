@@ -29,9 +29,12 @@ export async function putData(daUrl: string, bytes: Uint8Array): Promise<Hex> {
 
 /** Bytes behind a commitment. */
 export async function getData(daUrl: string, commitment: Hex): Promise<Uint8Array> {
-  const response = await fetch(`${daUrl}/get/${toHex(fromHex(commitment))}?commitment_mode=standard`, {
-    signal: AbortSignal.timeout(GET_TIMEOUT_MS),
-  })
+  const response = await fetch(
+    `${daUrl}/get/${toHex(fromHex(commitment))}?commitment_mode=standard`,
+    {
+      signal: AbortSignal.timeout(GET_TIMEOUT_MS),
+    },
+  )
   if (!response.ok) throw await daError('get', response)
   return new Uint8Array(await response.arrayBuffer())
 }

@@ -43,7 +43,8 @@ export async function readPresence(blobs: R2Bucket, root: Hex, manifest: Hex): P
   const bytes = new Uint8Array(await object.arrayBuffer())
   if (sha256Hex(bytes) !== manifest) throw new Error(`manifest ${manifest} has other bytes`)
   const version = datanetManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
-  if (version.root !== root) throw new Error(`manifest ${manifest} is not of Datanet version ${root}`)
+  if (version.root !== root)
+    throw new Error(`manifest ${manifest} is not of Datanet version ${root}`)
   return {
     root,
     clusters: version.contributors

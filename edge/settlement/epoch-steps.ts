@@ -111,7 +111,8 @@ export const STEPS = {
         active_at: settled.activeAt * 1_000,
         settled_at: Date.now(),
       })
-    if (transaction.status === 'success') throw new Error(`the chain does not show epoch ${row.epoch}`)
+    if (transaction.status === 'success')
+      throw new Error(`the chain does not show epoch ${row.epoch}`)
     await rebuild(settlement, row, transaction.reason ?? 'reverted')
   },
 

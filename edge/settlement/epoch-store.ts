@@ -177,9 +177,8 @@ export function openEpochStore(storage: DurableObjectStorage) {
         .map((row) => signedReceipt.parse(JSON.parse(row.signed))),
 
     manifestOf: (root: Hex): Hex | null =>
-      sql
-        .exec<{ manifest: Hex }>('SELECT manifest FROM datanet WHERE root = ?', root)
-        .toArray()[0]?.manifest ?? null,
+      sql.exec<{ manifest: Hex }>('SELECT manifest FROM datanet WHERE root = ?', root).toArray()[0]
+        ?.manifest ?? null,
 
     payouts: (): Map<Hex, bigint> =>
       new Map(
@@ -274,7 +273,10 @@ export function openEpochStore(storage: DurableObjectStorage) {
     /** Fees of a payer's receipts that no epoch has. */
     owedBy: (payer: Hex): bigint =>
       sql
-        .exec<{ signed: string }>('SELECT signed FROM receipt WHERE epoch IS NULL AND payer = ?', payer)
+        .exec<{ signed: string }>(
+          'SELECT signed FROM receipt WHERE epoch IS NULL AND payer = ?',
+          payer,
+        )
         .toArray()
         .reduce((sum, row) => sum + signedReceipt.parse(JSON.parse(row.signed)).receipt.fee, 0n),
   }

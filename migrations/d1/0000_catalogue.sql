@@ -73,6 +73,7 @@ CREATE TABLE `jobs` (
 	`checkpoint` text,
 	`adapter_digest` text,
 	`adapter_manifest` text,
+	`fine_tuned_model` text,
 	`trained_tokens` integer,
 	`error` text,
 	`created_at` integer NOT NULL,

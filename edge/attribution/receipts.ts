@@ -1,0 +1,61 @@
+import { verifyProof } from '#protocol/merkle.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { ID_PREFIX } from '#protocol/ids.ts'
+import { receiptLeaf, receiptsTree } from '#protocol/epoch.ts'
+import type { Ctx } from '../context.ts'
+import { Problem } from '../problem.ts'
+import { readEpochFile } from '../settlement/epoch-files.ts'
+import { receiptDomain } from '../settlement/epoch-steps.ts'
+import type { EpochRow, StoredReceipt } from '../settlement/epoch-store.ts'
+import { receiptBatcher } from '../settlement/receipt-batcher.ts'
+
+/**
+ * open: waits for its epoch. batched: in an epoch whose file is on its way to the data-availability layer. submitted:
+ * the transaction is on its way. settled: on chain. final: past the challenge window, its payouts can be claimed.
+ */
+export type ReceiptStatus = 'open' | 'batched' | 'submitted' | 'settled' | 'final'
+
+export type ReceiptView = StoredReceipt & { id: string; status: ReceiptStatus }
+
+/** Id of a request's receipt on the API. */
+export const receiptId = (requestId: Hex): string => ID_PREFIX.receipt + requestId.slice(2)
+
+/** A receipt by its id on the API; throws `receipt/not-found`. */
+export async function findReceipt(ctx: Ctx, id: string): Promise<ReceiptView> {
+  const match = /^rcp_([0-9a-f]{64})$/.exec(id)
+  const stored = match && (await receiptBatcher(ctx.env).receipt(`0x${match[1]}`))
+  if (!stored) throw new Problem('receipt/not-found', { detail: `No receipt has the id ${id}.` })
+  return { ...stored, id, status: receiptStatus(stored.epoch, Date.now()) }
+}
+
+function receiptStatus(epoch: EpochRow | null, now: number): ReceiptStatus {
+  switch (epoch?.state) {
+    case undefined:
+      return 'open'
+    case 'built':
+    case 'stored':
+      return 'batched'
+    case 'submitted':
+      return 'submitted'
+    case 'settled':
+    case 'posted':
+    case 'done':
+      return (epoch?.active_at ?? Infinity) <= now ? 'final' : 'settled'
+  }
+}
+
+export type ReceiptProof = { epoch: number; root: Hex; leaf: Hex; proof: Hex[] }
+
+/** Proof that a receipt is in its epoch's tree; throws `receipt/not-found` while it is in none. */
+export async function proveReceipt(ctx: Ctx, id: string): Promise<ReceiptProof> {
+  const { signed, epoch } = await findReceipt(ctx, id)
+  if (!epoch)
+    throw new Problem('receipt/not-found', { detail: 'The receipt is not in an epoch yet.' })
+  const domain = receiptDomain(ctx.settings)
+  const file = await readEpochFile(ctx.env.BLOBS, epoch.data_hash)
+  const leaf = receiptLeaf(signed, domain)
+  const proof = receiptsTree(file.receipts, domain).proof(leaf)
+  if (!verifyProof(epoch.receipts_root, leaf, proof))
+    throw new Error(`epoch ${epoch.epoch}: the file's receipts are not those of its root`)
+  return { epoch: epoch.epoch, root: epoch.receipts_root, leaf, proof }
+}

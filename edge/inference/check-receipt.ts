@@ -1,0 +1,98 @@
+import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import {
+  METHOD_VERSION,
+  receiptFault,
+  receiptSigner,
+  type ReceiptDomain,
+  type SignedReceipt,
+} from '#protocol/receipt.ts'
+import { splitFee } from '#protocol/score.ts'
+import type { Parameters } from '../chain/parameters.ts'
+
+/** What a receipt has to say, by what was asked and what came back. */
+export type Asked = {
+  requestId: Hex
+  payer: Hex
+  base: Hex
+  /** Null for the bare base. */
+  adapter: { digest: Hex; indexRoot: Hex; datanetRoots: readonly Hex[] } | null
+  modelOwner: Hex
+  pricePerToken: bigint
+  /** Address of the registered worker that was asked. */
+  worker: Hex
+  maxTokens: number
+  /** Wei that were held for the request. */
+  held: bigint
+  output: string
+  promptTokens: number
+  completionTokens: number
+  parameters: Parameters
+  domain: ReceiptDomain
+  /** Unix seconds. */
+  now: bigint
+}
+
+const CLOCK_SECONDS = 300n
+
+/**
+ * Why a worker's receipt is refused, or null. Checked: the signature, the identity of request, payer and model, the
+ * answer, the fee and its splits, that all parts sum to the fee. What only re-execution shows (scores) is left to
+ * validators and challenges.
+ */
+export async function receiptRefusal(signed: SignedReceipt, asked: Asked): Promise<string | null> {
+  const { receipt } = signed
+  const { adapter, parameters } = asked
+  const expected = {
+    requestId: asked.requestId,
+    payer: asked.payer,
+    base: asked.base,
+    adapter: adapter?.digest ?? ZERO_HASH,
+    indexRoot: adapter?.indexRoot ?? ZERO_HASH,
+    worker: asked.worker,
+    modelOwner: asked.modelOwner,
+    paramsHash: parameters.paramsHash,
+    methodVersion: METHOD_VERSION,
+    outputHash: keccak(asked.output),
+    promptTokens: asked.promptTokens,
+    completionTokens: asked.completionTokens,
+  }
+  for (const [name, value] of Object.entries(expected))
+    if (receipt[name as keyof typeof expected] !== value)
+      return `${name} is ${receipt[name as keyof typeof expected]}, not ${value}`
+  if (receipt.datanets.toSorted().join() !== [...(adapter?.datanetRoots ?? [])].toSorted().join())
+    return 'datanets are not those of the adapter'
+  if (receipt.completionTokens > asked.maxTokens)
+    return `${receipt.completionTokens} tokens were asked at most ${asked.maxTokens}`
+  const drift = receipt.time - asked.now
+  if (drift > CLOCK_SECONDS || drift < -CLOCK_SECONDS) return `time is ${drift} s off`
+
+  const fee = BigInt(receipt.promptTokens + receipt.completionTokens) * asked.pricePerToken
+  if (receipt.fee !== fee) return `fee is ${receipt.fee} wei, not ${fee}`
+  if (receipt.fee > asked.held) return `fee is ${receipt.fee} wei, ${asked.held} were held`
+  const split = splitFee(fee, parameters.values)
+  // Nobody contributed to a bare base: its owner gets the contributors' part.
+  const model = adapter ? split.model : split.model + split.contributors
+  if (
+    receipt.platform !== split.platform ||
+    receipt.stakers !== split.stakers ||
+    receipt.model !== model
+  )
+    return 'the split is not the governed one'
+  if (BigInt(receipt.rows.length) > parameters.values['attribution.topK'])
+    return `${receipt.rows.length} rows are too many`
+  if (new Set(receipt.rows.map((row) => row.cluster)).size < receipt.rows.length)
+    return 'a cluster is paid twice'
+  const fault = receiptFault(receipt)
+  if (fault !== null) return fault
+  return (await signerOf(signed, asked.domain)) === asked.worker
+    ? null
+    : 'the signature is not the worker’s'
+}
+
+async function signerOf(signed: SignedReceipt, domain: ReceiptDomain): Promise<Hex | null> {
+  try {
+    return (await receiptSigner(signed, domain)).toLowerCase() as Hex
+  } catch {
+    return null // not a signature at all
+  }
+}

@@ -1,0 +1,251 @@
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import type { SignedReceipt } from '#protocol/receipt.ts'
+import type { Explanation, GenerateEvent, GenerateRequest } from '#protocol/wire.ts'
+import { spendableBalance } from '../accounts/balance.ts'
+import { readChain } from '../chain/client.ts'
+import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'
+import { accountOf, log, type AccountActor, type Ctx } from '../context.ts'
+import { liveWorkers } from '../jobs/workers.ts'
+import { resolveModel, type ServedModel } from '../models/catalogue.ts'
+import { Problem } from '../problem.ts'
+import { receiptDomain } from '../settlement/epoch-steps.ts'
+import { receiptBatcher } from '../settlement/receipt-batcher.ts'
+import { receiptRefusal } from './check-receipt.ts'
+import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'
+import { callWorker, workerProblem, type WorkerCall } from './worker-stream.ts'
+
+/** Tokens that a chat template may add to a message, at most. */
+const TEMPLATE_TOKENS = 32
+
+export type Ended = {
+  type: 'end'
+  finishReason: 'stop' | 'length'
+  promptTokens: number
+  completionTokens: number
+  signed: SignedReceipt
+  explanation: Explanation
+}
+
+export type Answer = { type: 'token'; text: string } | Ended
+
+export type Generation = {
+  model: ServedModel
+  requestId: Hex
+  /** Texts, then the end; the receipt is stored before the end comes. Throws a Problem when it fails. */
+  answers: AsyncGenerator<Answer, void, undefined>
+  /** The caller has gone: stops the worker unless all text is there already, in which case it is still paid for. */
+  cancel: () => void
+}
+
+/**
+ * Starts an answer: model, funds, worker. Until this returns a failure costs nobody anything and is thrown as a
+ * Problem with its own status. Afterwards `answers` must be read to its end or `return`ed, which lets the held funds go.
+ */
+export async function startGeneration(ctx: Ctx, input: GenerationInput): Promise<Generation> {
+  const actor = accountOf(ctx)
+  const model = await resolveModel(ctx, input.model)
+  const maxTokens = tokenLimit(input, model.base.contextLength)
+  // Tied to the HTTP request, whose id is unique: one request, one receipt.
+  const requestId = keccak(ctx.requestId)
+  const held = maxFee(input, maxTokens, model)
+  const workers = await liveWorkers(ctx, model.base.digest)
+  if (workers.length === 0) throw new Problem('model/unavailable', { retryAfter: 5 })
+  await holdFunds(ctx, actor, requestId, held)
+  const request = {
+    requestId,
+    payer: actor.address,
+    base: model.base.digest,
+    ...(model.adapter && {
+      adapter: { digest: model.adapter.digest, manifest: model.adapter.manifest },
+    }),
+    input: input.input,
+    maxTokens,
+    temperature: input.temperature,
+    topP: input.topP,
+    topK: input.topK,
+    ...(input.seed !== undefined && { seed: input.seed }),
+    stop: input.stop,
+  }
+  try {
+    const call = await callWorker(workers, ctx.settings.WORKER_TOKEN, request)
+    // The worker refuses in its first event, so that is awaited while the status can still say so.
+    const first = await nextEvent(call.events)
+    if (first?.type === 'error') throw workerProblem(first)
+    const state = { textComplete: false }
+    return {
+      model,
+      requestId,
+      answers: answer(ctx, { actor, model, call, request, held, first, state }),
+      cancel: () => {
+        if (!state.textComplete) call.abort()
+      },
+    }
+  } catch (error) {
+    await release(ctx, actor, requestId)
+    throw error
+  }
+}
+
+type Run = {
+  actor: AccountActor
+  model: ServedModel
+  call: WorkerCall
+  request: GenerateRequest
+  held: bigint
+  first: GenerateEvent | null
+  state: { textComplete: boolean }
+}
+
+async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefined> {
+  const { actor, call, request, first, state } = run
+  const texts: string[] = []
+  let usage: Extract<GenerateEvent, { type: 'end' }> | null = null
+  let settled = false
+  try {
+    for (let event = first; event; event = await nextEvent(call.events)) {
+      switch (event.type) {
+        case 'error':
+          throw workerProblem(event)
+        case 'token':
+          texts.push(event.text)
+          yield { type: 'token', text: event.text }
+          break
+        case 'end':
+          usage = event
+          state.textComplete = true
+          break
+        case 'receipt': {
+          if (!usage) throw new Problem('inference/failed', { detail: 'A receipt before the end.' })
+          const { receipt, signature, explanation } = event
+          const signed = { receipt, signature }
+          await checkReceipt(ctx, run, signed, { ...usage, output: texts.join('') })
+          settled = true // from here the receipt may be stored, so the hold stays until settlement or expiry
+          await keepReceipt(ctx, run, signed, explanation)
+          yield { ...usage, signed, explanation }
+          return
+        }
+      }
+    }
+    throw new Problem('inference/failed', { detail: 'The worker ended without a receipt.' })
+  } finally {
+    if (!settled) {
+      call.abort()
+      await release(ctx, actor, request.requestId)
+    }
+  }
+}
+
+/** The next event, or null at the end; a broken stream is `inference/failed`. */
+async function nextEvent(events: WorkerCall['events']): Promise<GenerateEvent | null> {
+  try {
+    const { value, done } = await events.next()
+    return done ? null : value
+  } catch (cause) {
+    throw new Problem('inference/failed', { detail: 'The worker broke off.', cause })
+  }
+}
+
+/** Throws `inference/receipt-refused`: nothing is paid for such an answer. */
+async function checkReceipt(
+  ctx: Ctx,
+  { actor, model, call, request, held }: Run,
+  signed: SignedReceipt,
+  {
+    output,
+    promptTokens,
+    completionTokens,
+  }: { output: string; promptTokens: number; completionTokens: number },
+): Promise<void> {
+  const refusal = await receiptRefusal(signed, {
+    requestId: request.requestId,
+    payer: actor.address,
+    base: model.base.digest,
+    adapter: model.adapter && {
+      digest: model.adapter.digest,
+      indexRoot: model.adapter.indexRoot,
+      datanetRoots: model.adapter.datanets.map(({ root }) => root),
+    },
+    modelOwner: model.owner,
+    pricePerToken: model.pricePerToken,
+    worker: call.worker.address,
+    maxTokens: request.maxTokens,
+    held,
+    output,
+    promptTokens,
+    completionTokens,
+    parameters: await parametersNamed(ctx, signed.receipt.paramsHash),
+    domain: receiptDomain(ctx.settings),
+    now: BigInt(Math.floor(Date.now() / 1_000)),
+  })
+  if (refusal === null) return
+  log('error', { requestId: ctx.requestId, worker: call.worker.id, refused: refusal, signed })
+  throw new Problem('inference/receipt-refused', { detail: `The receipt was refused: ${refusal}.` })
+}
+
+/** The governed numbers in force; read again when the worker seems to know newer ones. */
+async function parametersNamed({ settings }: Ctx, hash: Hex): Promise<Parameters> {
+  const known = await readChain(() => readParameters(settings))
+  return known.paramsHash === hash ? known : readChain(() => freshParameters(settings))
+}
+
+/** The receipt first, then the debt: a crash between leaves a hold, which the settlement releases. */
+async function keepReceipt(
+  ctx: Ctx,
+  { actor, model }: Run,
+  signed: SignedReceipt,
+  explanation: Explanation,
+): Promise<void> {
+  await receiptBatcher(ctx.env).append({
+    signed,
+    explanation,
+    accountId: actor.accountId,
+    manifests: model.adapter?.datanets.map(({ root, manifest }) => ({ root, manifest })) ?? [],
+  })
+  await ctx.env.ACCOUNT.getByName(actor.accountId).owe(signed.receipt.requestId, signed.receipt.fee)
+}
+
+async function holdFunds(
+  ctx: Ctx,
+  { accountId, address }: AccountActor,
+  requestId: Hex,
+  wei: bigint,
+): Promise<void> {
+  const balance = await spendableBalance(ctx, address)
+  const { held, available } = await ctx.env.ACCOUNT.getByName(accountId).hold(
+    requestId,
+    wei,
+    balance,
+  )
+  if (!held)
+    throw new Problem('funds/insufficient', {
+      detail: `The request may cost up to ${wei} wei; ${available > 0n ? available : 0n} wei are available. Deposit for ${address} in the InferenceVault, or ask for fewer tokens.`,
+    })
+}
+
+const release = async (ctx: Ctx, { accountId }: AccountActor, requestId: Hex) =>
+  ctx.env.ACCOUNT.getByName(accountId).release([requestId])
+
+function tokenLimit({ maxTokens }: GenerationInput, contextLength: number): number {
+  if (maxTokens === null) return Math.min(DEFAULT_MAX_TOKENS, contextLength)
+  if (maxTokens > contextLength)
+    throw new Problem('request/invalid', {
+      detail: `max_tokens is at most the model's context of ${contextLength} tokens.`,
+      param: 'max_tokens',
+    })
+  return maxTokens
+}
+
+/**
+ * The most that the answer can cost. Byte-level BPE makes at most one token of a UTF-8 byte, and no prompt is longer
+ * than the context.
+ */
+function maxFee(
+  { input }: GenerationInput,
+  maxTokens: number,
+  { base, pricePerToken }: ServedModel,
+): bigint {
+  const texts = 'prompt' in input ? [input.prompt] : input.messages.map(({ content }) => content)
+  const bytes = texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0)
+  const prompt = bytes + TEMPLATE_TOKENS * (texts.length + 1)
+  return BigInt(Math.min(prompt + maxTokens, base.contextLength)) * pricePerToken
+}

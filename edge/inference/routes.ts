@@ -1,0 +1,78 @@
+import { createRoute } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { requireScope } from '../auth/authenticate.ts'
+import type { AppEnv } from '../context.ts'
+import { newApp } from '../http/new-app.ts'
+import { answers, jsonBody } from '../http/openapi.ts'
+import { Problem } from '../problem.ts'
+import { startGeneration, type Ended, type Generation } from './generate.ts'
+import { chatSchema, completionSchema, newFrame, wholeBody, type Style } from './openai.ts'
+import {
+  chatBody,
+  completionBody,
+  parseChat,
+  parseCompletion,
+  type GenerationInput,
+} from './request.ts'
+import { streamAnswer } from './stream.ts'
+
+const scope = requireScope('inference')
+
+const chatRoute = createRoute({
+  method: 'post',
+  path: '/v1/chat/completions',
+  summary: 'Answer a conversation, with the records that shaped the answer',
+  request: jsonBody(chatBody),
+  responses: answers(200, chatSchema, 'The answer; with `stream`, server-sent chunks'),
+})
+const completionRoute = createRoute({
+  method: 'post',
+  path: '/v1/completions',
+  summary: 'Continue a text, with the records that shaped the continuation',
+  request: jsonBody(completionBody),
+  responses: answers(200, completionSchema, 'The continuation; with `stream`, server-sent chunks'),
+})
+
+export const inferenceRoutes = newApp()
+
+// Only registered for the document: request.ts parses the bodies, because it names unsupported options.
+inferenceRoutes.openAPIRegistry.registerPath(chatRoute)
+inferenceRoutes.openAPIRegistry.registerPath(completionRoute)
+inferenceRoutes.post('/v1/chat/completions', scope, async (c) =>
+  respond(c, 'chat', parseChat(await jsonOf(c))),
+)
+inferenceRoutes.post('/v1/completions', scope, async (c) =>
+  respond(c, 'text', parseCompletion(await jsonOf(c))),
+)
+
+async function respond(
+  c: Context<AppEnv>,
+  style: Style,
+  input: GenerationInput,
+): Promise<Response> {
+  const ctx = c.get('ctx')
+  const generation = await startGeneration(ctx, input)
+  const frame = newFrame(style, generation, ctx.requestId, input)
+  if (input.stream) return streamAnswer(ctx, generation, frame)
+  c.req.raw.signal.addEventListener('abort', generation.cancel)
+  const whole = collect(generation)
+  ctx.waitUntil(whole) // also lets the held funds go when the caller does not wait
+  const { text, end } = await whole
+  return c.json(wholeBody(frame, text, end))
+}
+
+async function collect({ answers }: Generation): Promise<{ text: string; end: Ended }> {
+  let text = ''
+  for await (const answer of answers)
+    if (answer.type === 'token') text += answer.text
+    else return { text, end: answer }
+  throw new Problem('inference/failed')
+}
+
+async function jsonOf(c: Context<AppEnv>): Promise<unknown> {
+  try {
+    return await c.req.json()
+  } catch (cause) {
+    throw new Problem('request/invalid', { detail: 'The body is not JSON.', cause })
+  }
+}

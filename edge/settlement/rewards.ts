@@ -1,0 +1,94 @@
+import { encodeFunctionData } from 'viem'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { payoutsTree, type EpochFile } from '#protocol/epoch.ts'
+import { leafHash, type MerkleTree } from '#protocol/merkle.ts'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { chainClient, readChain } from '../chain/client.ts'
+import type { Ctx } from '../context.ts'
+import { epochOnChain } from './epoch-steps.ts'
+import { readEpochFile } from './epoch-files.ts'
+import { receiptBatcher } from './receipt-batcher.ts'
+
+export type Rewards = {
+  account: Hex
+  /** Newest epoch that can be claimed against; 0 when there is none. */
+  epoch: number
+  /** Wei that epoch grants the account in all. */
+  cumulative: bigint
+  claimed: bigint
+  claimable: bigint
+  /** Wei of epochs that cannot be claimed against yet. */
+  pending: bigint
+  proof: Hex[]
+  /** The transaction that pays `claimable`, for anyone to send; null when nothing is claimable. */
+  claim: { to: Hex; data: Hex } | null
+}
+
+/** What an address has earned, what it has claimed, and the transaction with which it claims the rest. */
+export async function rewardsOf(ctx: Ctx, account: Hex): Promise<Rewards> {
+  const { settings, env } = ctx
+  const contract = {
+    address: settings.CONTRACTS.attributionSettlement,
+    abi: attributionSettlementAbi,
+  } as const
+  const client = chainClient(settings)
+  const [active, claimed, credited] = await Promise.all([
+    readChain(() => client.readContract({ ...contract, functionName: 'latestActive' })),
+    readChain(() => client.readContract({ ...contract, functionName: 'claimed', args: [account] })),
+    receiptBatcher(env).credited(account),
+  ])
+  const file = active > 0n ? await epochFileOf(ctx, Number(active)) : null
+  const cumulative = file?.payouts.find((payout) => payout.account === account)?.amount ?? 0n
+  const claimable = cumulative > claimed ? cumulative - claimed : 0n
+  const proof =
+    file && cumulative > 0n
+      ? payoutProofs(file).proof(leafHash('payout', [account, cumulative]))
+      : []
+  return {
+    account,
+    epoch: Number(active),
+    cumulative,
+    claimed,
+    claimable,
+    pending: credited > cumulative ? credited - cumulative : 0n,
+    proof,
+    claim:
+      claimable > 0n
+        ? {
+            to: contract.address,
+            data: encodeFunctionData({
+              abi: contract.abi,
+              functionName: 'claim',
+              args: [account, cumulative, active, proof],
+            }),
+          }
+        : null,
+  }
+}
+
+/** The file of an epoch as it stands on chain; null when the chain has no such epoch or nobody is paid in it. */
+export async function epochFileOf(
+  { settings, env }: Pick<Ctx, 'settings' | 'env'>,
+  epoch: number,
+): Promise<EpochFile | null> {
+  const record = await readChain(() => epochOnChain(settings, epoch))
+  if (!record) return null
+  const file = await readEpochFile(env.BLOBS, record.dataHash)
+  if (payoutsRootOf(file) !== record.payoutsRoot)
+    throw new Error(`epoch ${epoch}: the file's payouts are not those of the chain`)
+  return file
+}
+
+const payoutsRootOf = (file: EpochFile): Hex =>
+  file.payouts.length > 0 ? payoutProofs(file).root : ZERO_HASH
+
+const trees = new WeakMap<EpochFile, MerkleTree>()
+
+/** The tree over a file's payouts, built once per file and isolate. */
+function payoutProofs(file: EpochFile): MerkleTree {
+  const known = trees.get(file)
+  if (known) return known
+  const tree = payoutsTree(file)
+  trees.set(file, tree)
+  return tree
+}
