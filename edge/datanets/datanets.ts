@@ -138,7 +138,7 @@ export async function datanetStatistics(ctx: Ctx, id: string): Promise<Statistic
     ctx.db
       .select({
         status: contributions.status,
-        contributions: sql<number>`count(*)`,
+        contributions: sql<number>`count(*)`.as('contributions'),
         accepted: count('accepted'),
         needsReview: count('needsReview'),
         rejected: count('rejected'),
@@ -147,11 +147,16 @@ export async function datanetStatistics(ctx: Ctx, id: string): Promise<Statistic
       .where(ofDatanet)
       .groupBy(contributions.status),
     ctx.db
-      .select({ contributors: sql<number>`count(distinct ${contributions.contributor})` })
+      .select({
+        contributors: sql<number>`count(distinct ${contributions.contributor})`.as('contributors'),
+      })
       .from(contributions)
       .where(and(ofDatanet, eq(contributions.status, 'anchored'))),
     ctx.db
-      .select({ reason: sql<string>`reason.key`, records: sql<number>`sum(reason.value)` })
+      .select({
+        reason: sql<string>`reason.key`.as('reason'),
+        records: sql<number>`sum(reason.value)`.as('records'),
+      })
       .from(sql`${contributions}, json_each(${contributions.counts}, '$.reasons') AS reason`)
       .where(ofDatanet)
       .groupBy(sql`reason.key`),
@@ -172,7 +177,8 @@ export async function datanetStatistics(ctx: Ctx, id: string): Promise<Statistic
 }
 
 const count = (name: string) =>
-  sql<number>`coalesce(sum(json_extract(${contributions.counts}, ${`$.${name}`})), 0)`
+  // Named, because a batch tells columns apart by name.
+  sql<number>`coalesce(sum(json_extract(${contributions.counts}, ${`$.${name}`})), 0)`.as(name)
 
 const slugOf = (name: string): string =>
   name

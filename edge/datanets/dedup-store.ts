@@ -18,7 +18,7 @@ const candidate = z.object({
 /**
  * The duplicate index of a Datanet in D1. Lists travel as one JSON parameter, because a statement takes 100 of them.
  * The joins read at most `limit` rows per band or window through the primary key, which holds them in order of
- * acceptance.
+ * acceptance; CROSS JOIN keeps SQLite from scanning a Datanet instead.
  */
 export function dedupIndexOf({ DB }: Pick<Env, 'DB'>, datanetId: string): DedupIndex {
   return {
@@ -32,7 +32,7 @@ export function dedupIndexOf({ DB }: Pick<Env, 'DB'>, datanetId: string): DedupI
     lookupBands: (bands, limit) =>
       hits<number>(
         DB.prepare(
-          `SELECT b.band AS key, b.seq FROM json_each(?2) AS wanted JOIN dedup_bands AS b
+          `SELECT b.band AS key, b.seq FROM json_each(?2) AS wanted CROSS JOIN dedup_bands AS b
            ON b.datanet_id = ?1 AND b.band = wanted.value AND b.seq IN (
              SELECT seq FROM dedup_bands WHERE datanet_id = ?1 AND band = wanted.value ORDER BY seq LIMIT ?3)`,
         ).bind(datanetId, JSON.stringify(bands), limit),
@@ -40,7 +40,7 @@ export function dedupIndexOf({ DB }: Pick<Env, 'DB'>, datanetId: string): DedupI
     lookupWindows: (windows, limit) =>
       hits<number>(
         DB.prepare(
-          `SELECT w.window AS key, w.seq FROM json_each(?1) AS wanted JOIN dedup_windows AS w
+          `SELECT w.window AS key, w.seq FROM json_each(?1) AS wanted CROSS JOIN dedup_windows AS w
            ON w.window = wanted.value AND w.seq IN (
              SELECT seq FROM dedup_windows WHERE window = wanted.value ORDER BY seq LIMIT ?2)`,
         ).bind(JSON.stringify(windows), limit),
@@ -91,17 +91,17 @@ export function indexStatements(
     ).bind(of.datanetId, of.contributionId, json),
     DB.prepare(
       `INSERT INTO dedup_keys (datanet_id, key, seq)
-       SELECT ?1, k.value, r.seq FROM json_each(?2) AS e JOIN ${own} JOIN json_each(e.value, '$.keys') AS k
+       SELECT ?1, k.value, r.seq FROM json_each(?2) AS e CROSS JOIN ${own} CROSS JOIN json_each(e.value, '$.keys') AS k
        WHERE true ON CONFLICT DO NOTHING`,
     ).bind(of.datanetId, json),
     DB.prepare(
       `INSERT INTO dedup_bands (datanet_id, band, seq)
-       SELECT ?1, b.value, r.seq FROM json_each(?2) AS e JOIN ${own} JOIN json_each(e.value, '$.bandKeys') AS b
+       SELECT ?1, b.value, r.seq FROM json_each(?2) AS e CROSS JOIN ${own} CROSS JOIN json_each(e.value, '$.bandKeys') AS b
        WHERE true ON CONFLICT DO NOTHING`,
     ).bind(of.datanetId, json),
     DB.prepare(
       `INSERT INTO dedup_windows (window, seq)
-       SELECT w.value, r.seq FROM json_each(?2) AS e JOIN ${own} JOIN json_each(e.value, '$.windowHashes') AS w
+       SELECT w.value, r.seq FROM json_each(?2) AS e CROSS JOIN ${own} CROSS JOIN json_each(e.value, '$.windowHashes') AS w
        WHERE true ON CONFLICT DO NOTHING`,
     ).bind(of.datanetId, json),
   ])

@@ -33,7 +33,10 @@ export async function createVersion(ctx: Ctx, datanetId: string): Promise<Versio
       .limit(1),
     ctx.db
       .select({
-        records: sql<number>`coalesce(sum(json_extract(${contributions.counts}, '$.accepted')), 0)`,
+        records:
+          sql<number>`coalesce(sum(json_extract(${contributions.counts}, '$.accepted')), 0)`.as(
+            'records',
+          ),
       })
       .from(contributions)
       .where(and(eq(contributions.datanetId, datanetId), eq(contributions.status, 'anchored'))),

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import test, { after, before } from 'node:test'
+import { createWalletClient, defineChain, http } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import { RICH_KEY, startChain, type Chain } from '../testing/chain.ts'
+import { eventually, startEdge, type Edge } from '../testing/harness.ts'
+import { signIn } from '../testing/wallet.ts'
+
+let chain: Chain
+let edge: Edge
+before(async () => {
+  chain = await startChain()
+  edge = await startEdge(chain.vars)
+})
+after(async () => {
+  await edge.harness.close()
+  await chain.stop()
+})
+
+type AccountStub = {
+  hold: (id: string, wei: bigint, balance: bigint) => Promise<{ held: boolean; available: bigint }>
+  owe: (id: string, wei: bigint) => Promise<void>
+  release: (ids: string[]) => Promise<void>
+  committed: () => Promise<{ held: bigint; owed: bigint; total: bigint }>
+}
+/** Calls an account object from Node, and copies what it answers out of the RPC proxy. */
+async function account(name: string) {
+  const { ACCOUNT } = (await edge.worker.getEnv()) as {
+    ACCOUNT: { getByName: (name: string) => AccountStub }
+  }
+  const stub = ACCOUNT.getByName(name)
+  return {
+    hold: async (id: string, wei: bigint, balance: bigint) => {
+      const { held, available } = await stub.hold(id, wei, balance)
+      return { held, available }
+    },
+    owe: (id: string, wei: bigint) => stub.owe(id, wei),
+    release: (ids: string[]) => stub.release(ids),
+    committed: async () => {
+      const { held, owed, total } = await stub.committed()
+      return { held, owed, total }
+    },
+  }
+}
+
+test('money is held only while there is some, and counts until it is released', async () => {
+  const one = await account('acct_holds')
+  assert.deepEqual(await one.hold('a', 60n, 100n), { held: true, available: 40n })
+  assert.deepEqual(await one.hold('b', 60n, 100n), { held: false, available: 40n })
+  assert.deepEqual(await one.hold('b', 40n, 100n), { held: true, available: 0n })
+  await one.owe('a', 10n)
+  assert.deepEqual(await one.committed(), { held: 40n, owed: 10n, total: 50n })
+  await one.release(['a', 'b', 'unknown'])
+  assert.deepEqual(await one.committed(), { held: 0n, owed: 0n, total: 0n })
+})
+
+test('holding, owing and releasing twice is the same as once', async () => {
+  const one = await account('acct_twice')
+  await one.hold('a', 60n, 100n)
+  assert.equal((await one.hold('a', 60n, 100n)).held, true)
+  await one.owe('a', 60n)
+  await one.owe('a', 60n)
+  assert.equal((await one.committed()).total, 60n)
+  await one.release(['a'])
+  await one.release(['a'])
+  assert.equal((await one.committed()).total, 0n)
+})
+
+test('of many requests at once no more are held than the balance covers', async () => {
+  const one = await account('acct_race')
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => one.hold(`r${i}`, 10n, 75n)),
+  )
+  assert.equal(answers.filter((answer) => answer.held).length, 7)
+})
+
+test('holds are in storage, not in memory', async () => {
+  const one = await account('acct_stored')
+  await one.hold('a', 5n, 100n)
+  await one.owe('b', 10n ** 24n)
+  const storage = await edge.worker.getDurableObjectStorage('ACCOUNT', { name: 'acct_stored' })
+  assert.deepEqual(
+    await storage.exec('SELECT request_id, kind, wei FROM holds ORDER BY request_id'),
+    [
+      { request_id: 'a', kind: 'held', wei: '5' },
+      { request_id: 'b', kind: 'owed', wei: '1000000000000000000000000' },
+    ],
+  )
+})
+
+test('the balance of an account is what the vault holds less what is committed', async () => {
+  const { accountId, address, headers } = await signIn(edge)
+  const read = async () => {
+    const response = await edge.fetch('/v1/account', { headers })
+    assert.equal(response.status, 200)
+    return (await response.json()) as { address: string; balance: Record<string, string> }
+  }
+  assert.deepEqual((await read()).balance, {
+    deposited: '0',
+    withdrawing: '0',
+    held: '0',
+    available: '0',
+  })
+  const wallet = createWalletClient({
+    account: privateKeyToAccount(RICH_KEY),
+    chain: defineChain({
+      id: 901612,
+      name: 'test',
+      nativeCurrency: { name: 'OPEN', symbol: 'OPEN', decimals: 18 },
+      rpcUrls: { default: { http: [chain.rpcUrl] } },
+    }),
+    transport: http(chain.rpcUrl),
+  })
+  await wallet.writeContract({
+    address: chain.contracts.inferenceVault,
+    abi: inferenceVaultAbi,
+    functionName: 'deposit',
+    args: [address],
+    value: 1_000_000n,
+  })
+  const one = await account(accountId)
+  await one.hold('r', 300_000n, 1_000_000n)
+  const view = await eventually(async () => {
+    const seen = await read()
+    return seen.balance['deposited'] !== '0' && seen
+  })
+  assert.equal(view.address, address)
+  assert.deepEqual(view.balance, {
+    deposited: '1000000',
+    withdrawing: '0',
+    held: '300000',
+    available: '700000',
+  })
+})
