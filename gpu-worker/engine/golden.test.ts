@@ -17,7 +17,7 @@ import { openTrainer } from './trainer.ts'
 const GOLDEN = new URL('../../test/golden/engine/', import.meta.url)
 const TOLERANCE = 1e-5
 
-for (const name of ['tied', 'untied']) {
+for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3']) {
   const folder = new URL(`${name}/`, GOLDEN)
   const file = async (path: string) => readSafetensors(await readFile(new URL(path, folder)))
   const json = async (path: string) => JSON.parse(await readFile(new URL(path, folder), 'utf8'))

@@ -41,7 +41,7 @@ export type LinearOptions = {
   /** The weight's layout: `out,in` as in Hugging Face files, or `in,out`. */
   readonly layout?: 'out,in' | 'in,out'
   readonly alpha?: number
-  /** Added to the product inside the same Gemm. */
+  /** Added to the product inside the same Gemm: [N, out], or a bias [out]. */
   readonly plus?: Value
 }
 
@@ -57,7 +57,7 @@ export function linear(tape: Tape, x: Value, w: Value, options: LinearOptions = 
       transB
         ? g.gemm(dy, x, { transA: true, alpha, c })
         : g.gemm(x, dy, { transA: true, alpha, c }),
-    (sum) => tape.sum(sum, dy),
+    (sum) => tape.sum(sum, plus?.dims.length === 1 ? g.reduceSum(dy, [0]) : dy),
   ])
 }
 

@@ -14,7 +14,11 @@ const file = {
 
 test('what the engine does not compute is refused by name', () => {
   const refused: [object, RegExp][] = [
-    [{ model_type: 'qwen3' }, /model_type/],
+    [{ model_type: 'gpt2' }, /model_type/],
+    [{ model_type: 'qwen2', num_key_value_heads: 6, use_sliding_window: true }, /sliding_window/],
+    [{ model_type: 'qwen3', num_key_value_heads: 6, attention_bias: true }, /attention_bias/],
+    [{ model_type: 'mistral' }, /num_key_value_heads/],
+    [{ layer_types: ['full_attention', 'sliding_attention'] }, /layer_types/],
     [{ attention_bias: true }, /attention_bias/],
     [{ mlp_bias: true }, /mlp_bias/],
     [{ hidden_act: 'gelu' }, /hidden_act/],

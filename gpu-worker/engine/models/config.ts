@@ -1,4 +1,4 @@
-// The shape of a Llama-family model, read from a Hugging Face config.json. What the engine does not compute is refused
+// The shape of a model of the Llama kind (Llama, SmolLM2, Mistral, Qwen2, Qwen3), read from a Hugging Face config.json. What the engine does not compute is refused
 // here by name, so that no model is ever run wrongly.
 import * as z from 'zod'
 
@@ -12,13 +12,12 @@ const Rotary = z.object({
   original_max_position_embeddings: z.number().int().positive().optional(),
 })
 
-const HuggingFaceConfig = z.object({
-  model_type: z.literal('llama'),
+const Shape = z.object({
   hidden_size: z.number().int().positive(),
   intermediate_size: z.number().int().positive(),
   num_hidden_layers: z.number().int().positive(),
   num_attention_heads: z.number().int().positive(),
-  num_key_value_heads: z.number().int().positive().optional(),
+  num_key_value_heads: z.number().int().positive(),
   head_dim: z.number().int().positive().nullish(),
   vocab_size: z.number().int().positive(),
   max_position_embeddings: z.number().int().positive().default(2048),
@@ -31,7 +30,29 @@ const HuggingFaceConfig = z.object({
   hidden_act: z.literal('silu').default('silu'),
   attention_bias: z.literal(false).default(false),
   mlp_bias: z.literal(false).default(false),
+  layer_types: z.array(z.enum(['full_attention', 'sliding_attention'])).nullish(),
 })
+
+// The families differ from Llama in what is listed here, with the defaults of their transformers classes.
+const HuggingFaceConfig = z.discriminatedUnion('model_type', [
+  Shape.extend({
+    model_type: z.literal('llama'), // SmolLM2 too
+    num_key_value_heads: Shape.shape.num_key_value_heads.optional(),
+  }),
+  Shape.extend({
+    model_type: z.literal('mistral'),
+    sliding_window: z.number().int().positive().nullable().default(4096),
+  }),
+  Shape.extend({
+    model_type: z.literal('qwen2'),
+    use_sliding_window: z.literal(false).default(false), // would apply to some layers only
+  }),
+  Shape.extend({
+    model_type: z.literal('qwen3'),
+    head_dim: z.number().int().positive().default(128),
+    use_sliding_window: z.literal(false).default(false),
+  }),
+])
 
 /** Frequency scaling of Llama 3.1: long wavelengths are slowed down by `factor`, short ones kept. */
 export type Llama3Scaling = {
@@ -53,6 +74,12 @@ export type LlamaConfig = {
   readonly normEpsilon: number
   readonly ropeTheta: number
   readonly ropeScaling: Llama3Scaling | null
+  /** Tokens that a query sees, itself included; null is all before it (Mistral: Jiang et al. 2023). */
+  readonly window: number | null
+  /** Biases on the q, k and v projections (Qwen2). */
+  readonly qkvBias: boolean
+  /** Root-mean-square norm of every query and key head before the rotation (Qwen3). */
+  readonly qkNorm: boolean
   readonly tied: boolean
   readonly initializerRange: number
 }
@@ -69,6 +96,9 @@ export function parseLlamaConfig(json: unknown): LlamaConfig {
       `${file.num_attention_heads} query heads do not divide over ${kvHeads} key heads`,
     )
   }
+  if (file.model_type !== 'mistral' && file.layer_types?.includes('sliding_attention')) {
+    throw new Error(`unsupported config.json: layer_types with sliding_attention`)
+  }
   const headDim = file.head_dim ?? file.hidden_size / file.num_attention_heads
   if (!Number.isInteger(headDim / 2)) throw new Error(`head_dim ${headDim} is not an even integer`)
   return {
@@ -83,6 +113,9 @@ export function parseLlamaConfig(json: unknown): LlamaConfig {
     normEpsilon: file.rms_norm_eps,
     ropeTheta: file.rope_parameters?.rope_theta ?? file.rope_theta ?? 10_000,
     ropeScaling: rope ? ropeScaling(rope) : null,
+    window: file.model_type === 'mistral' ? file.sliding_window : null,
+    qkvBias: file.model_type === 'qwen2',
+    qkNorm: file.model_type === 'qwen3',
     tied: file.tie_word_embeddings,
     initializerRange: file.initializer_range,
   }

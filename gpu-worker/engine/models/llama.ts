@@ -1,4 +1,4 @@
-// The Llama forward pass, written once. What differs between training, influence, prefill and decode is how a linear
+// The forward pass of the Llama kind of models, written once. What differs between training, influence, prefill and decode is how a linear
 // layer is adapted and what the queries attend to; the program passes both in.
 import { dimProduct } from '../onnx/dims.ts'
 import type { Value } from '../onnx/graph.ts'
@@ -7,7 +7,7 @@ import { gatherRows, linear, reshape, transpose } from '../autodiff/ops.ts'
 import type { Tape } from '../autodiff/tape.ts'
 import { rotaryAngles } from './config.ts'
 import type { LlamaConfig } from './config.ts'
-import { EMBEDDING, FINAL_NORM, LM_HEAD, blockName } from './parameters.ts'
+import { EMBEDDING, FINAL_NORM, LM_HEAD, blockName, hasBias } from './parameters.ts'
 import type { LinearLayer } from './parameters.ts'
 
 /** Queries, keys and values of one layer, rotated and split into heads. */
@@ -20,7 +20,7 @@ export type Heads = {
 export type LlamaParts = {
   /** A parameter by its Hugging Face name. */
   readonly parameter: (name: string) => Value
-  /** Adds an adapter to `base` = x Wᵀ + residual; the identity for the bare model. x [B*T, in], base [B*T, out]. */
+  /** Adds an adapter to `base` = x Wᵀ + bias or residual; the identity for the bare model. x [B*T, in], base [B*T, out]. */
   readonly adapt: (module: string, x: Value, base: Value) => Value
   /** Attention of one layer: heads -> [B, KV, G*T, D]. */
   readonly attend: (layer: number, heads: Heads) => Value
@@ -49,9 +49,15 @@ export function llama(
   const tables = { cos: g.constant(angles.cos, tableDims), sin: g.constant(angles.sin, tableDims) }
   const rotaryPositions = g.cast(positions, 'int64')
 
-  const project = (block: string, name: LinearLayer, x: Value, plus?: Value): Value => {
+  const project = (block: string, name: LinearLayer, x: Value, residual?: Value): Value => {
     const module = `${block}.${name}`
+    const plus = hasBias(config, name) ? parameter(`${module}.bias`) : residual
     return adapt(module, x, linear(tape, x, parameter(`${module}.weight`), { plus }))
+  }
+  const normed = (x: Value, heads: number, weight: string): Value => {
+    if (!config.qkNorm) return x
+    const perHead = reshape(tape, x, [dimProduct(rows, heads), headDim])
+    return rmsNorm(tape, perHead, parameter(weight), normEpsilon)
   }
   const rotated = (x: Value, heads: number): Value =>
     rotary(tape, reshape(tape, x, [batch, time, heads * headDim]), rotaryPositions, tables)
@@ -61,8 +67,12 @@ export function llama(
     const block = blockName(layer)
 
     const n1 = rmsNorm(tape, x, parameter(`${block}.input_layernorm.weight`), normEpsilon)
-    const q = rotated(project(block, 'self_attn.q_proj', n1), config.heads)
-    const k = rotated(project(block, 'self_attn.k_proj', n1), kvHeads)
+    const qPlain = project(block, 'self_attn.q_proj', n1)
+    const kPlain = project(block, 'self_attn.k_proj', n1)
+    const qNorm = normed(qPlain, config.heads, `${block}.self_attn.q_norm.weight`)
+    const kNorm = normed(kPlain, kvHeads, `${block}.self_attn.k_norm.weight`)
+    const q = rotated(qNorm, config.heads)
+    const k = rotated(kNorm, kvHeads)
     const v = project(block, 'self_attn.v_proj', n1)
 
     const qGrouped = reshape(tape, q, [batch, time, kvHeads, group, headDim])

@@ -31,6 +31,17 @@ export const LM_HEAD = 'lm_head.weight'
 
 export const blockName = (layer: number): string => `model.layers.${layer}`
 
+/** The projections that carry a bias in models that have one. */
+export const BIASED_LAYERS: readonly LinearLayer[] = [
+  'self_attn.q_proj',
+  'self_attn.k_proj',
+  'self_attn.v_proj',
+]
+
+/** Whether `linear` adds a bias, `NAME.bias` [out]. */
+export const hasBias = (config: LlamaConfig, linear: LinearLayer): boolean =>
+  config.qkvBias && BIASED_LAYERS.includes(linear)
+
 /** [in, out] of a linear layer. */
 export function linearDims(config: LlamaConfig, linear: LinearLayer): readonly [number, number] {
   const { hidden, ffn, headDim } = config
@@ -72,16 +83,21 @@ export function parameterDims(config: LlamaConfig): ReadonlyMap<string, readonly
   for (let layer = 0; layer < config.layers; layer++) {
     dims.set(`${blockName(layer)}.input_layernorm.weight`, [hidden])
     dims.set(`${blockName(layer)}.post_attention_layernorm.weight`, [hidden])
+    if (!config.qkNorm) continue
+    dims.set(`${blockName(layer)}.self_attn.q_norm.weight`, [config.headDim])
+    dims.set(`${blockName(layer)}.self_attn.k_norm.weight`, [config.headDim])
   }
-  for (const { name, inDim, outDim } of modulesOf(config))
+  for (const { name, linear, inDim, outDim } of modulesOf(config)) {
     dims.set(`${name}.weight`, [outDim, inDim])
+    if (hasBias(config, linear)) dims.set(`${name}.bias`, [outDim])
+  }
   dims.set(FINAL_NORM, [hidden])
   if (!config.tied) dims.set(LM_HEAD, [vocab, hidden])
   return dims
 }
 
 /**
- * Random parameters: norms at one, matrices normal with the config's deviation, the two projections that write to the
+ * Random parameters: norms at one, biases zero, matrices normal with the config's deviation, the two projections that write to the
  * residual stream divided by sqrt(2 layers) (Radford et al. 2019, GPT-2, section 2.3). The same seed gives the same bits.
  */
 export function initialParameters(config: LlamaConfig, seed: number): Map<string, HostTensor> {
@@ -91,7 +107,7 @@ export function initialParameters(config: LlamaConfig, seed: number): Map<string
   for (const [name, dims] of parameterDims(config)) {
     const data = new Float32Array(dims.reduce((product, dim) => product * dim, 1))
     const writesResidual = name.endsWith('o_proj.weight') || name.endsWith('down_proj.weight')
-    if (dims.length === 1) data.fill(1)
+    if (dims.length === 1) data.fill(name.endsWith('.bias') ? 0 : 1)
     else gaussian(random, data, writesResidual ? residual : config.initializerRange)
     parameters.set(name, { dims, data })
   }

@@ -14,7 +14,7 @@ import { LINEAR_LAYERS, isTarget, modulesOf, parameterDims } from '../models/par
 import type { LinearLayer } from '../models/parameters.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
-import { MASKED, declareInputs, declareWeights, withoutAdapter } from './sequence.ts'
+import { MASKED, declareInputs, declareWeights, within, withoutAdapter } from './sequence.ts'
 
 export type GenerateOptions = {
   /** Linear layers that adapters may change; empty for a program that serves the bare model only. */
@@ -60,7 +60,7 @@ function compile(
   }))
 
   const parameter = declareWeights(g, parameterDims(config))
-  const attend = cachedAttention(g, config, { tokens, cached, caches })
+  const attend = cachedAttention(g, config, { positions, cached, caches })
   const adapt = packedAdapters(tape, config, options.targets)
   const hidden = llama(tape, config, { tokens, positions }, { parameter, adapt, attend })
   const chosen = rows ? g.gather(hidden, rows) : hidden
@@ -69,20 +69,19 @@ function compile(
 }
 
 type CacheInputs = {
-  readonly tokens: Value
+  readonly positions: Value
   readonly cached: Value
   readonly caches: readonly { readonly keys: Value; readonly values: Value }[]
 }
 
 /** Attention to the cache and to the new tokens, under one softmax. Publishes the new keys and values. */
-function cachedAttention(g: Graph, config: LlamaConfig, { tokens, cached, caches }: CacheInputs) {
-  const group = config.heads / config.kvHeads
-  const time = tokens.dims[1] ?? 1
-  const visibility = (condition: Value): Value => g.where(condition, g.scalar(0), g.scalar(MASKED))
-  const slots = g.cast(g.reshape(g.range('C'), [1, 1, 1, 'C']), 'int32')
-  const filled = g.less(slots, g.reshape(cached, ['B', 1, 1, 1]))
-  const cacheMask = visibility(filled) // [B, 1, 1, C]
-  const newMask = time === 1 ? null : g.tile(visibility(causal(g, time)), 2, group)
+function cachedAttention(
+  g: Graph,
+  config: LlamaConfig,
+  { positions, cached, caches }: CacheInputs,
+) {
+  const time = positions.dims[1] ?? 1
+  const { cacheMask, newMask } = cacheMasks(g, config, positions, cached)
   const boundary = typeof time === 'number' ? g.int64([-time]) : g.neg(g.sizeOf(time))
 
   return (layer: number, { q, k, v }: Heads): Value => {
@@ -100,10 +99,35 @@ function cachedAttention(g: Graph, config: LlamaConfig, { tokens, cached, caches
   }
 }
 
-/** [1, 1, T, T]: a new token sees itself and those before it, hence never the padding on its right. */
-function causal(g: Graph, time: Dim): Value {
-  const index = g.range(String(time))
-  return g.lessOrEqual(g.reshape(index, [1, 1, 1, time]), g.reshape(index, [1, 1, time, 1]))
+/**
+ * Additive masks over the cache [B, 1, G*T or 1, C] and over the new tokens [B or 1, 1, G*T, T]; a single new token sees
+ * itself, without a mask. The cache holds positions 0 .. cached - 1 in order.
+ */
+function cacheMasks(
+  g: Graph,
+  { heads, kvHeads, window }: LlamaConfig,
+  positions: Value,
+  cached: Value,
+): { readonly cacheMask: Value; readonly newMask: Value | null } {
+  const [, time = 1] = positions.dims
+  const visibility = (condition: Value): Value => g.where(condition, g.scalar(0), g.scalar(MASKED))
+  const perQuery = (condition: Value): Value => g.tile(visibility(condition), 2, heads / kvHeads)
+
+  const slots = g.cast(g.reshape(g.range('C'), [1, 1, 1, 'C']), 'int32')
+  const filled = g.less(slots, g.reshape(cached, ['B', 1, 1, 1]))
+  // A token sees itself and those before it among the new, hence never the padding on its right.
+  const index = time === 1 ? null : g.cast(g.range(String(time)), 'int32')
+  const query = index && g.reshape(index, [1, 1, time, 1])
+  const key = index && g.reshape(index, [1, 1, 1, time])
+  const causal = query && key && g.lessOrEqual(key, query)
+  if (window === null) {
+    return { cacheMask: visibility(filled), newMask: causal && perQuery(causal) }
+  }
+  const position = g.reshape(positions, ['B', 1, time, 1])
+  return {
+    cacheMask: perQuery(g.and(filled, within(g, window, position, slots))),
+    newMask: causal && perQuery(g.and(causal, within(g, window, query, key))),
+  }
 }
 
 /** Slice's convention for "to the end". */

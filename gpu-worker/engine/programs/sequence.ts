@@ -39,6 +39,10 @@ function declare<D extends Dim>(
 /** Added to the scores of keys that a query may not see; large enough to underflow, small enough to stay finite. */
 export const MASKED = -1e9
 
+/** Whether a key's position lies within the `window` tokens that end at the query's. int32, broadcast. */
+export const within = (g: Graph, window: number, query: Value, key: Value): Value =>
+  g.less(g.sub(query, key), g.constant(Int32Array.of(window), []))
+
 type SequenceInputs = LlamaInputs & {
   readonly segments: Value // int32 [B, T]: tokens see only their own segment
   readonly rows: Value // int32 [M]: positions in the flattened [B*T] batch that have a target
@@ -57,16 +61,25 @@ function sequenceInputs(g: Graph): SequenceInputs {
   }
 }
 
-/** Additive mask [B, 1, G*T, T]: a token sees those of its own segment at its own or an earlier position. */
-function packedMask(g: Graph, { segments, positions }: SequenceInputs, group: number): Value {
+/**
+ * Additive mask [B, 1, G*T, T]: a token sees those of its own segment at its own or an earlier position, as far back as
+ * the model's window reaches.
+ */
+function packedMask(
+  g: Graph,
+  { segments, positions }: SequenceInputs,
+  { heads, kvHeads, window }: LlamaConfig,
+): Value {
   const column = (x: Value): Value => g.reshape(x, ['B', 1, 'T', 1])
   const row = (x: Value): Value => g.reshape(x, ['B', 1, 1, 'T'])
-  const visible = g.and(
+  const earlier = g.and(
     g.equal(column(segments), row(segments)),
     g.lessOrEqual(row(positions), column(positions)),
   )
+  const visible =
+    window === null ? earlier : g.and(earlier, within(g, window, column(positions), row(positions)))
   const mask = g.where(visible, g.scalar(0), g.scalar(MASKED)) // [B, 1, T, T]
-  return g.tile(mask, 2, group)
+  return g.tile(mask, 2, heads / kvHeads)
 }
 
 /** Declares the sequence inputs and emits the forward pass and the loss over the selected rows. */
@@ -76,7 +89,7 @@ export function sequenceLoss(
   parts: Pick<LlamaParts, 'parameter' | 'adapt'>,
 ): { readonly loss: Value; readonly nll: Value } {
   const inputs = sequenceInputs(tape.graph)
-  const mask = packedMask(tape.graph, inputs, config.heads / config.kvHeads)
+  const mask = packedMask(tape.graph, inputs, config)
   const scale = 1 / Math.sqrt(config.headDim)
   const hidden = llama(tape, config, inputs, {
     ...parts,

@@ -1,9 +1,9 @@
 """Golden vectors for gpu-worker/engine, made with PyTorch, transformers and PEFT.
 
     python -m venv .venv && .venv/bin/pip install torch transformers peft safetensors
-    .venv/bin/python test/golden/engine/make.py
+    .venv/bin/python test/golden/engine/make.py [case ...]
 
-Per case: a random tiny Llama and a LoRA adapter on all linear layers exactly as `save_pretrained` writes them, a ragged
+Per case: a random tiny model and a LoRA adapter on all linear layers exactly as `save_pretrained` writes them, a ragged
 batch with prompt tokens masked out of the loss (batch.json), and what PyTorch computes for it (expected.safetensors):
 logits and loss of the model, logits and loss with the adapter, and the gradients of every parameter of either.
 Written with torch 2.15.0, transformers 5.23.0, peft 0.21.2.
@@ -11,12 +11,13 @@ Written with torch 2.15.0, transformers 5.23.0, peft 0.21.2.
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 HERE = Path(__file__).parent
 IGNORED = -100
@@ -65,6 +66,22 @@ CASES = {
     ),
 }
 
+# The other families: one small case each for what sets it apart. Qwen3 is written in shards.
+TINY = dict(hidden_size=16, intermediate_size=24, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32)
+CASES |= {
+    # Nine query heads on three key heads and a higher base of the rotation.
+    "smollm2": LlamaConfig(
+        **{**TINY, "hidden_size": 18, "num_attention_heads": 9, "num_key_value_heads": 3},
+        rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
+        tie_word_embeddings=True,
+        **SMALL,
+    ),
+    "mistral": MistralConfig(**TINY, head_dim=4, sliding_window=5, **SMALL),
+    "qwen2": Qwen2Config(**TINY, tie_word_embeddings=True, **SMALL),
+    "qwen3": Qwen3Config(**TINY, head_dim=6, **SMALL),
+}
+SHARDED = ["qwen3"]
+
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -93,12 +110,14 @@ def make(name: str, config: LlamaConfig):
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(sum(map(ord, name)))
     config._attn_implementation = "eager"
-    model = LlamaForCausalLM(config).eval()
+    model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if key.endswith("norm.weight"):
                 parameter.normal_(1.0, 0.2)
-    model.save_pretrained(folder)
+            if key.endswith(".bias"):
+                parameter.normal_(0.0, 0.3)
+    model.save_pretrained(folder, max_shard_size="16KB" if name in SHARDED else "1GB")
     tokens, mask, labels = batch(config.vocab_size)
     expected = {}
 
@@ -125,9 +144,14 @@ def make(name: str, config: LlamaConfig):
     save_file({key: value.contiguous() for key, value in expected.items()}, folder / "expected.safetensors")
     rows = [tokens[row, :n].tolist() for row, n in enumerate(LENGTHS)]
     (folder / "batch.json").write_text(json.dumps({"sequences": rows, "prompts": PROMPTS}) + "\n")
+    config_file = folder / "adapter_config.json"
+    written = json.loads(config_file.read_text())
+    written["target_modules"].sort()  # PEFT keeps a set
+    config_file.write_text(json.dumps(written, indent=2, sort_keys=True))
     for extra in ("README.md", "generation_config.json"):
         (folder / extra).unlink(missing_ok=True)
 
 
 for case, configuration in CASES.items():
-    make(case, configuration)
+    if not sys.argv[1:] or case in sys.argv[1:]:
+        make(case, configuration)
