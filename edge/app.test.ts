@@ -51,3 +51,22 @@ test('a setting at fault is named', async () => {
     await broken.harness.close()
   }
 })
+
+test('the OpenAPI document describes every route and refers to nothing that is missing', async () => {
+  const document = (await (await edge.fetch('/openapi.json')).json()) as {
+    openapi: string
+    paths: Record<string, Record<string, { summary?: string; responses: object }>>
+    components: { schemas: Record<string, unknown> }
+  }
+  assert.equal(document.openapi, '3.1.0')
+  for (const path of ['/v1/auth/login', '/v1/datanets/{id}/contributions', '/v1/account'])
+    assert.ok(document.paths[path], path)
+  for (const [path, methods] of Object.entries(document.paths))
+    for (const [method, route] of Object.entries(methods)) {
+      assert.ok(route.summary, `${method} ${path} has no summary`)
+      assert.ok(Object.keys(route.responses).length > 0)
+    }
+  const references = JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)
+  for (const [, name] of references)
+    assert.ok(document.components.schemas[name ?? ''], `${name} is not defined`)
+})

@@ -57,6 +57,7 @@ export type Env = {
   CHAIN: DurableObjectNamespace<ChainWriter>
   JOBS: DurableObjectNamespace<JobFeed>
   LEDGER: Hyperdrive
+  LOGINS: RateLimit
 } & Record<keyof Settings, string>
 
 const parsed = new WeakMap<object, Settings>()

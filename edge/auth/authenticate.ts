@@ -34,3 +34,11 @@ export const requireWorker = createMiddleware<AppEnv>(async (c, next) => {
     throw new Problem('auth/required', { detail: 'Only a gpu-worker may call this.' })
   return next()
 })
+
+/** Slows down whoever logs in (or fails to) all the time: nobody pays for these requests. */
+export const fenceLogins = createMiddleware<AppEnv>(async (c, next) => {
+  const key = c.req.header('cf-connecting-ip') ?? 'local'
+  const { success } = await c.env.LOGINS.limit({ key })
+  if (!success) throw new Problem('request/quota', { retryAfter: 60 })
+  return next()
+})

@@ -183,6 +183,7 @@ const count = (name: string) =>
 const slugOf = (name: string): string =>
   name
     .normalize('NFKD')
+    .replace(/\p{M}+/gu, '') // accents, which NFKD put beside their letters
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
