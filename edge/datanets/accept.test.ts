@@ -82,6 +82,10 @@ test('a body over 5 MiB is refused before it is read', async () => {
   await refused({ body: `${GOOD}\n`.repeat(80_000) }, 413, 'request/too-large')
 })
 
+test('a file with more rows than one consumer can judge is refused', async () => {
+  await refused({ body: '{"text":"a"}\n'.repeat(20_001) }, 413, 'request/too-large')
+})
+
 test('invalid UTF-8 is refused with the offset of the first wrong byte', async () => {
   const bytes = new TextEncoder().encode(GOOD)
   bytes[12] = 0xff
