@@ -1,9 +1,10 @@
 /** The base model that a worker serves and fine-tunes: files, parameters, tokenizer and identity. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { access, readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { parseLlamaConfig } from '#engine/models/config.ts'
 import { loadModel, type Model } from '#engine/models/files.ts'
 import { toHex, type Hex } from '#protocol/bytes.ts'
 import { baseDigest } from '#protocol/model.ts'
@@ -12,50 +13,36 @@ import { loadTokenizer, type Tokenizer } from './tokenizer.ts'
 export type BaseIdentity = { name: string; digest: Hex; directory: string; contextLength: number }
 export type BaseModel = BaseIdentity & Model & { tokenizer: Tokenizer }
 
-/** Loads a model directory in Hugging Face layout. The name is the directory's. */
-export async function loadBaseModel(directory: string): Promise<BaseModel> {
+/** What a model directory in Hugging Face layout holds, without its weights. The name is the directory's. */
+export async function identifyBase(directory: string): Promise<BaseIdentity> {
   const path = resolve(directory)
-  const missing = await firstMissing(path, [
-    'config.json',
-    'tokenizer.json',
-    'tokenizer_config.json',
-  ])
-  if (missing) throw new Error(`${path} is not a model directory: it has no ${missing}`)
-  const [model, tokenizer, digest] = await Promise.all([
-    loadModel(path),
-    loadTokenizer(path),
-    digestOf(path),
-  ])
-  return {
-    ...model,
-    tokenizer,
-    digest,
-    name: basename(path),
-    directory: path,
-    contextLength: model.config.positions,
-  }
-}
-
-async function firstMissing(directory: string, names: readonly string[]): Promise<string | null> {
-  for (const name of names) {
-    const found = await access(join(directory, name)).then(
-      () => true,
-      () => false,
-    )
-    if (!found) return name
-  }
-  return null
-}
-
-async function digestOf(directory: string): Promise<Hex> {
-  const hash = (name: string) => sha256File(join(directory, name))
-  const weights = (await readdir(directory)).filter((name) => /^model.*\.safetensors$/.test(name))
-  return baseDigest({
+  const files = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors']
+  const found = await readdir(path).catch(() => [])
+  const missing = files.find((name) => !found.includes(name))
+  if (missing && !(missing === 'model.safetensors' && weightFilesOf(found).length > 0))
+    throw new Error(`${path} is not a model directory: it has no ${missing}`)
+  const config = parseLlamaConfig(JSON.parse(await readFile(join(path, 'config.json'), 'utf8')))
+  const hash = (name: string) => sha256File(join(path, name))
+  const digest = baseDigest({
     config: await hash('config.json'),
     tokenizer: await hash('tokenizer.json'),
-    weights: await Promise.all(weights.toSorted().map(hash)),
+    weights: await Promise.all(weightFilesOf(found).map(hash)),
   })
+  return { name: basename(path), digest, directory: path, contextLength: config.positions }
 }
+
+/** Loads a model directory whole. */
+export async function loadBaseModel(directory: string): Promise<BaseModel> {
+  const identity = await identifyBase(directory)
+  const [model, tokenizer] = await Promise.all([
+    loadModel(identity.directory),
+    loadTokenizer(identity.directory),
+  ])
+  return { ...identity, ...model, tokenizer }
+}
+
+const weightFilesOf = (names: readonly string[]): string[] =>
+  names.filter((name) => /^model.*\.safetensors$/.test(name)).toSorted()
 
 /** SHA-256 of a file, read as a stream. */
 export async function sha256File(path: string): Promise<Hex> {

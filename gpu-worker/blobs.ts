@@ -1,5 +1,6 @@
 /** The content-addressed store behind the edge's `/v1/blobs` route. A blob's name is its SHA-256, checked both ways. */
-import { sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { hash } from 'node:crypto'
+import type { Hex } from '#protocol/bytes.ts'
 import type { BlobRef } from '#protocol/wire.ts'
 
 export type BlobStore = {
@@ -34,6 +35,9 @@ export class CorruptBlobError extends Error {
 const ATTEMPTS = 6
 const FIRST_RETRY_MS = 250
 
+/** SHA-256 by the platform, which is several times faster than the protocol's own. */
+export const sha256Of = (bytes: Uint8Array): Hex => `0x${hash('sha256', bytes, 'hex')}`
+
 /** A store behind an edge. `token` is the worker's bearer token. */
 export function edgeBlobs(edgeUrl: string, token: string): BlobStore {
   const headers = { authorization: `Bearer ${token}` }
@@ -43,13 +47,13 @@ export function edgeBlobs(edgeUrl: string, token: string): BlobStore {
       retrying(async () => {
         const response = await edgeFetch(url(sha256), { headers, signal })
         const bytes = await response.bytes()
-        const found = sha256Hex(bytes)
+        const found = sha256Of(bytes)
         if (found !== sha256) throw new CorruptBlobError(sha256, found)
         return bytes
       }, signal),
     put: (bytes, signal) =>
       retrying(async () => {
-        const sha256 = sha256Hex(bytes)
+        const sha256 = sha256Of(bytes)
         await edgeFetch(url(sha256), {
           method: 'PUT',
           headers: { ...headers, 'content-type': 'application/octet-stream' },

@@ -35,6 +35,8 @@ const schema = z.object({
   STATE_DIR: z.string().min(1),
   MODEL_DIR: z.string().min(1).default(EMBEDDED_MODEL),
   DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
+  /** How often a training job stores a checkpoint. */
+  CHECKPOINT_SECONDS: z.coerce.number().positive().default(10),
   /** Threads per operator; absent means one per physical core. */
   THREADS: z.coerce.number().int().positive().optional(),
 })

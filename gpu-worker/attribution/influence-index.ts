@@ -26,47 +26,40 @@ export type InfluenceIndex = {
 /** A trained record and the tokens it was trained with. */
 export type IndexedRecord = { record: Hex; cluster: Hex; contributor: Hex; sequence: Sequence }
 
+/** An unrelated query; rows of `cluster`, if it has one, are not judged by it. */
+export type NullQuery = { sequence: Sequence; cluster: Hex | null }
+
 export type InfluenceBuild = {
   source: GradientSource
   adapter: Projected
   records: readonly IndexedRecord[]
-  /** Sequences that were not trained on; their scores make the null distribution. */
-  unrelated: readonly Sequence[]
+  /** Queries that say nothing about the rows; their scores make the null distribution. */
+  nullQueries: readonly NullQuery[]
   /** Share of the work done so far. */
   onProgress: (done: number) => void | Promise<void>
 }
 
 /** Damping relative to a block's mean eigenvalue; the customary default (DataInf, LogIX, Bergson). */
 export const DAMPING = 0.1
-/** Queries that the null mean and deviation of a row are estimated from. */
-export const NULL_QUERIES = 64
 
-/**
- * Builds the index of an adapter. When fewer than NULL_QUERIES unrelated sequences exist, trained records stand in,
- * evenly spaced; a record is never part of its own or its cluster's null distribution.
- */
+/** Builds the index of an adapter. Without two null queries a row is never significant. */
 export async function buildInfluenceIndex(build: InfluenceBuild): Promise<InfluenceIndex> {
-  const { source, adapter, records, unrelated, onProgress } = build
-  const queries = unrelated.slice(0, NULL_QUERIES)
-  const total = records.length + queries.length
-  const gradientsOf = (sequences: readonly Sequence[], before: number) =>
-    source.gradients(adapter, sequences, (done) => onProgress((before + done) / total))
-  const gradients = await gradientsOf(
-    records.map(({ sequence }) => sequence),
-    0,
-  )
+  const { source, adapter, records, nullQueries, onProgress } = build
+  const total = records.length + nullQueries.length
+  const gradientsOf = (items: readonly { sequence: Sequence }[], before: number) =>
+    source.gradients(
+      adapter,
+      items.map(({ sequence }) => sequence),
+      (done) => onProgress((before + done) / total),
+    )
+  const gradients = await gradientsOf(records, 0)
   const whitening = fitWhitening(gradients, source.blocks, DAMPING)
-  const quantized = gradients.map((gradient) => quantize(whiten(gradient, whitening)))
-  const nullQueries: NullQuery[] = (await gradientsOf(queries, records.length)).map((gradient) => ({
-    query: quantize(whiten(gradient, whitening)),
-    cluster: null,
+  const compared = (gradient: Float32Array) => quantize(whiten(gradient, whitening))
+  const quantized = gradients.map(compared)
+  const queries = (await gradientsOf(nullQueries, records.length)).map((gradient, i) => ({
+    query: compared(gradient),
+    cluster: nullQueries[i]?.cluster ?? null,
   }))
-  const missing = Math.min(NULL_QUERIES - nullQueries.length, records.length)
-  for (let i = 0; i < missing; i++) {
-    const row = Math.floor((i * records.length) / missing)
-    const [query, cluster] = [quantized[row], records[row]?.cluster]
-    if (query && cluster) nullQueries.push({ query, cluster })
-  }
 
   const vectors = new Int8Array(records.length * source.dims)
   const rows = records.map(({ record, cluster, contributor }, i): InfluenceRow => {
@@ -78,20 +71,17 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
       contributor,
       vectorHash: keccak(bytesOf(values)),
       exponent,
-      ...nullOf({ values, exponent, self }, cluster, nullQueries),
+      ...nullOf({ values, exponent, self }, cluster, queries),
       self: BigInt(self),
     }
   })
   return { rows, vectors, dims: source.dims, whitening, root: indexRoot(rows) }
 }
 
-/** An unrelated query; `cluster` is the one that it must not be counted for. */
-type NullQuery = { query: Quantized; cluster: Hex | null }
-
 function nullOf(
   row: Quantized,
   cluster: Hex,
-  queries: readonly NullQuery[],
+  queries: readonly { query: Quantized; cluster: Hex | null }[],
 ): { nullMean: bigint; nullDeviation: bigint } {
   const scores = queries
     .filter((candidate) => candidate.cluster !== cluster)

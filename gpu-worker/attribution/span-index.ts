@@ -135,6 +135,20 @@ export function creditSpans(
   return credit
 }
 
+/** Token ids of a row's text from a position on, at most `count`, up to the end of the row; separators are left out. */
+export function rowText(
+  { corpus, rowStart }: SpanIndex,
+  row: number,
+  from: number,
+  count: number,
+): number[] {
+  const start = (rowStart[row] ?? corpus.text.length) + from
+  const end = Math.min(start + count, rowStart[row + 1] ?? corpus.text.length)
+  return [...corpus.text.subarray(start, end)]
+    .filter((symbol) => symbol !== SEPARATOR)
+    .map((symbol) => symbol - 1)
+}
+
 /** Rows that hold a match, each with the first position of it in the row; null when they are too many. */
 function holdersOf({ corpus, rowStart }: SpanIndex, match: Match): Map<number, number> | null {
   const holders = new Map<number, number>()

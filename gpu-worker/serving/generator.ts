@@ -48,6 +48,8 @@ export type Generator = {
   generate: (request: GenerationRequest) => Promise<Generation>
   /** Requests being generated, and waiting. */
   load: () => { active: number; waiting: number }
+  /** Frees the sessions; nothing may be generated any more. */
+  release: () => Promise<void>
 }
 
 /** Requests decoded together; a step's cost grows with them. */
@@ -200,6 +202,9 @@ export async function openGenerator(base: BaseModel, options: SessionOptions): P
       return one.settle.promise
     },
     load: () => ({ active: active.length, waiting: waiting.length }),
+    release: async () => {
+      await Promise.all([prefill.release(), decode.release()])
+    },
   }
 }
 

@@ -8,6 +8,7 @@ import { buildInfluenceIndex } from '../attribution/influence-index.ts'
 import { buildSpanIndex, encodeSpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
 import { trainedSegments, type Example } from './examples.ts'
+import { generateNullQueries } from './null-queries.ts'
 
 /** Gradient numbers per record that are aimed at: as many as a near-duplicate-robust inverse wants, 8 KiB at most. */
 const TARGET_DIMS = 8_192
@@ -20,8 +21,8 @@ export type IndexJob = {
   adapter: Adapter
   digest: Hex
   train: readonly Example[]
-  /** Not trained on: they make the null distribution. */
   heldOut: readonly Example[]
+  seed: number
   session: SessionOptions
   onProgress: (done: number) => void | Promise<void>
 }
@@ -35,9 +36,10 @@ export function projectedColumns(base: Pick<BaseModel, 'config'>, { lora }: Adap
 
 /** Builds both indexes; row i is the i-th example of `train`. */
 export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
-  const { base, adapter, digest, train, heldOut, session, onProgress } = job
+  const { base, adapter, digest, train, session, onProgress } = job
   const projected = projectedColumns(base, adapter)
   const { config, parameters } = base
+  const nullQueries = await generateNullQueries(job)
   const source = await openGradients({ config, parameters, lora: adapter.lora, projected, session })
   try {
     const projections = projectionsOf(source.blocks, digest)
@@ -45,7 +47,7 @@ export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
       source,
       adapter: { tensors: adapter.tensors, projections },
       records: train.map((example) => ({ ...example.row, sequence: example })),
-      unrelated: heldOut,
+      nullQueries,
       onProgress,
     })
     const segments = train.map((example) => trainedSegments(example, base.tokenizer))

@@ -32,12 +32,12 @@ export type JobContext = {
   blobs: BlobStore
   session: SessionOptions
   report: Reporter
+  checkpointEveryMs: number
   /** Aborts when the job is cancelled or its lease is lost. */
   signal: AbortSignal
 }
 
 const METRICS_EVERY_MS = 1_000
-const CHECKPOINT_EVERY_MS = 10_000
 /** Examples that the loss is measured on when nothing is held out. */
 const MEASURED_EXAMPLES = 64
 
@@ -59,7 +59,7 @@ export async function runJob(
   report.progress('indexing', 0)
   const adapter = { lora: loraOf(job.method), tensors: bestAdapter(state) }
   const peft = exportPeft(adapter, job.base.name)
-  const index = await buildIndex(data, adapter, peft, context)
+  const index = await buildIndex(data, adapter, peft, job.method.seed, context)
   report.progress('uploading', 0)
   return publish(job, state, peft, index, context)
 }
@@ -174,7 +174,10 @@ function stepEvent(
 }
 
 /** Uploads a checkpoint every so often while training goes on; a failed upload only delays the next one. */
-function checkpointSaver(job: JobManifest, { blobs, report, signal }: JobContext) {
+function checkpointSaver(
+  job: JobManifest,
+  { blobs, report, signal, checkpointEveryMs }: JobContext,
+) {
   let savedAt = performance.now()
   let pending: Promise<void> | null = null
   const save = (state: TrainingState) => {
@@ -191,7 +194,7 @@ function checkpointSaver(job: JobManifest, { blobs, report, signal }: JobContext
   }
   return {
     afterStep: async (state: TrainingState) => {
-      if (!pending && performance.now() - savedAt >= CHECKPOINT_EVERY_MS) save(state)
+      if (!pending && performance.now() - savedAt >= checkpointEveryMs) save(state)
     },
     finish: async (state: TrainingState) => {
       await pending
@@ -205,6 +208,7 @@ async function buildIndex(
   { train, heldOut }: Data,
   adapter: Adapter,
   peft: PeftFiles,
+  seed: number,
   { base, session, report, signal }: JobContext,
 ): Promise<AdapterIndex> {
   const started = performance.now()
@@ -214,6 +218,7 @@ async function buildIndex(
     digest: digestOfFiles(peft, base.digest),
     train,
     heldOut,
+    seed,
     session,
     onProgress: async (done) => {
       report.progress('indexing', done)

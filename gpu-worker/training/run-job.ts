@@ -19,7 +19,7 @@ process.once('message', (assignment: JobAssignment) => {
 })
 
 async function run({ lease, settings }: JobAssignment): Promise<JobVerdict> {
-  const { edgeUrl, token, modelDirectory, provider, threads } = settings
+  const { edgeUrl, token, modelDirectory, provider, threads, checkpointEveryMs } = settings
   const edge = edgeClient(edgeUrl, token)
   const heartbeat = startHeartbeat({ edgeUrl, token, leaseId: lease.leaseId })
   try {
@@ -28,6 +28,7 @@ async function run({ lease, settings }: JobAssignment): Promise<JobVerdict> {
       blobs: edgeBlobs(edgeUrl, token),
       session: { provider, ...(threads !== undefined && { threads }) },
       report: heartbeat,
+      checkpointEveryMs,
       signal: heartbeat.signal,
     })
     await heartbeat.stop()

@@ -12,6 +12,7 @@ export type JobSettings = {
   modelDirectory: string
   provider: ExecutionProvider
   threads?: number | undefined
+  checkpointEveryMs: number
 }
 export type JobAssignment = { lease: Lease; settings: JobSettings }
 export type JobVerdict = {

@@ -1,0 +1,121 @@
+/** Attributes one response to the records of its adapter: gradient influence and verbatim spans, split into money. */
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import { PPM, type ParameterValues } from '#protocol/parameters.ts'
+import type { ReceiptRow, Span } from '#protocol/receipt.ts'
+import { allocate, type PaidRow } from '#protocol/score.ts'
+import type { Explanation } from '#protocol/wire.ts'
+import type { Tokenizer } from '../tokenizer.ts'
+import type { GradientSource } from './gradients.ts'
+import { bytesOf, queryVector, scoreRows } from './influence-index.ts'
+import type { LoadedIndex } from './index-files.ts'
+import { creditSpans, rowText, type SpanIndex } from './span-index.ts'
+import type { TensorMap } from '#engine/tensor.ts'
+
+export type Response = {
+  prompt: readonly number[]
+  promptText: string
+  tokens: readonly number[]
+  text: string
+  /** Length of the text up to and with each token, in UTF-16 code units. */
+  ends: readonly number[]
+}
+
+export type AttributionIndex = {
+  adapter: { tensors: TensorMap }
+  projections: TensorMap
+  index: LoadedIndex
+  spans: SpanIndex
+}
+
+export type Attribution = {
+  rows: ReceiptRow[]
+  unattributed: bigint
+  /** keccak256 of the int8 query vector. */
+  queryHash: Hex
+  explanation: Omit<Explanation, 'attributionMs'>
+}
+
+const SNIPPET_TOKENS = 48
+
+/** Splits `pool` wei over the records that shaped a response. */
+export async function attribute(
+  response: Response,
+  { adapter, projections, index: { index }, spans }: AttributionIndex,
+  { source, tokenizer }: { source: GradientSource; tokenizer: Tokenizer },
+  { pool, values }: { pool: bigint; values: ParameterValues },
+): Promise<Attribution> {
+  const query = queryVector(
+    index,
+    await responseGradient(response, source, { ...adapter, projections }),
+  )
+  const credit = creditSpans(spans, response.tokens, echoTest(response, tokenizer))
+  const candidates = scoreRows(index, query).flatMap(({ row, influence, significance }) => {
+    const text = credit.rows.get(row)?.text ?? 0n
+    const identity = index.rows[row]
+    const isSignificant = influence > 0n && significance >= values['attribution.significance']
+    if (!identity || (!isSignificant && text === 0n)) return []
+    const { cluster, record, contributor } = identity
+    return [{ row, cluster, record, contributor, influence, significance, text }]
+  })
+  const { rows, unattributed } = allocate(pool, candidates, credit, values)
+  const rowOf = new Map<Hex, number>(candidates.map(({ cluster, row }) => [cluster, row]))
+  const paid = rows.map((row) => ({ row, place: rowOf.get(row.cluster) ?? 0 }))
+  const spansOf = (place: number) => credit.rows.get(place)?.spans ?? []
+  const shares = sharesOf(rows, values)
+  return {
+    rows: paid.map(({ row, place }) => receiptRow(row, spansOf(place))),
+    unattributed,
+    queryHash: keccak(bytesOf(query.values)),
+    explanation: {
+      rows: paid.map(({ row, place }, i) => ({
+        record: row.record,
+        contributor: row.contributor,
+        share: shares[i] ?? 0,
+        snippet: tokenizer.decode(
+          rowText(spans, place, spansOf(place)[0]?.recordStart ?? 0, SNIPPET_TOKENS),
+        ),
+        spans: spansOf(place).map(({ outputStart, length }) => {
+          const start = response.ends[outputStart - 1] ?? 0
+          const end = response.ends[outputStart + length - 1] ?? response.text.length
+          return { start, end, text: response.text.slice(start, end) }
+        }),
+      })),
+      unattributed: Number(PPM) - shares.reduce((a, b) => a + b, 0),
+    },
+  }
+}
+
+/** Gradient of the response's tokens given the prompt; all zeros for an empty response. */
+async function responseGradient(
+  { prompt, tokens }: Response,
+  source: GradientSource,
+  adapter: Parameters<GradientSource['gradients']>[0],
+): Promise<Float32Array> {
+  if (tokens.length === 0) return new Float32Array(source.dims)
+  const sequence = {
+    tokens: [...prompt, ...tokens],
+    targets: Uint8Array.from([...prompt.map(() => 0), ...tokens.map(() => 1)]),
+  }
+  const [gradient] = await source.gradients(adapter, [sequence])
+  return gradient ?? new Float32Array(source.dims)
+}
+
+/** Tells whether words of the response stand in the prompt already, whatever their case and spacing. */
+function echoTest({ promptText, tokens }: Response, tokenizer: Tokenizer) {
+  const prompt = plain(promptText)
+  return (start: number, length: number): boolean =>
+    prompt.includes(plain(tokenizer.decode(tokens.slice(start, start + length))))
+}
+
+const plain = (text: string): string => text.toLowerCase().replaceAll(/\s+/g, ' ').trim()
+
+/** Parts per million of the pool per row, by weight: also defined where the answer was free. */
+function sharesOf(rows: readonly PaidRow[], values: ParameterValues): number[] {
+  const total = rows.reduce((n, { weight }) => n + weight, 0n)
+  return rows.map(({ weight }) => Number((weight * values['attribution.reliability']) / total))
+}
+
+const receiptRow = (
+  { cluster, record, contributor, influence, significance, text, amount }: PaidRow,
+  spans: Span[],
+): ReceiptRow => ({ cluster, record, contributor, influence, significance, text, spans, amount })

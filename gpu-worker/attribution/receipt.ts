@@ -1,0 +1,78 @@
+/** Assembles and signs the receipt of one answer. */
+import type { LocalAccount } from 'viem'
+import { canonicalJson, keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import {
+  METHOD_VERSION,
+  receiptFault,
+  receiptTypedData,
+  type Receipt,
+  type ReceiptDomain,
+  type SignedReceipt,
+} from '#protocol/receipt.ts'
+import type { FeeSplit } from '#protocol/score.ts'
+import type { GenerateRequest } from '#protocol/wire.ts'
+import type { Attribution } from './attribute.ts'
+
+export type ReceiptInput = {
+  request: Pick<GenerateRequest, 'requestId' | 'payer' | 'base' | 'input'>
+  outputText: string
+  promptTokens: number
+  completionTokens: number
+  fee: bigint
+  split: FeeSplit
+  paramsHash: Hex
+  modelOwner: Hex
+  /** Absent for the bare base: it has no contributors, so their part is the model owner's. */
+  adapter?: {
+    digest: Hex
+    indexRoot: Hex
+    datanets: Hex[]
+    attribution: Pick<Attribution, 'rows' | 'unattributed' | 'queryHash'>
+  }
+}
+
+/** keccak256 of a prompt: of its text, or of the canonical JSON of its messages. Lone surrogates become U+FFFD. */
+export const promptHash = (input: GenerateRequest['input']): Hex =>
+  'prompt' in input
+    ? keccak(input.prompt)
+    : keccak(
+        canonicalJson(
+          input.messages.map(({ role, content }) => ({ role, content: content.toWellFormed() })),
+        ),
+      )
+
+/** Builds the receipt and signs it as the worker; throws when its sums do not hold. */
+export async function signReceipt(
+  input: ReceiptInput,
+  account: LocalAccount,
+  domain: ReceiptDomain,
+): Promise<SignedReceipt> {
+  const { request, split, adapter } = input
+  const receipt: Receipt = {
+    requestId: request.requestId,
+    payer: request.payer,
+    base: request.base,
+    adapter: adapter?.digest ?? ZERO_HASH,
+    indexRoot: adapter?.indexRoot ?? ZERO_HASH,
+    datanets: adapter?.datanets ?? [],
+    paramsHash: input.paramsHash,
+    methodVersion: METHOD_VERSION,
+    promptHash: promptHash(request.input),
+    outputHash: keccak(input.outputText),
+    queryHash: adapter?.attribution.queryHash ?? ZERO_HASH,
+    promptTokens: input.promptTokens,
+    completionTokens: input.completionTokens,
+    fee: input.fee,
+    platform: split.platform,
+    model: split.model + (adapter ? 0n : split.contributors),
+    stakers: split.stakers,
+    modelOwner: input.modelOwner,
+    rows: adapter?.attribution.rows ?? [],
+    unattributed: adapter?.attribution.unattributed ?? 0n,
+    worker: account.address.toLowerCase() as Hex,
+    time: BigInt(Math.floor(Date.now() / 1000)),
+  }
+  const fault = receiptFault(receipt)
+  if (fault) throw new Error(`receipt: ${fault}`)
+  return { receipt, signature: await account.signTypedData(receiptTypedData(receipt, domain)) }
+}

@@ -1,0 +1,140 @@
+/** The worker's HTTP interface: POST /generate for the edge, GET /health and /metrics for operators. */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { z } from 'zod'
+import { generateRequest, type GenerateEvent } from '#protocol/wire.ts'
+import { log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import type { Inference } from './serving/inference.ts'
+
+export type HttpOptions = {
+  token: string
+  inference: Inference
+  metrics: Metrics
+  /** Body of /health. */
+  health: () => object
+  /** Body of /metrics. */
+  exposition: () => string
+}
+
+const MOST_BODY_BYTES = 4 * 2 ** 20
+
+/** Creates the server; the caller listens. */
+export function createHttpServer(options: HttpOptions): Server {
+  return createServer((request, response) => {
+    route(request, response, options).catch((error: unknown) => {
+      log('error', 'request failed', { path: request.url, error })
+      if (!response.headersSent) refuse(response, 500, 'Something failed on our side')
+      else response.destroy()
+    })
+  })
+}
+
+async function route(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: HttpOptions,
+): Promise<void> {
+  const path = new URL(request.url ?? '/', 'http://worker').pathname
+  const isRead = request.method === 'GET' || request.method === 'HEAD'
+  if (path === '/health' && isRead) return json(response, 200, options.health())
+  if (path === '/metrics' && isRead) {
+    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+    response.end(options.exposition())
+    return
+  }
+  if (path !== '/generate') return refuse(response, 404, 'There is no such route')
+  if (request.method !== 'POST') return refuse(response, 405, 'Use POST')
+  if (!isAuthorized(request, options.token)) return refuse(response, 401, 'The token is not valid')
+  await generate(request, response, options)
+}
+
+async function generate(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { inference, metrics }: HttpOptions,
+): Promise<void> {
+  const body = await readBody(request)
+  if (body === null) return refuse(response, 413, `A request has at most ${MOST_BODY_BYTES} bytes`)
+  const parsed = generateRequest.safeParse(parseJson(body))
+  if (!parsed.success) return refuse(response, 400, z.prettifyError(parsed.error))
+
+  const startedAt = performance.now()
+  const seconds = () => (performance.now() - startedAt) / 1000
+  const gone = new AbortController()
+  response.on('close', () => {
+    if (!response.writableFinished) gone.abort()
+  })
+  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
+  response.flushHeaders()
+  let outcome = 'abandoned'
+  let hasText = false
+  await inference.generate(
+    parsed.data,
+    (event) => {
+      if (event.type === 'token' && !hasText) {
+        hasText = true
+        metrics.observe('openledger_first_token_seconds', seconds())
+      } else if (event.type === 'end') {
+        metrics.add('openledger_prompt_tokens_total', {}, event.promptTokens)
+        metrics.add('openledger_completion_tokens_total', {}, event.completionTokens)
+      } else if (event.type === 'receipt') {
+        outcome = 'answered'
+        metrics.observe('openledger_answer_seconds', seconds())
+        metrics.observe('openledger_attribution_seconds', event.explanation.attributionMs / 1000)
+      } else if (event.type === 'error' && !gone.signal.aborted) outcome = event.code
+      if (!response.destroyed) response.write(line(event))
+    },
+    gone.signal,
+  )
+  response.end()
+  metrics.add('openledger_requests_total', { outcome })
+  const { requestId, payer, adapter } = parsed.data
+  log(outcome === 'answered' ? 'info' : 'warn', 'answer', {
+    requestId,
+    payer,
+    adapter: adapter?.digest,
+    outcome,
+    ms: Math.round(1000 * seconds()),
+  })
+}
+
+/** One event as a line of JSON; amounts as decimal strings. */
+const line = (event: GenerateEvent): string =>
+  `${JSON.stringify(event, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))}\n`
+
+/** Compares the bearer token in constant time, whatever its length. */
+function isAuthorized({ headers }: IncomingMessage, token: string): boolean {
+  return timingSafeEqual(digest(headers.authorization ?? ''), digest(`Bearer ${token}`))
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+/** The body's text, or null when it is too large. */
+async function readBody(request: IncomingMessage): Promise<string | null> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of request as AsyncIterable<Buffer>) {
+    bytes += part.length
+    if (bytes <= MOST_BODY_BYTES) parts.push(part)
+  }
+  return bytes > MOST_BODY_BYTES ? null : Buffer.concat(parts).toString('utf8')
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // refused by the schema
+  }
+}
+
+function json(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body))
+}
+
+function refuse(response: ServerResponse, status: number, title: string): void {
+  response.writeHead(status, { 'content-type': 'application/problem+json' })
+  response.end(JSON.stringify({ status, title }))
+}

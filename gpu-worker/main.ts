@@ -1,0 +1,155 @@
+/** The gpu-worker: serves inference with attribution, and trains what the edge leases to it. */
+import { once } from 'node:events'
+import { mkdir } from 'node:fs/promises'
+import { privateKeyToAccount } from 'viem/accounts'
+import { chooseProvider, type ProviderChoice } from '#engine/providers.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { METHOD_VERSION } from '#protocol/receipt.ts'
+import type { WorkerHello } from '#protocol/wire.ts'
+import { identifyBase } from './base-model.ts'
+import { pause } from './blobs.ts'
+import { edgeClient } from './edge-client.ts'
+import { createHttpServer } from './http-server.ts'
+import { log } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { startInference } from './serving/inference.ts'
+import { parseSettings, type Settings } from './settings.ts'
+import { runLeaseLoop } from './training/supervisor.ts'
+
+/** How often the edge hears that this worker is there. */
+const REGISTER_EVERY_MS = 10_000
+const REGISTER_AGAIN_AFTER_MS = 1_000
+/** How long answers may take to finish after SIGTERM. */
+const DRAIN_MS = 8_000
+
+async function main(): Promise<void> {
+  const settings = parseSettings(process.env)
+  await mkdir(settings.STATE_DIR, { recursive: true })
+  const base = await identifyBase(settings.MODEL_DIR)
+  const device = await chooseDevice(settings.DEVICE)
+  for (const line of device.report) log('info', 'device', { message: line })
+  const session = {
+    provider: device.provider,
+    ...(settings.THREADS !== undefined && { threads: settings.THREADS }),
+  }
+  const account = privateKeyToAccount(settings.WORKER_KEY)
+  const inference = await startInference({ session, settings })
+
+  const metrics = createMetrics()
+  const stopping = new AbortController()
+  let workerId: string | null = null
+  let training: { jobId: string; pid: number } | null = null
+  const server = createHttpServer({
+    token: settings.WORKER_TOKEN,
+    inference,
+    metrics,
+    health: () => ({
+      status: stopping.signal.aborted ? 'stopping' : 'ok',
+      device: device.provider,
+      deviceReport: device.report,
+      base: { name: base.name, digest: base.digest, contextLength: base.contextLength },
+      worker: account.address.toLowerCase(),
+      registered: workerId,
+      versions: { node: process.version, attributionMethod: METHOD_VERSION },
+      ...inference.status(),
+      training,
+    }),
+    exposition: () => {
+      const { active, waiting, resident } = inference.status()
+      return metrics.render({
+        openledger_requests_active: active,
+        openledger_requests_waiting: waiting,
+        openledger_adapters_resident: resident.length,
+        openledger_training_running: training ? 1 : 0,
+        process_resident_memory_bytes: process.memoryUsage().rss,
+      })
+    },
+  })
+  server.listen(settings.PORT)
+  await once(server, 'listening')
+  log('info', 'serving', {
+    port: settings.PORT,
+    base: base.name,
+    digest: base.digest,
+    device: device.provider,
+  })
+
+  const edge = edgeClient(settings.EDGE_URL, settings.WORKER_TOKEN)
+  const { name, digest, contextLength } = base
+  const hello: WorkerHello = {
+    address: account.address.toLowerCase() as Hex,
+    url: settings.WORKER_URL,
+    device: describeDevice(device),
+    bases: [{ name, digest, contextLength }],
+  }
+  const loops = Promise.all([
+    stayRegistered(edge, hello, stopping.signal, (id) => (workerId = id)),
+    runLeaseLoop({
+      edge,
+      settings: {
+        edgeUrl: settings.EDGE_URL,
+        token: settings.WORKER_TOKEN,
+        modelDirectory: base.directory,
+        checkpointEveryMs: settings.CHECKPOINT_SECONDS * 1000,
+        ...session,
+      },
+      workerId: () => workerId,
+      onJob: (running, verdict) => {
+        training = running && { jobId: running.lease.job.jobId, pid: running.pid }
+        if (verdict) metrics.add('openledger_training_jobs_total', { outcome: verdict.outcome })
+      },
+      signal: stopping.signal,
+    }),
+  ])
+
+  const stop = async (signal: NodeJS.Signals) => {
+    if (stopping.signal.aborted) process.exit(1) // asked twice
+    log('info', 'stopping', { signal })
+    stopping.abort()
+    const drained = new Promise((resolve) => server.close(resolve))
+    server.closeIdleConnections()
+    await Promise.race([Promise.all([drained, loops]), pause(DRAIN_MS)])
+    await inference.stop()
+    process.exit(0)
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+}
+
+/** The provider that was asked for, or the best one; throws when the one asked for cannot be used. */
+async function chooseDevice(wanted: Settings['DEVICE']): Promise<ProviderChoice> {
+  if (wanted === 'cpu') return { provider: 'cpu', report: ['cpu: chosen by DEVICE'] }
+  const choice = await (wanted === 'auto' ? chooseProvider() : chooseProvider([wanted]))
+  if (wanted !== 'auto' && choice.provider !== wanted)
+    throw new Error(`DEVICE is ${wanted}, but it cannot be used: ${choice.report.join('; ')}`)
+  return choice
+}
+
+const DEVICE_CHARS = 200
+const describeDevice = ({ provider, report }: ProviderChoice): string =>
+  `${provider} (${report.join('; ')})`.slice(0, DEVICE_CHARS)
+
+/** Keeps telling the edge that this worker is there; an edge that is away is asked again and again. */
+async function stayRegistered(
+  edge: ReturnType<typeof edgeClient>,
+  hello: WorkerHello,
+  signal: AbortSignal,
+  onId: (workerId: string | null) => void,
+): Promise<void> {
+  let known: string | null = null
+  while (!signal.aborted) {
+    const id: string | null = await edge.register(hello, signal).catch((error: unknown) => {
+      if (!signal.aborted) log('warn', 'not registered', { error })
+      return null
+    })
+    if (id !== null && id !== known) log('info', 'registered', { workerId: id })
+    known = id
+    onId(id)
+    await pause(id === null ? REGISTER_AGAIN_AFTER_MS : REGISTER_EVERY_MS, signal).catch(() => {})
+  }
+}
+
+await main().catch((error: unknown) => {
+  log('error', 'gpu-worker cannot start', { error })
+  process.exit(1)
+})

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import test, { after } from 'node:test'
+import { privateKeyToAccount } from 'viem/accounts'
+import { keccak, ZERO_HASH } from '#protocol/bytes.ts'
+import { receiptFault, receiptSigner } from '#protocol/receipt.ts'
+import { splitFee } from '#protocol/score.ts'
+import { generateRequest, type GenerateEvent } from '#protocol/wire.ts'
+import {
+  contributor,
+  fixedChain,
+  OWNER,
+  PRICE,
+  recordHash,
+  records,
+  registered,
+  SETTLEMENT,
+  tinyWorkplace,
+  trainTiny,
+} from '../testing/trained.ts'
+import { openInference } from './inference-service.ts'
+
+const place = await tinyWorkplace()
+after(place.remove)
+const { manifest, blob } = await trainTiny(place)
+const { chain, state } = fixedChain(
+  place.base.digest,
+  manifest.digest,
+  registered(place.job, manifest, blob),
+)
+const account = privateKeyToAccount(keccak('worker'))
+const domain = { chainId: 1, settlement: SETTLEMENT }
+const service = await openInference({
+  base: place.base,
+  session: { threads: 1 },
+  chain,
+  blobs: place.blobs,
+  account,
+  domain,
+})
+const adapter = { digest: manifest.digest, manifest: blob.sha256 }
+const fieldsOf = (n: number) => records[n]!.fields as { prompt: string; completion: string }
+
+const code = (code: string) => (error: { code?: string }) => error.code === code
+
+async function ask(change: object = {}) {
+  const events: GenerateEvent[] = []
+  const request = generateRequest.parse({
+    requestId: keccak('request'),
+    payer: contributor(99),
+    base: place.base.digest,
+    adapter,
+    input: { messages: [{ role: 'user', content: fieldsOf(11).prompt }] },
+    maxTokens: 40,
+    temperature: 0,
+    ...change,
+  })
+  await service.answer(request, (event) => events.push(event), new AbortController().signal)
+  const text = events.map((event) => (event.type === 'token' ? event.text : '')).join('')
+  const end = events.find((event) => event.type === 'end')!
+  const receipt = events.find((event) => event.type === 'receipt')!
+  return { events, text, end, ...receipt }
+}
+
+test('the record that the adapter repeats is paid first, with its words shown in both texts', async () => {
+  const { text, receipt, explanation } = await ask()
+  assert.equal(text, fieldsOf(11).completion)
+  const [first] = receipt.rows
+  assert.equal(first?.record, recordHash(11))
+  assert.equal(first?.contributor, records[11]!.contributor)
+  assert.ok(first!.significance > 10_000n && first!.text > 0n)
+  assert.deepEqual(explanation.rows[0]?.spans, [{ start: 0, end: text.length, text }])
+  assert.equal(explanation.rows[0]?.snippet, text)
+})
+
+test('the receipt is signed by the worker, holds to the wei and names what was answered', async () => {
+  const { text, end, receipt, signature, explanation } = await ask()
+  assert.equal((await receiptSigner({ receipt, signature }, domain)).toLowerCase(), receipt.worker)
+  assert.equal(receipt.worker, account.address.toLowerCase())
+  assert.equal(receiptFault(receipt), null)
+  assert.equal(receipt.fee, BigInt(end.promptTokens + end.completionTokens) * PRICE)
+  const split = splitFee(receipt.fee, state.parameters)
+  const rows = receipt.rows.reduce((n, { amount }) => n + amount, 0n)
+  assert.equal(rows + receipt.unattributed, split.contributors)
+  assert.equal(receipt.outputHash, keccak(text))
+  assert.deepEqual(receipt.datanets, [place.job.datanets[0]!.root])
+  assert.deepEqual([receipt.adapter, receipt.indexRoot], [manifest.digest, manifest.indexRoot])
+  assert.deepEqual([receipt.modelOwner, receipt.payer], [OWNER, contributor(99)])
+  const shares = explanation.rows.reduce((n, { share }) => n + share, 0)
+  assert.equal(shares + explanation.unattributed, 1_000_000)
+})
+
+test('the same request gives the same receipt, but for the time', async () => {
+  const [a, b] = [await ask({ seed: 3, temperature: 1 }), await ask({ seed: 3, temperature: 1 })]
+  assert.deepEqual({ ...a.receipt, time: 0n }, { ...b.receipt, time: 0n })
+})
+
+test('words that stand in the prompt earn no text credit', async () => {
+  const { completion, prompt } = fieldsOf(11)
+  const { text, receipt } = await ask({
+    input: { messages: [{ role: 'user', content: `${prompt} ${completion.toUpperCase()}` }] },
+  })
+  assert.ok(text.length > 0)
+  assert.ok(receipt.rows.every((row) => row.record !== recordHash(11) || row.text === 0n))
+})
+
+test('the bare base answers without rows, and its owner gets the contributors’ part', async () => {
+  const { receipt, explanation } = await ask({ adapter: undefined })
+  const split = splitFee(receipt.fee, state.parameters)
+  assert.deepEqual([receipt.rows, receipt.datanets, receipt.unattributed], [[], [], 0n])
+  assert.deepEqual([receipt.adapter, receipt.queryHash], [ZERO_HASH, ZERO_HASH])
+  assert.equal(receipt.model, split.model + split.contributors)
+  assert.deepEqual(explanation.rows, [])
+})
+
+test('an answer of no words has a receipt that pays nobody by score', async () => {
+  const { text, end, receipt } = await ask({ stop: ['Rule'] })
+  assert.equal(text, '')
+  assert.equal(end.finishReason, 'stop')
+  assert.deepEqual(receipt.rows, [])
+  assert.equal(receiptFault(receipt), null)
+})
+
+test('a free adapter still says whose records shaped the answer', async () => {
+  state.adapter = { ...state.adapter, pricePerToken: 0n }
+  const { receipt, explanation } = await ask()
+  state.adapter = { ...state.adapter, pricePerToken: PRICE }
+  assert.equal(receipt.fee, 0n)
+  assert.equal(receipt.rows[0]?.record, recordHash(11))
+  assert.ok(explanation.rows[0]!.share > 0)
+})
+
+test('the governed threshold decides who is paid by influence', async () => {
+  state.parameters = {
+    ...state.parameters,
+    'attribution.significance': 10n ** 9n,
+    'attribution.textCap': 0n,
+  }
+  const { receipt } = await ask()
+  state.parameters = {
+    ...state.parameters,
+    'attribution.significance': 2_000n,
+    'attribution.textCap': 500_000n,
+  }
+  assert.deepEqual(receipt.rows, [])
+  assert.equal(receipt.unattributed, splitFee(receipt.fee, state.parameters).contributors)
+})
+
+test('what the chain does not know, has revoked, or knows otherwise is refused by code', async () => {
+  await assert.rejects(ask({ base: keccak('other') }), code('model/unavailable'))
+  await assert.rejects(
+    ask({ adapter: { ...adapter, digest: keccak('other') } }),
+    code('model/not-found'),
+  )
+  await assert.rejects(
+    ask({ adapter: { ...adapter, manifest: keccak('other') } }),
+    code('model/digest-mismatch'),
+  )
+  const input = { prompt: 'word '.repeat(1000) }
+  await assert.rejects(ask({ input }), code('model/context-exceeded'))
+  state.adapter = { ...state.adapter, revoked: true }
+  await assert.rejects(ask(), code('model/revoked'))
+  state.adapter = { ...state.adapter, revoked: false }
+  assert.equal((await ask()).text, fieldsOf(11).completion)
+})

@@ -1,0 +1,105 @@
+/** The inference thread as seen from the thread that serves HTTP. */
+import { Worker } from 'node:worker_threads'
+import type { SessionOptions } from '#engine/session.ts'
+import type { GenerateEvent, GenerateRequest } from '#protocol/wire.ts'
+import { pause } from '../blobs.ts'
+import { log } from '../log.ts'
+import type { Settings } from '../settings.ts'
+import type { InferenceStatus } from './inference-service.ts'
+
+export type ThreadSettings = { session: SessionOptions; settings: Settings }
+export type ThreadInput =
+  | { type: 'generate'; id: number; request: GenerateRequest }
+  | { type: 'abort'; id: number }
+export type ThreadOutput =
+  | { type: 'ready' }
+  | { type: 'event'; id: number; event: GenerateEvent }
+  | { type: 'done'; id: number }
+  | { type: 'status'; status: InferenceStatus }
+
+export type Inference = {
+  /** Hands every event over as it comes and resolves after the last one; failures are error events. */
+  generate: (
+    request: GenerateRequest,
+    onEvent: (event: GenerateEvent) => void,
+    signal: AbortSignal,
+  ) => Promise<void>
+  status: () => InferenceStatus
+  stop: () => Promise<void>
+}
+
+type Pending = { onEvent: (event: GenerateEvent) => void; done: () => void }
+
+const IDLE: InferenceStatus = { resident: [], active: 0, waiting: 0 }
+const RESTART_AFTER_MS = 1_000
+
+/** Starts the thread and waits until it has loaded the model. A thread that dies is replaced; its requests fail. */
+export async function startInference(options: ThreadSettings): Promise<Inference> {
+  const pending = new Map<number, Pending>()
+  let status = IDLE
+  let nextId = 1
+  let stopping = false
+
+  const failAll = (message: string): void => {
+    for (const [id, { onEvent, done }] of pending) {
+      pending.delete(id)
+      onEvent({ type: 'error', code: 'inference/failed', message })
+      done()
+    }
+    status = IDLE
+  }
+  const start = (): Promise<Worker> =>
+    new Promise((resolve, reject) => {
+      const thread = new Worker(new URL('inference-thread.ts', import.meta.url), {
+        workerData: options,
+      })
+      let isReady = false
+      thread.on('message', (output: ThreadOutput) => {
+        if (output.type === 'status') status = output.status
+        else if (output.type === 'event') pending.get(output.id)?.onEvent(output.event)
+        else if (output.type === 'done') {
+          pending.get(output.id)?.done()
+          pending.delete(output.id)
+        } else {
+          isReady = true
+          resolve(thread)
+        }
+      })
+      thread.on('error', (error) => {
+        if (!isReady) reject(error)
+        else log('error', 'inference thread died', { error })
+      })
+      thread.on('exit', () => {
+        failAll('the inference thread died')
+        if (!isReady) reject(new Error('the inference thread ended before it was ready'))
+        else if (!stopping) current = pause(RESTART_AFTER_MS).then(restart)
+      })
+    })
+  const restart = (): Promise<Worker> =>
+    start().catch((error: unknown) => {
+      log('error', 'inference thread does not start', { error })
+      return pause(RESTART_AFTER_MS).then(restart)
+    })
+  let current = Promise.resolve(await start())
+
+  return {
+    generate: async (request, onEvent, signal) => {
+      const id = nextId++
+      const thread = await current
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+      const post = (input: ThreadInput) => thread.postMessage(input)
+      const abort = () => post({ type: 'abort', id })
+      const finished = new Promise<void>((done) => pending.set(id, { onEvent, done }))
+      post({ type: 'generate', id, request })
+      signal.addEventListener('abort', abort, { once: true })
+      if (signal.aborted) abort()
+      await finished
+      signal.removeEventListener('abort', abort)
+    },
+    status: () => status,
+    stop: async () => {
+      stopping = true
+      await (await current).terminate()
+    },
+  }
+}
