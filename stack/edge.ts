@@ -15,6 +15,8 @@ const HEALTH_TIMEOUT_MS = 5_000
 const QUIET = {
   WRANGLER_SEND_METRICS: 'false',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+  NO_COLOR: '1',
+  FORCE_COLOR: '0',
   CI: '1', // answers prompts with their default
 }
 
