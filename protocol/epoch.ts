@@ -121,7 +121,9 @@ export const encodeEpoch = (file: EpochFile): Uint8Array =>
 
 /** Parses an epoch file; throws a zod error on anything malformed. */
 export const decodeEpoch = (bytes: Uint8Array): EpochFile =>
-  epochFile.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
+  epochFile.parse(
+    JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes)),
+  )
 
 /** Roots and total that go on chain. `total` is what this epoch draws and pays. */
 export function epochRoots(file: EpochFile): EpochRoots {

@@ -74,7 +74,7 @@ function decodeUtf8(bytes: Uint8Array): ReturnType<typeof decodeBytes> {
       byteOffset: nul,
     }
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes)
     return { ok: true, text, encoding: 'utf-8' }
   } catch {
     const byteOffset = firstInvalidUtf8(bytes)
