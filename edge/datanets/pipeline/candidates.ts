@@ -1,6 +1,7 @@
 /**
  * Finds the earlier records that one may be a copy of: through its keys, its MinHash bands and its sampled windows, in
- * the persistent index and among the batch's own records.
+ * the persistent index and among the batch's own records. Hits of both are merged before they are capped, index first,
+ * so a verdict does not depend on where a submission is cut into batches.
  */
 import { LOOKUP } from './dedup-index.ts'
 import type { DedupIndex, IndexedRecord, IndexEntry, IndexHit, MemoryIndex } from './dedup-index.ts'
@@ -11,17 +12,25 @@ import { sha256Hex } from '#protocol/bytes.ts'
 import type { RecordFields } from '#protocol/wire.ts'
 
 /** Near-duplicate candidates that are compared in full: those that share most bands, then the earliest. */
-export const MAX_NEAR_CANDIDATES = 32
+export const MAX_NEAR_CANDIDATES = 128
 /** Records whose windows are looked at for containment: those that share most sampled windows. */
 export const MAX_HOLDERS = 8
-/** Records of the persistent index are fetched as holders only when they share this much of the sample. */
-export const MIN_SHARED_SAMPLE = 0.15
 
 export type Sketched = { entry: IndexEntry; sketch: Sketch }
 export type Candidate = { record: IndexedRecord; sketch: Sketch }
 export type Candidates = { exact: Candidate[]; near: Candidate[]; holders: Candidate[] }
 
-/** Sketches earlier record fields: what a fetched record is compared by. */
+type Refs = { exact: string[]; near: string[]; holders: string[] }
+/** What the index gave for a part of the batch: hits by key, and every record that any of its items can need. */
+export type Found = {
+  keys: Hits<string>
+  bands: Hits<number>
+  windows: Hits<number>
+  candidates: Map<string, Candidate>
+}
+type Hits<Key> = Map<Key, string[]>
+
+/** What a record is compared by. */
 export const sketchFields = (fields: RecordFields): Sketch => sketch(simplify(recordText(fields)))
 
 /** A record with its keys, bands and windows; its cluster is itself until an earlier one is found. */
@@ -41,94 +50,109 @@ export function sketchRecord(fields: RecordFields, contributor: string): Sketche
   return { entry, sketch: made }
 }
 
-/** Candidates among the batch's own records. */
-export function findLocal(
-  local: MemoryIndex,
-  { entry }: Sketched,
-  sketchOf: (record: IndexedRecord) => Sketch,
-): Candidates {
-  const load = (refs: string[]): Candidate[] =>
-    local.fetchRecords(refs).map((record) => ({ record, sketch: sketchOf(record) }))
-  const exact = load(local.lookupKeys(entry.keys).map((hit) => hit.ref))
-  if (exact.length > 0) return { exact, near: [], holders: [] }
-  const bands = local.lookupBands(entry.bandKeys, LOOKUP.recordsPerBand)
-  const windows = local.lookupWindows(entry.windowHashes, LOOKUP.recordsPerWindow)
-  return {
-    exact,
-    near: load(mostHit(bands, MAX_NEAR_CANDIDATES)),
-    holders: load(mostHit(windows, MAX_HOLDERS)),
-  }
-}
-
-/** Candidates in the index for each item by position: a few large queries per kind, every candidate fetched once. */
-export async function findRemote(
-  index: DedupIndex,
-  items: readonly Sketched[],
-): Promise<(at: number) => Candidates> {
-  const keys = await lookup(
+/** Looks a part of the batch up in the index: a few large queries per kind, every candidate fetched once. */
+export async function lookUp(index: DedupIndex, items: readonly Sketched[]): Promise<Found> {
+  const keys = await collect(
     items.flatMap(({ entry }) => entry.keys),
     LOOKUP.keysPerCall,
-    index.lookupKeys,
+    (part) => index.lookupKeys(part),
   )
   const open = items.filter(({ entry }) => !entry.keys.some((key) => keys.has(key)))
-  const bands = await lookup(
+  const bands = await collect(
     open.flatMap(({ entry }) => entry.bandKeys),
     LOOKUP.bandsPerCall,
     (part) => index.lookupBands(part, LOOKUP.recordsPerBand),
   )
-  const windows = await lookup(
+  const windows = await collect(
     open.flatMap(({ entry }) => entry.windowHashes),
     LOOKUP.windowsPerCall,
     (part) => index.lookupWindows(part, LOOKUP.recordsPerWindow),
   )
-  const plans = items.map(({ entry }) => ({
-    exact: hitsOf(keys, entry.keys).map((hit) => hit.ref),
-    near: mostHit(hitsOf(bands, entry.bandKeys), MAX_NEAR_CANDIDATES),
-    holders: holderRefs(windows, entry.windowHashes),
-  }))
-  const refs = new Set(plans.flatMap((plan) => [...plan.exact, ...plan.near, ...plan.holders]))
-  const found = new Map<string, Candidate>()
+  const found: Found = { keys, bands, windows, candidates: new Map() }
+  // The best of both sources are among the best of the index and the best of the batch.
+  const wanted = items.map(({ entry }) =>
+    rank(found, { keys: new Map(), bands: new Map(), windows: new Map() }, entry),
+  )
+  const refs = new Set(
+    wanted.flatMap(({ exact, near, holders }) => [...exact, ...near, ...holders]),
+  )
   for (const part of chunks([...refs], LOOKUP.recordsPerCall))
     for (const record of await index.fetchRecords(part))
-      found.set(record.ref, { record, sketch: sketchFields(record.fields) })
-  const load = (wanted: string[]): Candidate[] => wanted.flatMap((ref) => found.get(ref) ?? [])
-  return (at) => ({
-    exact: load(plans[at]?.exact ?? []),
-    near: load(plans[at]?.near ?? []),
-    holders: load(plans[at]?.holders ?? []),
-  })
-}
-
-function holderRefs(windows: Map<number, IndexHit<number>[]>, hashes: readonly number[]): string[] {
-  const shared = hashes.filter((hash) => windows.has(hash)).length
-  if (shared === 0 || shared < MIN_SHARED_SAMPLE * hashes.length) return []
-  return mostHit(hitsOf(windows, hashes), MAX_HOLDERS)
-}
-
-async function lookup<Key>(
-  keys: readonly Key[],
-  perCall: number,
-  call: (part: Key[]) => IndexHit<Key>[] | Promise<IndexHit<Key>[]>,
-): Promise<Map<Key, IndexHit<Key>[]>> {
-  const found = new Map<Key, IndexHit<Key>[]>()
-  for (const part of chunks([...new Set(keys)], perCall))
-    for (const hit of await call(part)) {
-      const hits = found.get(hit.key)
-      if (hits === undefined) found.set(hit.key, [hit])
-      else hits.push(hit)
-    }
+      found.candidates.set(record.ref, { record, sketch: sketchFields(record.fields) })
   return found
 }
 
-const hitsOf = <Key>(found: Map<Key, IndexHit<Key>[]>, keys: readonly Key[]): IndexHit<Key>[] =>
-  keys.flatMap((key) => found.get(key) ?? [])
+/** The candidates of one item among what the index gave and the batch's own records. */
+export function candidatesOf(
+  { entry }: Sketched,
+  found: Found,
+  local: MemoryIndex,
+  sketchOf: (record: IndexedRecord) => Sketch,
+): Candidates {
+  const own = {
+    keys: byKey(local.lookupKeys(entry.keys)),
+    bands: byKey(local.lookupBands(entry.bandKeys, LOOKUP.recordsPerBand)),
+    windows: byKey(local.lookupWindows(entry.windowHashes, LOOKUP.recordsPerWindow)),
+  }
+  const load = (refs: string[]): Candidate[] =>
+    refs.flatMap(
+      (ref) =>
+        found.candidates.get(ref) ??
+        local.fetchRecords([ref]).map((record) => ({ record, sketch: sketchOf(record) })),
+    )
+  const { exact, near, holders } = rank(found, own, entry)
+  return { exact: load(exact), near: load(near), holders: load(holders) }
+}
 
-/** References by falling number of hits; among equals the one found first, which is the earliest of its band. */
-function mostHit<Key>(hits: readonly IndexHit<Key>[], limit: number): string[] {
+type Source = { keys: Hits<string>; bands: Hits<number>; windows: Hits<number> }
+
+function rank(first: Source, second: Source, entry: IndexEntry): Refs {
+  const exact = merge(first.keys, second.keys, entry.keys, 1)
+  if (exact.length > 0) return { exact, near: [], holders: [] }
+  const bands = merge(first.bands, second.bands, entry.bandKeys, LOOKUP.recordsPerBand)
+  const windows = merge(first.windows, second.windows, entry.windowHashes, LOOKUP.recordsPerWindow)
+  return {
+    exact,
+    near: mostFrequent(bands, MAX_NEAR_CANDIDATES),
+    holders: mostFrequent(windows, MAX_HOLDERS),
+  }
+}
+
+const merge = <Key>(
+  first: Hits<Key>,
+  second: Hits<Key>,
+  keys: readonly Key[],
+  perKey: number,
+): string[] =>
+  keys.flatMap((key) => [...(first.get(key) ?? []), ...(second.get(key) ?? [])].slice(0, perKey))
+
+/** References by falling frequency; among equals the one that stands first, which is the earliest of its key. */
+function mostFrequent(refs: readonly string[], limit: number): string[] {
   const counts = new Map<string, number>()
-  for (const { ref } of hits) counts.set(ref, (counts.get(ref) ?? 0) + 1)
+  for (const ref of refs) counts.set(ref, (counts.get(ref) ?? 0) + 1)
   const ranked = [...counts].toSorted((a, b) => b[1] - a[1])
   return ranked.slice(0, limit).map(([ref]) => ref)
+}
+
+async function collect<Key>(
+  keys: readonly Key[],
+  perCall: number,
+  call: (part: Key[]) => IndexHit<Key>[] | Promise<IndexHit<Key>[]>,
+): Promise<Hits<Key>> {
+  const hits: IndexHit<Key>[] = []
+  for (const part of chunks([...new Set(keys)], perCall))
+    for (const hit of await call(part)) hits.push(hit)
+  return byKey(hits)
+}
+
+function byKey<Key>(hits: readonly IndexHit<Key>[]): Hits<Key> {
+  const found: Hits<Key> = new Map()
+  for (const { key, ref } of hits) {
+    const refs = found.get(key)
+    if (refs === undefined) found.set(key, [ref])
+    else refs.push(ref)
+  }
+  return found
 }
 
 function* chunks<T>(items: T[], size: number): Generator<T[]> {

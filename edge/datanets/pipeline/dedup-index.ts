@@ -22,7 +22,8 @@ type Awaitable<T> = T | Promise<T>
 
 /**
  * Lookups into the records accepted (or under review) before this batch. Keys and bands are those of one Datanet,
- * windows those of all. Lists never exceed the sizes in LOOKUP; a limit is per key, earliest records first.
+ * windows those of all. Lists never exceed the sizes in LOOKUP; a limit is per key and keeps the earliest records. Hits of
+ * one key come in order of sequence.
  */
 export type DedupIndex = {
   lookupKeys: (keys: string[]) => Awaitable<IndexHit<string>[]>

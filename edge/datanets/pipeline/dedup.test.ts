@@ -49,6 +49,15 @@ async function indexOf(texts: string[], contributor: string): Promise<MemoryInde
   return index
 }
 
+/** The index as another Datanet sees it. */
+const elsewhere = (index: MemoryIndex): DedupIndex => ({
+  ...index,
+  lookupKeys: () => [],
+  lookupBands: () => [],
+  fetchRecords: (refs) =>
+    index.fetchRecords(refs).map((record) => ({ ...record, sameDatanet: false })),
+})
+
 test('simplified text ignores case, accents, punctuation, width and white space, and keeps digits', () => {
   assert.equal(simplify(' The  “Café”,\n№ 12—3! '), 'the cafe no 12 3')
   assert.equal(simplify('Ｆｕｌｌ ﬁrst'), 'full first')
@@ -189,13 +198,6 @@ test('a record that is new by half is accepted with half the novelty', async () 
 
 test('records of another Datanet count against copying, not against their own author', async () => {
   const text = words(80).join(' ')
-  const elsewhere = (index: MemoryIndex): DedupIndex => ({
-    ...index,
-    lookupKeys: () => [],
-    lookupBands: () => [],
-    fetchRecords: (refs) =>
-      index.fetchRecords(refs).map((record) => ({ ...record, sameDatanet: false })),
-  })
   const [author] = await decide([text], elsewhere(await indexOf([text], 'ann')))
   assert.deepEqual([author?.reason, author?.novelty], [null, 1])
   const [copier] = await decide([text], elsewhere(await indexOf([text], 'bob')))

@@ -4,7 +4,7 @@
  * containment of 13-word windows in others' records >= 0.8: PLAGIARISM_SUSPECT · Jaccard >= 0.5 or containment >= 0.3:
  * PARTIAL_OVERLAP, accepted with novelty 1 - containment · else novelty 1. Thresholds are the profile's.
  */
-import { findLocal, findRemote, sketchFields, sketchRecord } from './candidates.ts'
+import { candidatesOf, lookUp, sketchFields, sketchRecord } from './candidates.ts'
 import type { Candidate, Candidates, Sketched } from './candidates.ts'
 import {
   createMemoryIndex,
@@ -60,15 +60,9 @@ export function createDeduplicator(index: DedupIndex, contributor: string, profi
     settle: (at: number, decision: DedupDecision) => boolean,
   ): Promise<void> => {
     const sketched = records.map((fields) => sketchRecord(fields, contributor))
-    const remote = await findRemote(index, sketched)
+    const found = await lookUp(index, sketched)
     for (const [at, item] of sketched.entries()) {
-      const own = findLocal(local, item, sketchOf)
-      const other = remote(at)
-      const decision = decide(item, profile, {
-        exact: [...other.exact, ...own.exact],
-        near: [...other.near, ...own.near],
-        holders: [...other.holders, ...own.holders],
-      })
+      const decision = decide(item, profile, candidatesOf(item, found, local, sketchOf))
       if (settle(at, decision)) localSketches.set(local.add(decision.entry).ref, item.sketch)
     }
   }

@@ -13,6 +13,7 @@ const good = (text: string, format: Format): Row[] =>
     assert('fields' in row, JSON.stringify(row))
     return row
   })
+const deep = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`
 const bad = (text: string, format: Format): RowError[] =>
   rowsOf(text, format).filter((row): row is RowError => 'error' in row)
 
@@ -170,7 +171,6 @@ test('records, lines and metadata over their limits are errors, not crashes', ()
 })
 
 test('deep JSON, numbers out of range and reserved keys are errors, and no prototype changes', () => {
-  const deep = (levels: number): string => `${'['.repeat(levels)}${']'.repeat(levels)}`
   const errors = bad(
     [
       `{"text":"a","x":${deep(100_000)}}`,

@@ -1,6 +1,6 @@
 import { COLUMN_ALIASES } from './columns.ts'
 import { MAX_CLAUSE_CHARS, MIN_CLAUSE_CHARS } from './clauses.ts'
-import { MAX_HOLDERS, MAX_NEAR_CANDIDATES, MIN_SHARED_SAMPLE } from './candidates.ts'
+import { MAX_HOLDERS, MAX_NEAR_CANDIDATES } from './candidates.ts'
 import { createDeduplicator, type Evidence } from './dedup.ts'
 import { createMemoryIndex, LOOKUP, type DedupIndex, type IndexEntry } from './dedup-index.ts'
 import { gateReasons, GOPHER_REPETITION, type Measured } from './gates.ts'
@@ -207,7 +207,6 @@ export function pipelineHash(profile: Profile = DEFAULT_PROFILE): Hex {
       dedup: {
         MAX_NEAR_CANDIDATES,
         MAX_HOLDERS,
-        MIN_SHARED_SAMPLE,
         ROUND_RECORDS,
         ROUND_CHARS,
         ...LOOKUP,

@@ -59,24 +59,30 @@ export function entropy(text: string): number {
 
 const WORD_INDEX: ReadonlyMap<string, number> = new Map(english.map((word, i) => [word, i]))
 const SEED_LENGTHS = [24, 21, 18, 15, 12] as const
+/** A random phrase repeats hardly a word; published test phrases ("abandon abandon ...") are no secrets. */
+const MIN_DISTINCT_WORDS = 8
+/** Checksums computed per text: who leaks a phrase does not wrap it in thousands of list words. */
+const MAX_CHECKSUMS = 1_000
 /** Twelve words of three to eight letters in a row: rare in prose, where "of" and "a" interrupt. */
 const SEED_HINT = /(?:\b[a-z]{3,8}[ \n,]{1,3}){11}[a-z]{3,8}\b/
 
-/** BIP-39 phrases: 12 to 24 words of the English list whose checksum holds. */
+/** BIP-39 phrases: 12 to 24 words of the English list, mostly different, whose checksum holds. */
 function findSeedPhrases(text: string): { start: number; end: number }[] {
   if (!SEED_HINT.test(text)) return []
   const found: { start: number; end: number }[] = []
   let run: { index: number; start: number; end: number }[] = []
+  let checksums = 0
+  // Where a phrase begins in a longer run is a guess of one in sixteen: the whole run goes.
   const close = (): void => {
-    for (let at = 0; at + 12 <= run.length;) {
-      const length = SEED_LENGTHS.find(
-        (n) => at + n <= run.length && hasChecksum(run.slice(at, at + n).map((word) => word.index)),
-      )
-      const first = run[at]
-      const last = run[at + (length ?? 1) - 1]
-      if (length !== undefined && first && last) found.push({ start: first.start, end: last.end })
-      at += length ?? 1
-    }
+    const holds = run.some((_, at) =>
+      SEED_LENGTHS.some((length) => {
+        const phrase = run.slice(at, at + length).map((word) => word.index)
+        if (phrase.length < length || new Set(phrase).size < MIN_DISTINCT_WORDS) return false
+        return ++checksums <= MAX_CHECKSUMS && hasChecksum(phrase)
+      }),
+    )
+    const [first, last] = [run[0], run.at(-1)]
+    if (holds && first && last) found.push({ start: first.start, end: last.end })
     run = []
   }
   for (const match of text.matchAll(/[A-Za-z]{1,64}/g)) {
