@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { promisify, stripVTControlCharacters } from 'node:util'
 import type { Hex } from '#protocol/bytes.ts'
 import { CHAIN_ID } from './chain.ts'
 import type { Contracts } from './deployment.ts'
@@ -15,8 +15,6 @@ const HEALTH_TIMEOUT_MS = 5_000
 const QUIET = {
   WRANGLER_SEND_METRICS: 'false',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-  NO_COLOR: '1',
-  FORCE_COLOR: '0',
   CI: '1', // answers prompts with their default
 }
 
@@ -39,7 +37,7 @@ export async function migrateD1(dirs: StateDirs): Promise<void> {
     })
   } catch (cause) {
     const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string }
-    const said = `${stdout}\n${stderr}`.trim()
+    const said = stripVTControlCharacters(`${stdout}\n${stderr}`).trim()
     const why = saysDiskFull(said) ? DISK_FULL_ADVICE : `the D1 migrations failed\n${said}`
     throw new StackError('edge', why, { cause })
   }

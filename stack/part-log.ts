@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { stripVTControlCharacters } from 'node:util'
 import { DISK_FULL_ADVICE, isDiskFull, saysDiskFull } from './stack-error.ts'
 
 /** A part's output: in a file with the time of each line, its last lines also in memory. */
@@ -38,7 +39,8 @@ export function openPartLog(dir: string, name: string, say: (line: string) => vo
     if (isDiskFull(error)) onDiskFull()
     else say(`${name}: its log ${path} cannot be written: ${error.message}`)
   })
-  const add = (line: string) => {
+  const add = (raw: string) => {
+    const line = stripVTControlCharacters(raw)
     last.push(line)
     if (last.length > TAIL_LINES) last.shift()
     if (saysDiskFull(line)) onDiskFull()
