@@ -1,10 +1,11 @@
-// Stacks the adapters that are active in a batch along the rank axis, so that one program serves rows with different
-// adapters: y = x Wᵀ + ((x Aᵀ) mask) B. Rebuilt only when the active set changes; the mask follows every batch.
+// Stacks the adapters that are active in a batch, for programs that serve rows with different adapters
+// (`programs/packed-adapters.ts`). Rebuilt only when the active set changes; the mask follows every batch.
 import { loraA, loraB, loraScale } from './models/lora.ts'
 import type { LoraConfig } from './models/lora.ts'
 import type { LlamaConfig } from './models/config.ts'
-import { LINEAR_LAYERS, modulesOf } from './models/parameters.ts'
-import type { LinearLayer } from './models/parameters.ts'
+import { LINEAR_LAYERS } from './models/parameters.ts'
+import type { LinearLayer, Module } from './models/parameters.ts'
+import { moduleGroups } from './programs/packed-adapters.ts'
 import type { Feed, Feeds } from './session.ts'
 import { requireTensor } from './tensor.ts'
 import type { TensorMap } from './tensor.ts'
@@ -15,7 +16,7 @@ export type Adapter = { readonly lora: LoraConfig; readonly tensors: TensorMap }
 export type AdapterPack = {
   /** Sum of the ranks, at least 1. */
   readonly rank: number
-  /** The stacked A and B of every module. */
+  /** The stacked A of every group of modules and the stacked B, scaled by alpha / r, of every module. */
   readonly feeds: Feeds
   /** The mask [B, R] of a batch whose rows use these adapters, by position in the pack; null is the bare model. */
   readonly mask: (rows: readonly (number | null)[]) => Feed
@@ -42,23 +43,30 @@ export function packAdapters(
   }
   const rank = Math.max(1, total) // the runtime's products need a non-empty inner dimension
 
-  const stack = (tensorName: string, target: LinearLayer, width: number): Feed => {
-    const data = new Float32Array(rank * width)
+  /** One module's factor of every adapter, one below the other, into rows [from, from + rank) of `into`. */
+  const stack = (into: Feed, from: number, { name, linear }: Module, factor: 'A' | 'B'): void => {
+    const width = into.dims[1] ?? 0
     adapters.forEach(({ lora, tensors }, i) => {
-      if (!lora.targets.includes(target)) return
-      data.set(requireTensor(tensors, tensorName).data, (starts[i] ?? 0) * width)
+      if (!lora.targets.includes(linear)) return
+      const start = (from + (starts[i] ?? 0)) * width
+      const { data } = requireTensor(tensors, factor === 'A' ? loraA(name) : loraB(name))
+      if (factor === 'A') return into.data.set(data, start)
+      const scale = loraScale(lora)
+      for (let j = 0; j < data.length; j++) into.data[start + j] = scale * (data[j] ?? 0)
     })
-    return { dims: [rank, width], data }
+  }
+  const feeds: Record<string, Feed> = {}
+  for (const { a, inDim, modules } of moduleGroups(config, targets)) {
+    const stackedA = (feeds[a] = empty(modules.length * rank, inDim))
+    modules.forEach((module, position) => {
+      stack(stackedA, position * rank, module, 'A')
+      stack((feeds[loraB(module.name)] = empty(rank, module.outDim)), 0, module, 'B')
+    })
   }
 
   return {
     rank,
-    feeds: Object.fromEntries(
-      modulesOf(config, targets).flatMap(({ name, linear, inDim, outDim }): [string, Feed][] => [
-        [loraA(name), stack(loraA(name), linear, inDim)],
-        [loraB(name), stack(loraB(name), linear, outDim)],
-      ]),
-    ),
+    feeds,
     mask: (rows) => {
       const data = new Float32Array(rows.length * rank)
       rows.forEach((index, row) => {
@@ -66,9 +74,14 @@ export function packAdapters(
         const lora = adapters[index]?.lora
         const start = starts[index]
         if (!lora || start === undefined) throw new Error(`the pack has no adapter ${index}`)
-        data.fill(loraScale(lora), row * rank + start, row * rank + start + lora.rank)
+        data.fill(1, row * rank + start, row * rank + start + lora.rank)
       })
       return { dims: [rows.length, rank], data }
     },
   }
 }
+
+const empty = (rows: number, width: number): Feed => ({
+  dims: [rows, width],
+  data: new Float32Array(rows * width),
+})

@@ -16,6 +16,14 @@ export const LINEAR_LAYERS = [
 
 export type LinearLayer = (typeof LINEAR_LAYERS)[number]
 
+/** The linear layers by the activations they read: those of one list read the same. */
+export const SAME_INPUT: readonly (readonly LinearLayer[])[] = [
+  ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+  ['self_attn.o_proj'],
+  ['mlp.gate_proj', 'mlp.up_proj'],
+  ['mlp.down_proj'],
+]
+
 /** A linear layer of the model, by its Hugging Face path: `model.layers.3.mlp.up_proj`. */
 export type Module = {
   readonly name: string

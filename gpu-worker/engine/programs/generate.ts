@@ -1,20 +1,19 @@
 // The programs of text generation: `prefill` reads a prompt, `decode` one token per row. Both attend to a cache that
 // is fed in place and answer only the new keys and values, because the runtime copies every output; `KvCache` stores
-// them. Every row may use another adapter: all active adapters are stacked along the rank axis and a mask selects.
+// them. Every row may use another adapter (`packed-adapters.ts`).
 import { Graph } from '../onnx/graph.ts'
-import type { Dim } from '../onnx/dims.ts'
 import type { Value } from '../onnx/graph.ts'
 import { linear } from '../autodiff/ops.ts'
 import { Tape } from '../autodiff/tape.ts'
 import type { LlamaConfig } from '../models/config.ts'
 import { llama, outputEmbedding } from '../models/llama.ts'
-import type { Heads, LlamaParts } from '../models/llama.ts'
-import { loraA, loraB } from '../models/lora.ts'
-import { LINEAR_LAYERS, isTarget, modulesOf, parameterDims } from '../models/parameters.ts'
+import type { Heads } from '../models/llama.ts'
+import { LINEAR_LAYERS, parameterDims } from '../models/parameters.ts'
 import type { LinearLayer } from '../models/parameters.ts'
+import { packedAdapters } from './packed-adapters.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
-import { MASKED, declareInputs, declareWeights, within, withoutAdapter } from './sequence.ts'
+import { MASKED, declareWeights, within } from './sequence.ts'
 
 export type GenerateOptions = {
   /** Linear layers that adapters may change; empty for a program that serves the bare model only. */
@@ -31,7 +30,7 @@ export const newValues = (layer: number): string => `new.${layer}.values`
 /**
  * Compiles `prefill`. Inputs: tokens, positions int32 [B, T] (rows padded on the right); cached
  * int32 [B], the number of valid cache entries per row; rows int32 [M] of the flattened batch; the cache per layer,
- * keys [B, KV, D, C] and values [B, KV, C, D]; mask [B, R] and the stacked adapters A [R, in], B [R, out].
+ * keys [B, KV, D, C] and values [B, KV, C, D]; mask [B, R] and the stacked adapters, as `packAdapters` makes them.
  * Outputs: logits [M, vocab] of the chosen rows, and per layer the new keys and values [B, KV, T, D].
  */
 export const prefillProgram = (config: LlamaConfig, options = ALL_LINEAR): Program =>
@@ -61,7 +60,7 @@ function compile(
 
   const parameter = declareWeights(g, parameterDims(config))
   const attend = cachedAttention(g, config, { positions, cached, caches })
-  const adapt = packedAdapters(tape, config, options.targets)
+  const adapt = packedAdapters(tape, config, options.targets, time)
   const hidden = llama(tape, config, { tokens, positions }, { parameter, adapt, attend })
   const chosen = rows ? g.gather(hidden, rows) : hidden
   g.output('logits', linear(tape, chosen, parameter(outputEmbedding(config))))
@@ -132,34 +131,3 @@ function cacheMasks(
 
 /** Slice's convention for "to the end". */
 const END = Number.MAX_SAFE_INTEGER
-
-/** y = base + ((x Aᵀ) mask) B over all stacked adapters; mask [B, R] holds alpha / r in a row's own columns. */
-function packedAdapters(
-  tape: Tape,
-  config: LlamaConfig,
-  targets: readonly LinearLayer[],
-): LlamaParts['adapt'] {
-  if (targets.length === 0) return withoutAdapter
-  const g = tape.graph
-  const mask = g.reshape(g.input('mask', 'float32', ['B', 'R']), ['B', 1, 'R'])
-  const adapter = declareInputs(g, stackedDims(config, targets))
-  return (module, x, base) => {
-    if (!isTarget(module, targets)) return base
-    const u = linear(tape, x, adapter(loraA(module))) // [B*T, R]
-    const [rows = 1] = u.dims
-    const selected = g.mul(g.reshape(u, ['B', rows === 'B' ? 1 : 'T', 'R']), mask)
-    const options = { layout: 'in,out', plus: base } as const
-    return linear(tape, g.reshape(selected, [rows, 'R']), adapter(loraB(module)), options)
-  }
-}
-
-const stackedDims = (
-  config: LlamaConfig,
-  targets: readonly LinearLayer[],
-): ReadonlyMap<string, readonly Dim[]> =>
-  new Map(
-    modulesOf(config, targets).flatMap(({ name, inDim, outDim }): [string, readonly Dim[]][] => [
-      [loraA(name), ['R', inDim]],
-      [loraB(name), ['R', outDim]],
-    ]),
-  )
