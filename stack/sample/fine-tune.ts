@@ -35,7 +35,7 @@ export async function fineTune(
         [
           `step ${data.step}/${data.totalSteps}`,
           data.loss !== undefined && `loss ${data.loss.toFixed(3)}`,
-          losses.length > 0 && `held out ${losses.map((loss) => loss.toFixed(3)).join(' → ')}`,
+          losses.length > 0 && `held out ${heldOut(losses)}`,
         ]
           .filter(Boolean)
           .join(', '),
@@ -51,9 +51,7 @@ export async function fineTune(
     'Fine-tuning',
     `the loss on held-out records went from ${first} to ${last}`,
   )
-  step.done(
-    `held-out loss ${first.toFixed(3)} → ${last.toFixed(3)}, ${Math.round(tokensPerSecond)} tokens/s`,
-  )
+  step.done(`held-out loss ${heldOut(losses)}, ${Math.round(tokensPerSecond)} tokens/s`)
 
   const registered = progress.step('Model registry')
   const { openledger: model } = await consumer.client.model(job.fine_tuned_model)
@@ -75,3 +73,7 @@ export async function fineTune(
   expect(base !== undefined, 'Model registry', `${job.fine_tuned_model} is no model name`)
   return { name: job.fine_tuned_model, base, digest: model.digest }
 }
+
+/** First and latest loss on the held-out records. */
+const heldOut = (losses: number[]): string =>
+  [...new Set([losses[0], losses.at(-1)])].map((loss) => loss?.toFixed(3)).join(' → ')

@@ -52,7 +52,7 @@ const FAMILIES: { name: string; of: RegExp; first: string[] }[] = [
   { name: 'Vendors and others', of: /./, first: ['Unlicense', 'WTFPL', 'UPL-1.0', 'MS-PL'] },
 ]
 
-const RECORDS_PER_FAMILY = 260
+const RECORDS_PER_FAMILY = 200
 const MIN_CHARS = 60 // shorter paragraphs are headings
 const MAX_CHARS = 420 // about what fits the sample job's sequence of 128 tokens beside its question
 
