@@ -81,15 +81,14 @@ export async function edgeFetch(
   throw new EdgeError(response.status, `${init.method ?? 'GET'} ${url}: ${response.status} ${said}`)
 }
 
-/** Repeats an idempotent call with doubling pauses while the edge is away or the bytes came damaged. */
+/** Repeats an idempotent call with doubling pauses while the edge is away, and once when bytes came damaged. */
 export async function retrying<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call()
     } catch (error) {
-      const worthIt =
-        error instanceof CorruptBlobError || (error instanceof EdgeError && error.isTransient)
-      if (!worthIt || attempt === ATTEMPTS) throw error
+      const isAway = error instanceof EdgeError && error.isTransient && attempt < ATTEMPTS
+      if (!isAway && !(error instanceof CorruptBlobError && attempt === 1)) throw error
       await pause(FIRST_RETRY_MS * 2 ** (attempt - 1), signal)
     }
   }

@@ -18,6 +18,8 @@ export type HttpOptions = {
 }
 
 const MOST_BODY_BYTES = 4 * 2 ** 20
+/** Requests that may wait for their turn; more are turned away at once, so that the edge asks another worker. */
+const MOST_WAITING = 64
 
 /** Creates the server; the caller listens. */
 export function createHttpServer(options: HttpOptions): Server {
@@ -57,6 +59,8 @@ async function generate(
   const body = await readBody(request)
   if (body === null) return refuse(response, 413, `A request has at most ${MOST_BODY_BYTES} bytes`)
   const parsed = generateRequest.safeParse(parseJson(body))
+  if (inference.status().waiting >= MOST_WAITING)
+    return refuse(response, 503, 'Too many requests are waiting')
   if (!parsed.success) return refuse(response, 400, z.prettifyError(parsed.error))
 
   const startedAt = performance.now()

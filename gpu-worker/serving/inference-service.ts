@@ -37,8 +37,6 @@ export type InferenceOptions = {
   domain: ReceiptDomain
 }
 
-/** Requests that may wait for their turn; more are turned away at once. */
-const MOST_WAITING = 64
 /** Adapter shapes whose influence program stays open; each holds a copy of the base's weights. */
 const MOST_SHAPES = 2
 
@@ -120,8 +118,6 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
 
   return {
     answer: async (request, emit, signal) => {
-      if (generator.load().waiting >= MOST_WAITING)
-        throw new ServingError('model/unavailable', 'too many requests are waiting')
       const model = await resolve(request, signal)
       const prompt = base.tokenizer.encodePrompt(request.input)
       const generation = await generator
