@@ -73,7 +73,6 @@ export async function completeLease(ctx: Ctx, leaseId: string, result: BlobRef):
 
 /** The manifest of a result, if it is this job's and everything it names is in the store. */
 async function checkResult(ctx: Ctx, job: Job, result: BlobRef): Promise<AdapterManifest> {
-  const refuse = (detail: string) => new Problem('job/result-refused', { detail })
   const bytes = await getBlob(ctx.env, result.sha256)
   if (!bytes) throw refuse(`The manifest ${result.sha256} is not in the store.`)
   const parsed = adapterManifest.safeParse(parseJson(bytes))
@@ -103,6 +102,8 @@ async function checkResult(ctx: Ctx, job: Job, result: BlobRef): Promise<Adapter
     throw refuse(`The files have the digest ${digest}, the manifest says ${manifest.digest}.`)
   return manifest
 }
+
+const refuse = (detail: string) => new Problem('job/result-refused', { detail })
 
 function parseJson(bytes: Uint8Array | null): unknown {
   if (!bytes) return null

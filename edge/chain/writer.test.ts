@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict'
+import test, { after, before } from 'node:test'
+import { createTestClient, encodeFunctionData, http, publicActions, walletActions } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import type { Env } from '../env.ts'
+import { RICH_KEY, startChain, type Chain } from '../testing/chain.ts'
+import { eventually, startEdge, type Edge } from '../testing/harness.ts'
+import { startProxy, type Proxy } from '../testing/proxy.ts'
+import type { OutboxEntry, OutboxRow } from './outbox.ts'
+import type { ChainWriter } from './writer.ts'
+
+const operator = privateKeyToAccount(RICH_KEY)
+const name = operator.address.toLowerCase()
+let chain: Chain
+let proxy: Proxy
+let edge: Edge
+before(async () => {
+  chain = await startChain()
+  proxy = await startProxy(chain.rpcUrl)
+  edge = await startEdge({ ...chain.vars, RPC_URL: proxy.url })
+})
+after(async () => {
+  await edge?.harness.close()
+  await proxy?.stop()
+  await chain?.stop()
+})
+
+const anvil = () =>
+  createTestClient({ mode: 'anvil', transport: http(chain.rpcUrl), cacheTime: 0 })
+    .extend(publicActions)
+    .extend(walletActions)
+
+const writer = async () =>
+  ((await edge.worker.getEnv()) as unknown as Env).CHAIN.getByName(
+    name,
+  ) as unknown as DurableObjectStub<ChainWriter>
+
+type Row = Pick<OutboxRow, 'status' | 'final' | 'reason' | 'tx_hash' | 'block_number'>
+
+const storage = () => edge.worker.getDurableObjectStorage('CHAIN', { name })
+const row = async (key: string): Promise<Row> =>
+  ((await (await storage()).exec('SELECT * FROM outbox WHERE key = ?', key)) as Row[])[0]!
+/** How a transaction ended: in a block, or refused before it was sent. */
+const outcome = (key: string) =>
+  eventually(async () => {
+    const now = await row(key)
+    return (now.status === 'success' || (now.status === 'reverted' && now.final === 1)) && now
+  }, 40_000)
+
+let counter = 0
+/** A deposit of one wei for an address of its own: what it did shows in one balance. */
+function depositOf(key: string): { account: Hex; entry: OutboxEntry } {
+  const account: Hex = `0x${(++counter).toString(16).padStart(40, 'a')}`
+  const data = encodeFunctionData({
+    abi: inferenceVaultAbi,
+    functionName: 'deposit',
+    args: [account],
+  })
+  return { account, entry: { key, to: chain.contracts.inferenceVault, data, value: '1' } }
+}
+const deposited = (account: Hex) =>
+  anvil().readContract({
+    address: chain.contracts.inferenceVault,
+    abi: inferenceVaultAbi,
+    functionName: 'balanceOf',
+    args: [account],
+  })
+
+const sends = (body: string) => body.includes('eth_sendRawTransaction')
+/** The Worker dies and starts again on the same storage. */
+const restart = () => edge.harness.update((options) => ({ ...options }))
+
+test('a transaction takes effect once, however often its key is asked for', async () => {
+  const { account, entry } = depositOf('test:once')
+  const stub = await writer()
+  await Promise.all([stub.enqueue(entry), stub.enqueue(entry), stub.enqueue(entry)])
+  const done = await outcome(entry.key)
+  assert.equal(done.status, 'success')
+  await stub.enqueue(entry)
+  await stub.poke()
+  const receipt = await anvil().getTransactionReceipt({ hash: done.tx_hash! })
+  assert.equal(Number(receipt.blockNumber), done.block_number)
+  assert.equal(await deposited(account), 1n)
+})
+
+test('a key that is taken refuses another transaction', async () => {
+  const { account, entry } = depositOf('test:taken')
+  const stub = await writer()
+  await stub.enqueue(entry)
+  await assert.rejects(async () => stub.enqueue({ ...entry, value: '2' }))
+  await outcome(entry.key)
+  assert.equal(await deposited(account), 1n)
+})
+
+test('many at once are mined in the order they came', async () => {
+  const all = Array.from({ length: 20 }, (_, i) => depositOf(`test:order-${i}`))
+  const stub = await writer()
+  for (const { entry } of all) await stub.enqueue(entry)
+  const done: Row[] = []
+  for (const { entry } of all) done.push(await outcome(entry.key))
+  const nonces = await Promise.all(
+    done.map(async ({ tx_hash }) => (await anvil().getTransaction({ hash: tx_hash! })).nonce),
+  )
+  assert.deepEqual(
+    nonces,
+    nonces.toSorted((a, b) => a - b),
+  )
+  for (const { account } of all) assert.equal(await deposited(account), 1n)
+})
+
+test('a lost request, a lost answer and a death in between still make one transaction', async () => {
+  for (const fault of ['lose-request', 'lose-answer'] as const) {
+    const { account, entry } = depositOf(`test:${fault}`)
+    let lost = 0
+    proxy.fault((_path, body) => (sends(body) && ++lost <= 2 ? fault : 'pass'))
+    await (await writer()).enqueue(entry)
+    await eventually(async () => lost > 0)
+    await restart()
+    await (await writer()).poke()
+    assert.equal((await outcome(entry.key)).status, 'success')
+    proxy.fault(() => 'pass')
+    assert.equal(await deposited(account), 1n)
+  }
+})
+
+test('a chain that is away for a while is waited for', async () => {
+  const { account, entry } = depositOf('test:away')
+  proxy.fault(() => 'lose-request')
+  await (await writer()).enqueue(entry)
+  await new Promise((resolve) => setTimeout(resolve, 3_000))
+  assert.equal((await row(entry.key)).status, 'queued')
+  await restart()
+  proxy.fault(() => 'pass')
+  await (await writer()).poke()
+  await outcome(entry.key)
+  assert.equal(await deposited(account), 1n)
+})
+
+test('a transaction that would revert is refused with the contract’s own words, and its key can be used again', async () => {
+  const key = 'test:revert'
+  const data = encodeFunctionData({
+    abi: modelRegistryAbi,
+    functionName: 'registerBase',
+    args: [`0x${'00'.repeat(32)}`, operator.address, 1n, `0x${'01'.repeat(32)}`],
+  })
+  const to = chain.contracts.modelRegistry
+  await (await writer()).enqueue({ key, to, data, value: 'fee.model' })
+  const refused = await outcome(key)
+  assert.equal(refused.status, 'reverted')
+  assert.equal(refused.reason, 'ZeroValue()')
+  assert.equal(refused.final, 1)
+  const { account, entry } = depositOf(key)
+  await (await writer()).enqueue(entry)
+  assert.equal((await outcome(key)).status, 'success')
+  assert.equal(await deposited(account), 1n)
+})
+
+test('the governed fee is sent along, whatever it is', async () => {
+  const key = 'test:fee'
+  const digest: Hex = `0x${'ab'.repeat(32)}`
+  const data = encodeFunctionData({
+    abi: modelRegistryAbi,
+    functionName: 'registerBase',
+    args: [digest, operator.address, 7n, `0x${'01'.repeat(32)}`],
+  })
+  await (
+    await writer()
+  ).enqueue({ key, to: chain.contracts.modelRegistry, data, value: 'fee.model' })
+  assert.equal((await outcome(key)).status, 'success')
+  const base = await anvil().readContract({
+    address: chain.contracts.modelRegistry,
+    abi: modelRegistryAbi,
+    functionName: 'baseOf',
+    args: [digest],
+  })
+  assert.equal(base.pricePerToken, 7n)
+})
+
+test('what a reorg takes off the chain is sent again, with the same bytes', async () => {
+  const { account, entry } = depositOf('test:reorg')
+  await (await writer()).enqueue(entry)
+  const first = await outcome(entry.key)
+  // Replaces the newest blocks by empty ones; a node drops what was in them.
+  const depth = Number(await anvil().getBlockNumber()) - first.block_number! + 1
+  await anvil().request({ method: 'anvil_reorg', params: [depth, []] } as never)
+  await anvil().dropTransaction({ hash: first.tx_hash! })
+  const again = await eventually(async () => {
+    await (await writer()).poke()
+    const now = await row(entry.key)
+    if (now.status !== 'success') return null
+    const receipt = await anvil()
+      .getTransactionReceipt({ hash: now.tx_hash! })
+      .catch(() => null)
+    return receipt && receipt.blockNumber === BigInt(now.block_number!) && now
+  }, 30_000)
+  assert.equal(again.tx_hash, first.tx_hash)
+  assert.equal(await deposited(account), 1n)
+})
+
+test('a nonce that somebody else used up with the same key is not waited for', async () => {
+  const { account, entry } = depositOf('test:foreign')
+  // Its bytes never reach the chain, and their nonce is used by a transfer.
+  proxy.fault((_path, body) => (sends(body) ? 'lose-request' : 'pass'))
+  await (await writer()).enqueue(entry)
+  await eventually(async () => (await row(entry.key)).status === 'sent')
+  const hash = await anvil().sendTransaction({
+    account: operator,
+    chain: null,
+    to: operator.address,
+    value: 0n,
+  })
+  await anvil().waitForTransactionReceipt({ hash })
+  proxy.fault(() => 'pass')
+  await (await storage()).exec('UPDATE outbox SET lost = 1000 WHERE key = ?', entry.key)
+  assert.equal((await outcome(entry.key)).status, 'success')
+  assert.equal(await deposited(account), 1n)
+})
+
+test('a transaction that is stuck is outbid by a dearer one with the same nonce', async () => {
+  const { account, entry } = depositOf('test:stuck')
+  let raws = 0
+  proxy.fault((_path, body) => (sends(body) && ++raws <= 1 ? 'lose-request' : 'pass'))
+  await (await writer()).enqueue(entry)
+  await eventually(async () => raws === 1)
+  await (
+    await storage()
+  ).exec('UPDATE attempt SET signed_at = 0, block = -1000 WHERE key = ?', entry.key)
+  assert.equal((await outcome(entry.key)).status, 'success')
+  const attempts = (await (
+    await storage()
+  ).exec('SELECT max_fee, tip FROM attempt WHERE key = ? ORDER BY signed_at DESC', entry.key)) as {
+    max_fee: string
+    tip: string
+  }[]
+  assert.equal(attempts.length, 2)
+  assert.ok(BigInt(attempts[0]!.tip) * 100n >= BigInt(attempts[1]!.tip) * 110n)
+  assert.equal(await deposited(account), 1n)
+})
