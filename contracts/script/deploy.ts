@@ -59,14 +59,15 @@ export async function deployContracts(deployment: Deployment): Promise<Contracts
     throw new DeploymentError(`the chain at ${rpcUrl} is ${chainId}, not ${deployment.chainId}`)
 
   const send = sender(client, rpcUrl, deployerKey)
+  const roles = { ...deployment, deployer: privateKeyToAddress(deployerKey) }
   const known = addressFile ? readAddresses(addressFile, chainId) : null
   if (known && (await isDeployed(client, known))) {
-    await wire(client, send, known, deployment)
+    await wire(client, send, known, roles)
     return known
   }
   const contracts = await create(client, send, deployment)
   if (addressFile) writeAddresses(addressFile, chainId, contracts)
-  await wire(client, send, contracts, deployment)
+  await wire(client, send, contracts, roles)
   return contracts
 }
 

@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 /// @notice The part of forge's cheatcodes that these tests use (forge-std is not on npm).
 interface Vm {
-    function addr(uint256 key) external pure returns (address);
     function assume(bool condition) external pure;
     function deal(address account, uint256 balance) external;
     function label(address account, string calldata name) external;

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
+import { parseEther } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
@@ -112,6 +113,15 @@ describe('a deployment', () => {
     await assert.rejects(deployContracts(deployment), DeploymentError)
     await chain.client.setCode({ address: contracts.inferenceVault, bytecode: code })
     assert.deepEqual(await deployContracts(deployment), contracts)
+  })
+
+  test('whose deployer cannot pay the bond says so, and is completed when it can', async () => {
+    await chain.client.setBalance({ address: deployer.address, value: parseEther('0.5') })
+    await assert.rejects(deployContracts(deployment), /lacks 1 OPEN and the deployer has 0\.\d+/)
+    await chain.client.setBalance({ address: deployer.address, value: parseEther('5') })
+    const count = await sent()
+    await deployContracts(deployment)
+    assert.equal(await sent(), count + 1)
   })
 
   test('refuses another chain and values out of bounds', async () => {
