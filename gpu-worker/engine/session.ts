@@ -4,7 +4,7 @@ import * as ort from 'onnxruntime-node'
 import type { Program } from './programs/program.ts'
 import type { DType } from './onnx/proto.ts'
 import { requireTensor } from './tensor.ts'
-import type { HostTensor, TensorMap } from './tensor.ts'
+import type { HostTensor, ParameterMap } from './tensor.ts'
 
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda'
 
@@ -32,7 +32,7 @@ export type Session = {
  */
 export async function openSession(
   program: Program,
-  parameters: TensorMap = new Map(),
+  parameters: ParameterMap = new Map(),
   options: SessionOptions = {},
 ): Promise<Session> {
   const { provider = 'cpu', threads } = options

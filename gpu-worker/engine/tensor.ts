@@ -1,7 +1,7 @@
 // Tensors outside a graph: what is fed to a session, what it answers, what files hold.
 
 /** A dense row-major tensor in host memory. */
-export type HostTensor<Data extends Float32Array | Int32Array = Float32Array> = {
+export type HostTensor<Data extends Float32Array | Int32Array | Uint8Array = Float32Array> = {
   readonly dims: readonly number[]
   readonly data: Data
 }
@@ -9,11 +9,14 @@ export type HostTensor<Data extends Float32Array | Int32Array = Float32Array> = 
 /** Named float32 tensors: a model's parameters, an adapter, their gradients. */
 export type TensorMap = ReadonlyMap<string, HostTensor>
 
+/** Parameters as a session attaches them: quantized matrices are bytes. */
+export type ParameterMap = ReadonlyMap<string, HostTensor | HostTensor<Uint8Array>>
+
 export const elementCount = (dims: readonly number[]): number =>
   dims.reduce((product, dim) => product * dim, 1)
 
 /** The tensor of that name; throws an Error naming it when it is missing. */
-export function requireTensor(tensors: TensorMap, name: string): HostTensor {
+export function requireTensor<Tensor>(tensors: ReadonlyMap<string, Tensor>, name: string): Tensor {
   const tensor = tensors.get(name)
   if (!tensor) throw new Error(`tensor "${name}" is missing`)
   return tensor

@@ -3,10 +3,11 @@ import type { Batch } from './batch.ts'
 import type { LlamaConfig } from './models/config.ts'
 import { GRADIENT_PREFIX, trainProgram } from './programs/train.ts'
 import type { Trainable } from './programs/train.ts'
+import type { WeightFormat } from './quant.ts'
 import { openSession } from './session.ts'
 import type { SessionOptions } from './session.ts'
 import { requireTensor } from './tensor.ts'
-import type { HostTensor, TensorMap } from './tensor.ts'
+import type { HostTensor, ParameterMap, TensorMap } from './tensor.ts'
 
 export type Step = {
   readonly loss: number
@@ -20,16 +21,21 @@ export type Trainer = {
   readonly release: () => Promise<void>
 }
 
+export type TrainerOptions = SessionOptions & {
+  /** Format of the frozen parameters: those of `quantizeParameters` unless it is `f32`, the default. */
+  readonly format?: WeightFormat
+}
+
 /**
  * Opens the `train` program. `frozen` are the model's parameters when an adapter is trained, and unused otherwise.
  */
 export async function openTrainer(
   config: LlamaConfig,
   trainable: Trainable,
-  frozen: TensorMap = new Map(),
-  options: SessionOptions = {},
+  frozen: ParameterMap = new Map(),
+  { format = 'f32', ...options }: TrainerOptions = {},
 ): Promise<Trainer> {
-  const session = await openSession(trainProgram(config, trainable), frozen, options)
+  const session = await openSession(trainProgram(config, trainable, format), frozen, options)
   return {
     gradients: async (batch, trained) => {
       const outputs = await session.run({ ...batch.feeds, ...Object.fromEntries(trained) })

@@ -1,6 +1,6 @@
 // Differentiable primitives. Shapes are row-major; activations are [rows, features] outside attention.
 import type { Dim } from '../onnx/dims.ts'
-import type { Value } from '../onnx/graph.ts'
+import type { QuantizedMatrix, Value } from '../onnx/graph.ts'
 import type { Tape } from './tape.ts'
 
 /** a + b, equal shapes. */
@@ -57,6 +57,26 @@ export function linear(tape: Tape, x: Value, w: Value, options: LinearOptions = 
       transB
         ? g.gemm(dy, x, { transA: true, alpha, c })
         : g.gemm(x, dy, { transA: true, alpha, c }),
+    (sum) => tape.sum(sum, plus?.dims.length === 1 ? g.reduceSum(dy, [0]) : dy),
+  ])
+}
+
+/**
+ * x Wᵀ + plus for a frozen quantized W [out, in]: x [N, in] -> [N, out]. The gradient dy W is a product with the
+ * dequantized matrix, which lives only for that product: a transposed quantized copy would stand for another matrix.
+ */
+export function quantizedLinear(
+  tape: Tape,
+  x: Value,
+  w: QuantizedMatrix,
+  options: { readonly plus?: Value; readonly activations: 'exact' | 'rounded' },
+): Value {
+  const g = tape.graph
+  const { plus } = options
+  const product = g.matMulQuantized(x, w, options.activations)
+  const y = plus ? g.add(product, plus) : product
+  return tape.record(y, plus ? [x, plus] : [x], (dy) => [
+    (c) => g.gemm(dy, g.dequantize(w), { c }),
     (sum) => tape.sum(sum, plus?.dims.length === 1 ? g.reduceSum(dy, [0]) : dy),
   ])
 }

@@ -18,8 +18,10 @@ export type Heads = {
 }
 
 export type LlamaParts = {
-  /** A parameter by its Hugging Face name. */
+  /** A parameter by its Hugging Face name; the matrices of linear layers are reached through `product` only. */
   readonly parameter: (name: string) => Value
+  /** x Wᵀ + plus of a linear layer by its path; plus is a residual [B*T, out] or a bias [out]. */
+  readonly product: (module: string, x: Value, plus?: Value) => Value
   /** Adds an adapter to `base` = x Wᵀ + bias or residual; the identity for the bare model. x [B*T, in], base [B*T, out]. */
   readonly adapt: (module: string, x: Value, base: Value) => Value
   /** Attention of one layer: heads -> [B, KV, G*T, D]. */
@@ -36,7 +38,7 @@ export function llama(
   tape: Tape,
   config: LlamaConfig,
   { tokens, positions }: LlamaInputs,
-  { parameter, adapt, attend }: LlamaParts,
+  { parameter, product, adapt, attend }: LlamaParts,
 ): Value {
   const g = tape.graph
   const { headDim, kvHeads, normEpsilon } = config
@@ -52,7 +54,7 @@ export function llama(
   const project = (block: string, name: LinearLayer, x: Value, residual?: Value): Value => {
     const module = `${block}.${name}`
     const plus = hasBias(config, name) ? parameter(`${module}.bias`) : residual
-    return adapt(module, x, linear(tape, x, parameter(`${module}.weight`), { plus }))
+    return adapt(module, x, product(module, x, plus))
   }
   const normed = (x: Value, heads: number, weight: string): Value => {
     if (!config.qkNorm) return x

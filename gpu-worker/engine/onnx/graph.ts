@@ -2,7 +2,7 @@
 // whatever size the fed tensors have, so one graph serves every batch size and length.
 import { broadcast, dimSum, dimsText } from './dims.ts'
 import type { Dim } from './dims.ts'
-import { encodeModel } from './proto.ts'
+import { ELEMENT_TYPE, encodeModel } from './proto.ts'
 import type { Attribute, DType, NodeProto, TensorProto, ValueProto } from './proto.ts'
 
 /** A tensor inside a graph: what a node or an input produces. */
@@ -42,17 +42,34 @@ export class Graph {
     return value
   }
 
-  /** Declares a float32 tensor that the session attaches once, when it opens. */
-  weight(name: string, dims: readonly number[]): Value {
-    this.#weights.push({ name, dtype: 'float32', dims })
-    return { name, dtype: 'float32', dims }
+  /** Declares a tensor that the session attaches once, when it opens. */
+  weight(name: string, dims: readonly number[], dtype: DType = 'float32'): Value {
+    this.#weights.push({ name, dtype, dims })
+    return { name, dtype, dims }
+  }
+
+  /** The bytes of a declared weight, read as another type. */
+  reinterpret(weight: Value, dims: readonly number[], dtype: DType): Value {
+    const name = `${weight.name}:${dtype}`
+    if (!this.#weights.some((known) => known.name === name)) {
+      this.#weights.push({ name, dtype, dims, source: weight.name })
+    }
+    return { name, dtype, dims }
   }
 
   /** A tensor stored in the model's own bytes; equal constants are stored once. */
   constant(data: Float32Array | Int32Array | BigInt64Array, dims: readonly number[]): Value {
     const dtype =
       data instanceof Float32Array ? 'float32' : data instanceof Int32Array ? 'int32' : 'int64'
-    const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    return this.#stored(dtype, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), dims)
+  }
+
+  /** A constant of the small types: one number per byte of uint8, two per byte of uint4. */
+  bytes(dtype: 'uint8' | 'uint4', raw: Uint8Array, dims: readonly number[]): Value {
+    return this.#stored(dtype, raw, dims)
+  }
+
+  #stored(dtype: DType, raw: Uint8Array, dims: readonly number[]): Value {
     const key = `${dtype}:${dims}:${Buffer.from(raw).toString('latin1')}`
     const tensor = this.#constants.get(key) ?? {
       name: `c${this.#constants.size}`,
@@ -167,8 +184,11 @@ export class Graph {
 
   cast(x: Value, dtype: DType): Value {
     if (x.dtype === dtype) return x
-    const code = { float32: 1, int32: 6, int64: 7, bool: 9 }[dtype]
-    return this.op('Cast', [x], { dims: x.dims, dtype, attributes: { to: { int: code } } })
+    return this.op('Cast', [x], {
+      dims: x.dims,
+      dtype,
+      attributes: { to: { int: ELEMENT_TYPE[dtype] } },
+    })
   }
 
   // ---- contractions ----
@@ -200,6 +220,43 @@ export class Graph {
         transB: { int: Number(transB) },
       },
     })
+  }
+
+  /** x Wᵀ for a quantized W [out, in]; x [N, in] -> [N, out]. */
+  matMulQuantized(
+    x: Value,
+    { packed, scales, bits, block }: QuantizedMatrix,
+    activations: 'exact' | 'rounded',
+  ): Value {
+    const [rows = 1, inner = 1] = x.dims
+    const [out = 1] = scales.dims
+    return this.op('MatMulNBits', [x, packed, scales], {
+      dims: [rows, out],
+      domain: 'com.microsoft',
+      attributes: {
+        K: { int: Number(inner) },
+        N: { int: Number(out) },
+        bits: { int: bits },
+        block_size: { int: block },
+        // 4: activations are rounded to int8 per block; 1: float32 throughout.
+        accuracy_level: { int: activations === 'rounded' ? 4 : 1 },
+      },
+    })
+  }
+
+  /** The float32 matrix [out, in] that a quantized weight stands for. */
+  dequantize({ packed, scales, bits, block }: QuantizedMatrix): Value {
+    const [out, blocks] = scales.dims.map(Number) as [number, number]
+    const dims = [out, blocks * block]
+    const dtype = bits === 4 ? 'uint4' : 'uint8'
+    const middle = bits === 4 ? 0x88 : 0x80 // two numbers per byte of uint4
+    const zeroPoint = this.bytes(dtype, new Uint8Array((out * blocks * bits) / 8).fill(middle), [
+      out,
+      blocks,
+    ])
+    const inputs = [this.reinterpret(packed, dims, dtype), scales, zeroPoint]
+    const attributes = { axis: { int: 1 }, block_size: { int: block } }
+    return this.op('DequantizeLinear', inputs, { dims, attributes })
   }
 
   // ---- reductions ----
@@ -379,7 +436,7 @@ export class Graph {
   }
 
   get weights(): readonly TensorProto[] {
-    return this.#weights
+    return this.#weights.filter(({ source }) => source === undefined)
   }
 
   /** The bytes of the `.onnx` model, deterministic, without the weights. */
@@ -398,6 +455,14 @@ export class Graph {
       outputs: this.#outputs,
     })
   }
+}
+
+/** A weight of 4 or 8 bits: packed uint8 [out, blocks, block * bits / 8], scales [out, blocks], the middle is zero. */
+export type QuantizedMatrix = {
+  readonly packed: Value
+  readonly scales: Value
+  readonly bits: 4 | 8
+  readonly block: number
 }
 
 export type GemmOptions = {

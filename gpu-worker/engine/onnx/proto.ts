@@ -1,7 +1,7 @@
 // A writer for the subset of onnx.proto that the engine emits. Field numbers: onnx/onnx.proto (IR version 10).
 // A message is a list of byte chunks: nesting never copies the payload, the bytes are joined once at the end.
 
-export type DType = 'float32' | 'int32' | 'int64' | 'bool'
+export type DType = 'float32' | 'int32' | 'int64' | 'bool' | 'uint8' | 'uint4'
 
 export type Attribute =
   | { readonly int: number }
@@ -10,12 +10,16 @@ export type Attribute =
   | { readonly string: string }
   | { readonly tensor: TensorProto }
 
-/** A tensor stored in the model, or only declared there (`data` absent) and supplied when the session opens. */
+/**
+ * A tensor stored in the model, or only declared there (`data` absent) and supplied when the session opens under its
+ * name or that of `source`: two tensors may read the same bytes as different types.
+ */
 export type TensorProto = {
   readonly name: string
   readonly dtype: DType
   readonly dims: readonly number[]
   readonly data?: Uint8Array
+  readonly source?: string
 }
 
 export type NodeProto = {
@@ -47,10 +51,15 @@ const OPSETS: readonly (readonly [domain: string, version: number])[] = [
   ['com.microsoft', 1],
 ]
 
-const ELEMENT_TYPE = { float32: 1, int32: 6, int64: 7, bool: 9 } as const satisfies Record<
-  DType,
-  number
->
+/** TensorProto.DataType. */
+export const ELEMENT_TYPE = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  uint4: 21,
+} as const satisfies Record<DType, number>
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, tensor: 4, ints: 7 } as const
 const DATA_LOCATION_EXTERNAL = 1
 
@@ -89,15 +98,15 @@ function nested(field: number, ...parts: readonly Message[]): Message {
 const bytes = (field: number, value: Uint8Array): Message => nested(field, [value])
 const text = (field: number, value: string): Message => bytes(field, utf8.encode(value))
 
-function tensor(field: number, { name, dtype, dims, data }: TensorProto): Message {
+function tensor(field: number, { name, dtype, dims, data, source = name }: TensorProto): Message {
   const head = [
     ...dims.map((dim) => integer(1, dim)),
     integer(2, ELEMENT_TYPE[dtype]),
     text(8, name),
   ]
   if (data !== undefined) return nested(field, ...head, bytes(9, data))
-  // The location is the tensor's own name: the session attaches one in-memory file per weight, so nothing is joined.
-  const location = nested(13, text(1, 'location'), text(2, name))
+  // The location is a name, not a path: the session attaches one in-memory file per weight, so nothing is joined.
+  const location = nested(13, text(1, 'location'), text(2, source))
   return nested(field, ...head, location, integer(14, DATA_LOCATION_EXTERNAL))
 }
 

@@ -8,19 +8,21 @@ import { Tape } from '../autodiff/tape.ts'
 import type { LlamaConfig } from '../models/config.ts'
 import { llama, outputEmbedding } from '../models/llama.ts'
 import type { Heads } from '../models/llama.ts'
-import { LINEAR_LAYERS, parameterDims } from '../models/parameters.ts'
+import { LINEAR_LAYERS } from '../models/parameters.ts'
 import type { LinearLayer } from '../models/parameters.ts'
+import type { WeightFormat } from '../quant.ts'
+import { frozenModel } from './base.ts'
 import { packedAdapters } from './packed-adapters.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
-import { MASKED, declareWeights, within } from './sequence.ts'
+import { MASKED, within } from './sequence.ts'
 
 export type GenerateOptions = {
-  /** Linear layers that adapters may change; empty for a program that serves the bare model only. */
-  readonly targets: readonly LinearLayer[]
+  /** Linear layers that adapters may change, all when absent; empty for a program that serves the bare model only. */
+  readonly targets?: readonly LinearLayer[]
+  /** Format of the base's matrices; float32 when absent. Quantized products round the activations to 8 bits. */
+  readonly format?: WeightFormat
 }
-
-const ALL_LINEAR: GenerateOptions = { targets: LINEAR_LAYERS }
 
 export const cacheKeys = (layer: number): string => `cache.${layer}.keys`
 export const cacheValues = (layer: number): string => `cache.${layer}.values`
@@ -33,17 +35,17 @@ export const newValues = (layer: number): string => `new.${layer}.values`
  * keys [B, KV, D, C] and values [B, KV, C, D]; mask [B, R] and the stacked adapters, as `packAdapters` makes them.
  * Outputs: logits [M, vocab] of the chosen rows, and per layer the new keys and values [B, KV, T, D].
  */
-export const prefillProgram = (config: LlamaConfig, options = ALL_LINEAR): Program =>
+export const prefillProgram = (config: LlamaConfig, options: GenerateOptions = {}): Program =>
   compile('prefill', config, options)
 
 /** Compiles `decode`: `prefill` for exactly one token per row, whose logits [B, vocab] are all answered. */
-export const decodeProgram = (config: LlamaConfig, options = ALL_LINEAR): Program =>
+export const decodeProgram = (config: LlamaConfig, options: GenerateOptions = {}): Program =>
   compile('decode', config, options)
 
 function compile(
   name: 'prefill' | 'decode',
   config: LlamaConfig,
-  options: GenerateOptions,
+  { targets = LINEAR_LAYERS, format = 'f32' }: GenerateOptions,
 ): Program {
   const g = new Graph(name)
   const tape = new Tape(g) // records nothing that is used: no gradients here
@@ -58,13 +60,13 @@ function compile(
     values: g.input(cacheValues(layer), 'float32', ['B', kvHeads, 'C', headDim]),
   }))
 
-  const parameter = declareWeights(g, parameterDims(config))
+  const base = frozenModel(tape, config, format, 'rounded')
   const attend = cachedAttention(g, config, { positions, cached, caches })
-  const adapt = packedAdapters(tape, config, options.targets, time)
-  const hidden = llama(tape, config, { tokens, positions }, { parameter, adapt, attend })
+  const adapt = packedAdapters(tape, config, targets, time)
+  const hidden = llama(tape, config, { tokens, positions }, { ...base, adapt, attend })
   const chosen = rows ? g.gather(hidden, rows) : hidden
-  g.output('logits', linear(tape, chosen, parameter(outputEmbedding(config))))
-  return sealProgram(name, g, config, options)
+  g.output('logits', linear(tape, chosen, base.parameter(outputEmbedding(config))))
+  return sealProgram(name, g, config, { targets, format })
 }
 
 type CacheInputs = {

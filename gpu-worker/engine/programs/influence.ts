@@ -11,16 +11,20 @@ import { Tape } from '../autodiff/tape.ts'
 import type { LlamaConfig } from '../models/config.ts'
 import { adapterDims, loraScale } from '../models/lora.ts'
 import type { LoraConfig } from '../models/lora.ts'
-import { modulesOf, parameterDims } from '../models/parameters.ts'
+import { modulesOf } from '../models/parameters.ts'
+import type { WeightFormat } from '../quant.ts'
+import { frozenModel } from './base.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
-import { adaptWith, declareInputs, declareWeights, sequenceLoss } from './sequence.ts'
+import { adaptWith, declareInputs, sequenceLoss } from './sequence.ts'
 import type { Tap } from './sequence.ts'
 
 export type InfluenceOptions = {
   readonly lora: LoraConfig
   /** Columns k of every projection; a dimension d <= k is kept as it is. */
   readonly projected: number
+  /** Format of the base's matrices; float32 when absent. */
+  readonly format?: WeightFormat
 }
 
 export type ProjectionSide = 'in' | 'out'
@@ -77,7 +81,7 @@ export function influenceProgram(config: LlamaConfig, options: InfluenceOptions)
   const taps = new Map<string, Tap>()
   const adapter = declareInputs(g, adapterDims(config, lora))
   const { loss, nll } = sequenceLoss(tape, config, {
-    parameter: declareWeights(g, parameterDims(config)),
+    ...frozenModel(tape, config, options.format ?? 'f32'),
     adapt: adaptWith(tape, lora, adapter, (module, tap) => taps.set(module, tap)),
   })
 

@@ -86,7 +86,7 @@ function packedMask(
 export function sequenceLoss(
   tape: Tape,
   config: LlamaConfig,
-  parts: Pick<LlamaParts, 'parameter' | 'adapt'>,
+  parts: Omit<LlamaParts, 'attend'>,
 ): { readonly loss: Value; readonly nll: Value } {
   const inputs = sequenceInputs(tape.graph)
   const mask = packedMask(tape.graph, inputs, config)
