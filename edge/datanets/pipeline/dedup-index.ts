@@ -69,9 +69,9 @@ export type MemoryIndex = {
 /** An empty index. Its references are record hashes behind `refPrefix`; sequences count from `firstSequence`. */
 export function createMemoryIndex(refPrefix = '', firstSequence = 0): MemoryIndex {
   const records = new Map<string, IndexedRecord>()
-  const byKey = new Map<string, string[]>()
-  const byBand = new Map<number, string[]>()
-  const byWindow = new Map<number, string[]>()
+  const byKey: Postings<string> = new Map()
+  const byBand: Postings<number> = new Map()
+  const byWindow: Postings<number> = new Map()
   return {
     lookupKeys: (keys) => collect(byKey, keys, 1),
     lookupBands: (bandKeys, limit) => collect(byBand, bandKeys, limit),
@@ -93,12 +93,21 @@ export function createMemoryIndex(refPrefix = '', firstSequence = 0): MemoryInde
   }
 }
 
-function collect<Key>(map: Map<Key, string[]>, keys: Key[], limit: number): IndexHit<Key>[] {
-  return keys.flatMap((key) => (map.get(key) ?? []).slice(0, limit).map((ref) => ({ key, ref })))
+/** Most keys have one record: an array for each would double the memory. */
+type Postings<Key> = Map<Key, string | string[]>
+
+function collect<Key>(postings: Postings<Key>, keys: Key[], limit: number): IndexHit<Key>[] {
+  return keys.flatMap((key) =>
+    [postings.get(key) ?? []]
+      .flat()
+      .slice(0, limit)
+      .map((ref) => ({ key, ref })),
+  )
 }
 
-function push<Key>(map: Map<Key, string[]>, key: Key, ref: string): void {
-  const refs = map.get(key)
-  if (refs === undefined) map.set(key, [ref])
+function push<Key>(postings: Postings<Key>, key: Key, ref: string): void {
+  const refs = postings.get(key)
+  if (refs === undefined) postings.set(key, ref)
+  else if (typeof refs === 'string') postings.set(key, [refs, ref])
   else refs.push(ref)
 }

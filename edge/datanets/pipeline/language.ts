@@ -1,6 +1,6 @@
 import { francAll } from 'franc'
 
-/** Characters looked at: two windows, the beginning and the middle. */
+/** Characters looked at, half from the beginning and half from the middle. */
 export const SAMPLE_CHARS = 600
 /** Texts under this are too short to judge. */
 export const MIN_LANGUAGE_CHARS = 40

@@ -7,7 +7,7 @@ import type { ParsedRow } from './record.ts'
 export type Format = 'jsonl' | 'json' | 'csv' | 'tsv' | 'text'
 
 /** Most rows of one file: what a batch's sketches and signals may take of a 128 MB isolate. */
-export const MAX_ROWS = 20_000
+export const MAX_ROWS = 10_000
 /** A JSONL line longer than this is refused unread: fields, metadata and JSON's own escapes of them. */
 export const MAX_LINE_CHARS = 262_144
 
