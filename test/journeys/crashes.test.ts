@@ -94,7 +94,7 @@ test('a gpu-worker that is killed in training resumes from its checkpoint', asyn
     model: BASE_MODEL,
     datanets: [{ id: version.datanetId, version: version.number }],
     suffix: 'survivor',
-    hyperparameters: { epochs: 40, sequenceLength: 96, rank: 4 },
+    hyperparameters: { epochs: 12, sequenceLength: 96, rank: 4 },
   })
   jobId = job.id
   jobEnded = (async () => {
