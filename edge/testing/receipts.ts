@@ -1,0 +1,93 @@
+import { privateKeyToAccount } from 'viem/accounts'
+import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { defaultParameters, paramsHash, type ParameterValues } from '#protocol/parameters.ts'
+import {
+  METHOD_VERSION,
+  receiptTypedData,
+  type Receipt,
+  type ReceiptDomain,
+  type ReceiptRow,
+  type SignedReceipt,
+} from '#protocol/receipt.ts'
+import { largestRemainder, splitFee } from '#protocol/score.ts'
+
+/** What a test's worker says about one request; it works by the same rules as the gpu-worker. */
+export type Said = {
+  requestId: Hex
+  payer: Hex
+  base: Hex
+  modelOwner: Hex
+  pricePerToken: bigint
+  promptTokens: number
+  completionTokens: number
+  output: string
+  values?: ParameterValues
+  /** Who is paid for what; absent for the bare base. */
+  adapter?: {
+    digest: Hex
+    indexRoot: Hex
+    datanets: Hex[]
+    paid: Pick<ReceiptRow, 'cluster' | 'record' | 'contributor'>[]
+  }
+}
+
+/** The receipt of a request: 80 % of the contributors' part to the paid rows alike, the rest to the base pool. */
+export function receiptOf(said: Said, worker: Hex): Receipt {
+  const values = said.values ?? testParameters()
+  const fee = BigInt(said.promptTokens + said.completionTokens) * said.pricePerToken
+  const split = splitFee(fee, values)
+  const paid = said.adapter?.paid ?? []
+  const attributed =
+    paid.length > 0 ? (split.contributors * values['attribution.reliability']) / 1_000_000n : 0n
+  const amounts = largestRemainder(
+    attributed,
+    paid.map(() => 1n),
+  )
+  return {
+    requestId: said.requestId,
+    payer: said.payer,
+    base: said.base,
+    adapter: said.adapter?.digest ?? ZERO_HASH,
+    indexRoot: said.adapter?.indexRoot ?? ZERO_HASH,
+    datanets: said.adapter?.datanets ?? [],
+    paramsHash: paramsHash(values),
+    methodVersion: METHOD_VERSION,
+    promptHash: keccak('prompt'),
+    outputHash: keccak(said.output),
+    queryHash: said.adapter ? keccak('query') : ZERO_HASH,
+    promptTokens: said.promptTokens,
+    completionTokens: said.completionTokens,
+    fee,
+    platform: split.platform,
+    model: said.adapter ? split.model : split.model + split.contributors,
+    stakers: split.stakers,
+    modelOwner: said.modelOwner,
+    rows: paid.map((row, i) => ({
+      ...row,
+      influence: 1_000n,
+      significance: 3_000n,
+      text: 0n,
+      spans: [],
+      amount: amounts[i] ?? 0n,
+    })),
+    unattributed: said.adapter ? split.contributors - attributed : 0n,
+    worker,
+    time: BigInt(Math.floor(Date.now() / 1_000)),
+  }
+}
+
+/** Signs a receipt as the gpu-worker does. */
+export async function sign(
+  key: Hex,
+  receipt: Receipt,
+  domain: ReceiptDomain,
+): Promise<SignedReceipt> {
+  const signature = await privateKeyToAccount(key).signTypedData(receiptTypedData(receipt, domain))
+  return { receipt, signature }
+}
+
+/** Governed numbers of `startChain`. */
+export const testParameters = (): ParameterValues => ({
+  ...defaultParameters(),
+  'settlement.window': 2n,
+})
