@@ -96,6 +96,7 @@ contract ParametersTest is Test {
         vm.prank(alice);
         parameters.acceptGovernance();
         vm.assertEq(parameters.governance(), alice);
+        vm.assertEq(parameters.proposedGovernance(), address(0));
         // The whole system obeys the new one at once.
         vm.prank(alice);
         settlement.setSubmitter(bob, true);
