@@ -68,6 +68,14 @@ async function until<T>(what: string, look: () => T | Promise<T>): Promise<NonNu
   }
 }
 
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 type Health = {
   status: string
   device: string
@@ -117,6 +125,17 @@ async function eventsOf(body: unknown): Promise<GenerateEvent[]> {
     .map((line) => generateEvent.parse(JSON.parse(line)))
 }
 
+/** A job that takes some seconds. */
+const longJob = async (jobId: string) =>
+  jobManifest.parse({
+    jobId,
+    owner: OWNER,
+    slug: 'rules',
+    base: { name: base.name, digest: base.digest },
+    datanets: [await publishDatanet(edge.blobs, records)],
+    method: { ...method, epochs: 60 },
+  })
+
 /** An answer without its receipt. */
 const answerOf = (events: GenerateEvent[]) =>
   events.filter(({ type }) => type === 'token' || type === 'end')
@@ -132,21 +151,12 @@ test('the worker says who it is, and on which device', async () => {
 })
 
 test('a training process killed with SIGKILL is followed by one that resumes from its checkpoint', async () => {
-  const datanet = await publishDatanet(edge.blobs, records)
-  const { id, root, manifest } = datanet
-  await chain.publishVersion(id, OWNER, root, manifest, records.length)
-  const job = edge.submit(
-    jobManifest.parse({
-      jobId: 'ftjob-process',
-      owner: OWNER,
-      slug: 'rules',
-      base: { name: base.name, digest: base.digest },
-      datanets: [datanet],
-      method: { ...method, epochs: 60 },
-    }),
-  )
+  const manifest = await longJob('ftjob-process')
+  const [datanet] = manifest.datanets
+  await chain.publishVersion('dn_test', OWNER, datanet!.root, datanet!.manifest, records.length)
+  const job = edge.submit(manifest)
   await until('a checkpoint', () => job.checkpoint)
-  const { pid } = (await until('a training process', health)).training!
+  const { pid } = await until('a training process', async () => (await health())?.training)
   process.kill(pid, 'SIGKILL')
   await until('the end of the job', () => job.status === 'succeeded' || job.failures.length > 1)
 
@@ -178,6 +188,14 @@ test('the adapter answers with the record it learned, which is paid first in a r
   const signer = await receiptSigner({ receipt, signature }, domain)
   assert.equal(signer, privateKeyToAddress(WORKER_KEY))
   assert.deepEqual((await health())!.resident, [adapter.digest])
+})
+
+test('a cancelled job ends, and nothing is published', async () => {
+  const job = edge.submit(await longJob('ftjob-cancelled'))
+  await until('a training process', async () => (await health())?.training)
+  job.status = 'cancelled'
+  await until('no training process', async () => (await health())?.training === null)
+  assert.deepEqual([job.result, job.failures, job.leases.length], [null, [], 1])
 })
 
 test('several answers at once are those of one at a time, the bare base among them', async () => {
@@ -216,9 +234,16 @@ test('bad requests are refused before anything is computed', async () => {
   assert.ok(event?.type === 'error' && event.code === 'model/not-found')
 })
 
-test('an adapter with one changed byte is refused by a worker that has to fetch it', async () => {
+test('a worker killed with SIGKILL leaves no training process behind', async () => {
+  const job = edge.submit(await longJob('ftjob-orphan'))
+  const { pid } = await until('a training process', async () => (await health())?.training)
   worker.child.kill('SIGKILL')
   await worker.gone
+  await until('no training process', () => !isAlive(pid))
+  assert.equal(job.result, null)
+})
+
+test('an adapter with one changed byte is refused by a worker that has to fetch it', async () => {
   await rm(join(scratch, 'state'), { recursive: true })
   const manifest = adapterManifest.parse(
     JSON.parse(new TextDecoder().decode(edge.blobs.held.get(adapter.manifest))),

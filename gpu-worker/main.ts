@@ -28,10 +28,7 @@ async function main(): Promise<void> {
   const base = await identifyBase(settings.MODEL_DIR)
   const device = await chooseDevice(settings.DEVICE)
   for (const line of device.report) log('info', 'device', { message: line })
-  const session = {
-    provider: device.provider,
-    ...(settings.THREADS !== undefined && { threads: settings.THREADS }),
-  }
+  const session = { provider: device.provider, threads: settings.THREADS }
   const account = privateKeyToAccount(settings.WORKER_KEY)
   const inference = await startInference({ session, settings })
 

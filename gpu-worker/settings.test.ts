@@ -23,7 +23,8 @@ test('a complete environment gives settings with defaults, URLs without a slash,
   const settings = parseSettings({ ...complete, THREADS: '' })
   assert.equal(settings.EDGE_URL, 'http://127.0.0.1:8787')
   assert.equal(settings.CONTRACTS.modelRegistry, address.toLowerCase())
-  assert.deepEqual([settings.PORT, settings.DEVICE, settings.THREADS], [8790, 'auto', undefined])
+  assert.deepEqual([settings.PORT, settings.DEVICE], [8790, 'auto'])
+  assert.ok(settings.THREADS >= 1)
   assert.match(settings.MODEL_DIR, /models\/openledger-5m$/)
 })
 

@@ -1,4 +1,5 @@
 /** The worker's settings, all from the environment. */
+import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { address, bytes32 } from '#protocol/wire.ts'
 
@@ -37,8 +38,8 @@ const schema = z.object({
   DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
   /** How often a training job stores a checkpoint. */
   CHECKPOINT_SECONDS: z.coerce.number().positive().default(10),
-  /** Threads per operator; absent means one per physical core. */
-  THREADS: z.coerce.number().int().positive().optional(),
+  /** Threads per operator; by default as many as this process may use, which a container limits. */
+  THREADS: z.coerce.number().int().positive().default(availableParallelism()),
 })
 
 export type Settings = z.infer<typeof schema>

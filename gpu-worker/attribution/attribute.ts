@@ -36,6 +36,8 @@ export type Attribution = {
 }
 
 const SNIPPET_TOKENS = 48
+/** Tokens shown before the first shared word. */
+const SNIPPET_LEAD = 12
 
 /** Splits `pool` wei over the records that shaped a response. */
 export async function attribute(
@@ -71,9 +73,7 @@ export async function attribute(
         record: row.record,
         contributor: row.contributor,
         share: shares[i] ?? 0,
-        snippet: tokenizer.decode(
-          rowText(spans, place, spansOf(place)[0]?.recordStart ?? 0, SNIPPET_TOKENS),
-        ),
+        snippet: snippetOf(spans, place, spansOf(place), tokenizer),
         spans: spansOf(place).map(({ outputStart, length }) => {
           const start = response.ends[outputStart - 1] ?? 0
           const end = response.ends[outputStart + length - 1] ?? response.text.length
@@ -83,6 +83,17 @@ export async function attribute(
       unattributed: Number(PPM) - shares.reduce((a, b) => a + b, 0),
     },
   }
+}
+
+/** The beginning of a record, or where the response repeats it. */
+function snippetOf(
+  index: SpanIndex,
+  row: number,
+  [first]: readonly Span[],
+  tokenizer: Tokenizer,
+): string {
+  const from = Math.max(0, (first?.recordStart ?? 0) - SNIPPET_LEAD)
+  return tokenizer.decode(rowText(index, row, from, SNIPPET_TOKENS)).trim()
 }
 
 /** Gradient of the response's tokens given the prompt; all zeros for an empty response. */

@@ -58,3 +58,44 @@ function drawMany(seed: number): number[] {
     sample(logits, { temperature: 1, topP: 1, topK: 0 }, random),
   )
 }
+
+test('dropping the unlikely ones early keeps exactly what sorting the whole vocabulary keeps', () => {
+  const random = randomSource(9)
+  for (let c = 0; c < 60; c++) {
+    const size = 2 + Math.floor(random() * 200)
+    const wide = Float32Array.from({ length: size }, () => (random() - 0.5) * 12 * random())
+    const sampling = {
+      temperature: 0.3 + random(),
+      topP: random() < 0.3 ? 1 : 0.05 + 0.95 * random(),
+      topK: random() < 0.5 ? 0 : 1 + Math.floor(random() * size),
+    }
+    const allowed = new Set(keptBySorting(wide, sampling))
+    const drawn = new Set(Array.from({ length: 200 }, () => sample(wide, sampling, random)))
+    for (const token of drawn) assert.ok(allowed.has(token), JSON.stringify(sampling))
+    const weight = (token: number) => Math.exp(wide[token]! / sampling.temperature)
+    const total = [...allowed].reduce((n, token) => n + weight(token), 0)
+    for (const token of allowed)
+      if (weight(token) > total / 10) assert.ok(drawn.has(token), JSON.stringify(sampling))
+  }
+})
+
+/** Tokens that may be drawn, likeliest first: the definition, step by step. */
+function keptBySorting(
+  logits: Float32Array,
+  { temperature, topP, topK }: Parameters<typeof sample>[1],
+): number[] {
+  const exps = Array.from(logits, (x) => Math.exp(x / temperature))
+  const byWeight = exps
+    .map((weight, token) => ({ weight, token }))
+    .toSorted((a, b) => b.weight - a.weight || a.token - b.token)
+    .slice(0, topK || exps.length)
+  const total = byWeight.reduce((n, { weight }) => n + weight, 0)
+  const kept: number[] = []
+  let sum = 0
+  for (const { weight, token } of byWeight) {
+    kept.push(token)
+    sum += weight
+    if (topP < 1 && sum >= topP * total) break
+  }
+  return kept
+}

@@ -9,22 +9,23 @@ export type Sampling = {
   topK: number
 }
 
+type Candidate = { token: number; weight: number }
+
 /** Draws a token: temperature, then top-k, then top-p, as Hugging Face's generate does. `random` is uniform in [0, 1). */
 export function sample(logits: Float32Array, sampling: Sampling, random: () => number): number {
-  if (sampling.temperature === 0) return argmax(logits)
-  const kept = candidates(logits, sampling)
-  // Subtracting the largest logit keeps the exponentials finite at any temperature.
-  const largest = logits[kept[0] as number] as number
-  const weights = kept.map((token) =>
-    Math.exp(((logits[token] as number) - largest) / sampling.temperature),
-  )
-  const nucleus = nucleusSize(weights, sampling.topP)
-  let left = random() * weights.slice(0, nucleus).reduce((a, b) => a + b, 0)
-  for (let i = 0; i < nucleus; i++) {
-    left -= weights[i] as number
-    if (left < 0) return kept[i] as number
+  const best = argmax(logits)
+  if (sampling.temperature === 0) return best
+  const weights = softWeights(logits, logits[best] as number, sampling.temperature)
+  const kept =
+    sampling.topP < 1 || (sampling.topK > 0 && sampling.topK < logits.length)
+      ? likeliest(weights, sampling)
+      : Array.from(weights, (weight, token) => ({ token, weight }))
+  let left = random() * totalOf(kept)
+  for (const { token, weight } of kept) {
+    left -= weight
+    if (left < 0) return token
   }
-  return kept[nucleus - 1] as number
+  return best // what rounding leaves at the very end of the range
 }
 
 /** Index of the largest logit; the first of equals. */
@@ -35,22 +36,47 @@ export function argmax(logits: Float32Array): number {
   return best
 }
 
-/** Tokens by falling logit (ties by id): the top k, or all. Those at minus infinity are never candidates. */
-function candidates(logits: Float32Array, { topK }: Sampling): number[] {
-  const tokens: number[] = []
-  for (let i = 0; i < logits.length; i++) if (logits[i] !== Number.NEGATIVE_INFINITY) tokens.push(i)
-  tokens.sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b)
-  return topK > 0 ? tokens.slice(0, topK) : tokens
+/** Unnormalised probabilities; subtracting the largest logit keeps them finite at any temperature. */
+function softWeights(logits: Float32Array, largest: number, temperature: number): Float64Array {
+  const weights = new Float64Array(logits.length)
+  for (let i = 0; i < logits.length; i++)
+    weights[i] = Math.exp(((logits[i] as number) - largest) / temperature)
+  return weights
 }
 
-/** How many of the falling weights are needed to reach a share of their sum; at least one. */
-function nucleusSize(weights: readonly number[], share: number): number {
-  if (share >= 1) return weights.length
-  const enough = share * weights.reduce((a, b) => a + b, 0)
-  let sum = 0
-  for (let i = 0; i < weights.length; i++) {
-    sum += weights[i] as number
-    if (sum >= enough) return i + 1
+/** The top k, and of them the smallest set that reaches the share p; by falling weight, ties by token. */
+function likeliest(weights: Float64Array, { topK, topP }: Sampling): Candidate[] {
+  const k = topK > 0 ? Math.min(topK, weights.length) : weights.length
+  // Sorting a whole vocabulary per token costs more than computing it: what cannot be kept is dropped first.
+  const floor = k < weights.length ? (weights.toSorted()[weights.length - k] as number) : 0
+  const total = k < weights.length ? sumAbove(weights, floor) : sumAbove(weights, 0)
+  // Tokens below this share could all be left out and the rest would still reach p.
+  const negligible = ((1 - topP) * total) / Math.max(1, weights.length - 1)
+  const candidates: Candidate[] = []
+  for (let token = 0; token < weights.length; token++) {
+    const weight = weights[token] as number
+    if (weight >= floor && weight > 0 && weight >= negligible) candidates.push({ token, weight })
   }
-  return weights.length
+  candidates.sort((a, b) => b.weight - a.weight || a.token - b.token)
+  return nucleus(candidates.slice(0, k), topP, total)
+}
+
+/** The shortest beginning of falling candidates that reaches a share of the total; at least one. */
+function nucleus(candidates: readonly Candidate[], share: number, total: number): Candidate[] {
+  if (share >= 1) return [...candidates]
+  let sum = 0
+  const enough = candidates.findIndex(({ weight }) => (sum += weight) >= share * total)
+  return enough < 0 ? [...candidates] : candidates.slice(0, enough + 1)
+}
+
+function sumAbove(weights: Float64Array, floor: number): number {
+  let sum = 0
+  for (const weight of weights) if (weight >= floor) sum += weight
+  return sum
+}
+
+const totalOf = (candidates: readonly Candidate[]): number => {
+  let sum = 0
+  for (const { weight } of candidates) sum += weight
+  return sum
 }

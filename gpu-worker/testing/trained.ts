@@ -13,7 +13,8 @@ import {
 } from '#protocol/wire.ts'
 import { loadBaseModel, type BaseModel } from '../base-model.ts'
 import type { AdapterOnChain, Chain } from '../serving/chain.ts'
-import { runJob, type JobContext, type JobEvent } from '../training/job.ts'
+import { runJob } from '../training/job.ts'
+import type { JobContext, JobEvent } from '../training/job-context.ts'
 import { memoryBlobs, publishDatanet, versionRowOf, type TestRecord } from './datanet.ts'
 import { writeTinyModel } from './tiny-model.ts'
 

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import type { BlobRef, JobProgress } from '#protocol/wire.ts'
 import { log } from '../log.ts'
-import type { JobEvent, Reporter } from './job.ts'
+import type { JobEvent, Reporter } from './job-context.ts'
 
 export type HeartbeatSettings = { edgeUrl: string; token: string; leaseId: string }
 

@@ -1,43 +1,15 @@
 /** One fine-tuning job from its lease to the published adapter. Knows nothing of processes, leases or HTTP. */
 import type { Adapter } from '#engine/adapter-pack.ts'
-import type { SessionOptions } from '#engine/session.ts'
-import type { AdapterManifest, BlobRef, JobManifest, JobProgress, Lease } from '#protocol/wire.ts'
-import type { BaseModel } from '../base-model.ts'
-import type { BlobStore } from '../blobs.ts'
+import type { AdapterManifest, BlobRef, JobManifest, Lease } from '#protocol/wire.ts'
 import { buildAdapterIndex, type AdapterIndex } from './adapter-index.ts'
-import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
+import { decodeCheckpoint } from './checkpoint.ts'
 import { canonicalRows, DatasetError, loadRows } from './dataset.ts'
 import { holdOut, toExamples, type Example } from './examples.ts'
-import {
-  bestAdapter,
-  initialState,
-  loraOf,
-  trainLora,
-  type StepReport,
-  type TrainingState,
-} from './lora-training.ts'
+import { yieldToEvents, type JobContext } from './job-context.ts'
+import { bestAdapter, initialState, loraOf, type TrainingState } from './lora-training.ts'
 import { digestOfFiles, exportPeft, type PeftFiles } from './peft.ts'
+import { runTraining } from './training-phase.ts'
 
-export type JobEvent = JobProgress['events'][number]
-
-/** Whom a job tells how it goes. */
-export type Reporter = {
-  progress: (phase: JobProgress['phase'], done: number) => void
-  event: (event: Omit<JobEvent, 'at' | 'level'> & { level?: JobEvent['level'] }) => void
-  checkpoint: (blob: BlobRef) => void
-}
-
-export type JobContext = {
-  base: BaseModel
-  blobs: BlobStore
-  session: SessionOptions
-  report: Reporter
-  checkpointEveryMs: number
-  /** Aborts when the job is cancelled or its lease is lost. */
-  signal: AbortSignal
-}
-
-const METRICS_EVERY_MS = 1_000
 /** Examples that the loss is measured on when nothing is held out. */
 const MEASURED_EXAMPLES = 64
 
@@ -54,7 +26,7 @@ export async function runJob(
   report.progress('preparing', 0)
   const data = await prepare(job, context)
   const state = await restore(job, checkpoint, context)
-  await train(job, data, state, context)
+  await runTraining(job, data, state, context)
 
   report.progress('indexing', 0)
   const adapter = { lora: loraOf(job.method), tensors: bestAdapter(state) }
@@ -103,105 +75,6 @@ async function restore(
   const state = decodeCheckpoint(job, await blobs.get(checkpoint.sha256, signal))
   report.event({ message: `resumed from the checkpoint after step ${state.step}` })
   return state
-}
-
-async function train(
-  job: JobManifest,
-  { train: examples, measured }: Data,
-  state: TrainingState,
-  context: JobContext,
-): Promise<void> {
-  const { base, session, report, signal } = context
-  const setup = {
-    config: base.config,
-    parameters: base.parameters,
-    method: job.method,
-    train: examples,
-    validation: measured,
-    session,
-  }
-  report.progress('training', 0)
-  const start = { at: performance.now(), step: state.step, tokens: state.tokens }
-  const saver = checkpointSaver(job, context)
-  let reportedAt = Number.NEGATIVE_INFINITY
-  for await (const step of trainLora(setup, state)) {
-    const now = performance.now()
-    if (step.step === start.step + 1 && start.step === 0)
-      report.event({
-        message: `held-out loss before training: ${state.initialValidationLoss?.toFixed(4)}`,
-        metrics: {
-          step: 0,
-          totalSteps: step.totalSteps,
-          validationLoss: state.initialValidationLoss ?? undefined,
-        },
-      })
-    const isNews = step.validationLoss !== undefined || step.step === step.totalSteps
-    if (isNews || now - reportedAt >= METRICS_EVERY_MS) {
-      reportedAt = now
-      report.event(stepEvent(step, state, start))
-      report.progress('training', step.step / step.totalSteps)
-    }
-    await saver.afterStep(state)
-    await yieldToEvents()
-    signal.throwIfAborted()
-  }
-  await saver.finish(state)
-  report.event({
-    message: `trained ${state.step} steps; held-out loss ${state.initialValidationLoss?.toFixed(4)} -> ${state.best?.validationLoss.toFixed(4)} (step ${state.best?.step})`,
-  })
-}
-
-function stepEvent(
-  step: StepReport,
-  state: TrainingState,
-  start: { at: number; step: number; tokens: number },
-): Omit<JobEvent, 'at' | 'level'> {
-  const seconds = (performance.now() - start.at) / 1000
-  const { totalSteps, loss, validationLoss } = step
-  const held = validationLoss === undefined ? '' : `, held-out loss ${validationLoss.toFixed(4)}`
-  return {
-    message: `step ${step.step}/${totalSteps}: loss ${loss.toFixed(4)}${held}`,
-    metrics: {
-      step: step.step,
-      totalSteps,
-      loss,
-      validationLoss,
-      learningRate: step.learningRate,
-      tokensPerSecond: (state.tokens - start.tokens) / seconds,
-      etaSeconds: ((totalSteps - step.step) * seconds) / (step.step - start.step),
-    },
-  }
-}
-
-/** Uploads a checkpoint every so often while training goes on; a failed upload only delays the next one. */
-function checkpointSaver(
-  job: JobManifest,
-  { blobs, report, signal, checkpointEveryMs }: JobContext,
-) {
-  let savedAt = performance.now()
-  let pending: Promise<void> | null = null
-  const save = (state: TrainingState) => {
-    savedAt = performance.now()
-    // The bytes are a copy: training may go on changing the state meanwhile.
-    pending = blobs
-      .put(encodeCheckpoint(job, state), signal)
-      .then(report.checkpoint)
-      .catch((error: unknown) => {
-        if (!signal.aborted)
-          report.event({ level: 'warn', message: `checkpoint not stored: ${String(error)}` })
-      })
-      .finally(() => (pending = null))
-  }
-  return {
-    afterStep: async (state: TrainingState) => {
-      if (!pending && performance.now() - savedAt >= checkpointEveryMs) save(state)
-    },
-    finish: async (state: TrainingState) => {
-      await pending
-      save(state)
-      await pending
-    },
-  }
 }
 
 async function buildIndex(
@@ -267,6 +140,3 @@ async function publish(
   report.progress('uploading', 1)
   return { manifest, blob }
 }
-
-/** Lets timers, messages and network events run between two computations that block the thread. */
-const yieldToEvents = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

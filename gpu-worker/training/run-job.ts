@@ -26,7 +26,7 @@ async function run({ lease, settings }: JobAssignment): Promise<JobVerdict> {
     const { manifest, blob } = await runJob(lease, {
       base: await loadBaseModel(modelDirectory),
       blobs: edgeBlobs(edgeUrl, token),
-      session: { provider, ...(threads !== undefined && { threads }) },
+      session: { provider, threads },
       report: heartbeat,
       checkpointEveryMs,
       signal: heartbeat.signal,

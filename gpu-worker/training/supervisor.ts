@@ -11,7 +11,7 @@ export type JobSettings = {
   token: string
   modelDirectory: string
   provider: ExecutionProvider
-  threads?: number | undefined
+  threads: number
   checkpointEveryMs: number
 }
 export type JobAssignment = { lease: Lease; settings: JobSettings }

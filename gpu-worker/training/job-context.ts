@@ -1,0 +1,27 @@
+/** What a fine-tuning job is given to work with, and whom it reports to. */
+import type { SessionOptions } from '#engine/session.ts'
+import type { BlobRef, JobProgress } from '#protocol/wire.ts'
+import type { BaseModel } from '../base-model.ts'
+import type { BlobStore } from '../blobs.ts'
+
+export type JobEvent = JobProgress['events'][number]
+
+/** Whom a job tells how it goes. */
+export type Reporter = {
+  progress: (phase: JobProgress['phase'], done: number) => void
+  event: (event: Omit<JobEvent, 'at' | 'level'> & { level?: JobEvent['level'] }) => void
+  checkpoint: (blob: BlobRef) => void
+}
+
+export type JobContext = {
+  base: BaseModel
+  blobs: BlobStore
+  session: SessionOptions
+  report: Reporter
+  checkpointEveryMs: number
+  /** Aborts when the job is cancelled or its lease is lost. */
+  signal: AbortSignal
+}
+
+/** Lets timers, messages and network events run between two computations that block the thread. */
+export const yieldToEvents = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
