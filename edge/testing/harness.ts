@@ -1,5 +1,8 @@
 import { createTestHarness, type TestHarness, type WorkerHandle } from 'wrangler'
 
+/** Bearer of the tests' gpu-workers. */
+export const WORKER_TOKEN = 'a-token-for-the-workers-of-tests'
+
 /** Variables that `npm start` gives the edge; the ports are closed, so that whoever needs a chain has to name one. */
 const VARS = {
   RPC_URL: 'http://127.0.0.1:9',
@@ -15,7 +18,7 @@ const VARS = {
   TREASURY_PLATFORM: `0x${'0a'.repeat(20)}`,
   TREASURY_STAKERS: `0x${'0b'.repeat(20)}`,
   OPERATOR_KEY: `0x${'11'.repeat(32)}`,
-  WORKER_TOKEN: 'a-token-for-the-workers-of-tests',
+  WORKER_TOKEN,
 }
 
 export type Edge = {

@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict'
+import test, { after, before } from 'node:test'
+import { createPublicClient, http } from 'viem'
+import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import { sha256Hex } from '#protocol/bytes.ts'
+import {
+  asWorker,
+  BASE,
+  BASE_PRICE,
+  complete,
+  jobEnded,
+  makeAdapter,
+  postJob,
+  publishDatanet,
+  readJob,
+  registerBase,
+  takeLease,
+  type PublishedVersion,
+} from '../testing/adapter.ts'
+import { startChain, type Chain } from '../testing/chain.ts'
+import { registerGpuWorker } from '../testing/gpu-worker.ts'
+import { startEdge, type Edge } from '../testing/harness.ts'
+import { signIn, type SignedIn } from '../testing/wallet.ts'
+
+let chain: Chain
+let edge: Edge
+let owner: SignedIn
+let stranger: SignedIn
+let datanet: PublishedVersion
+let workerId: string
+const worker = { url: 'http://worker.test', address: `0x${'77'.repeat(20)}` } as const
+before(async () => {
+  chain = await startChain()
+  await registerBase(chain)
+  edge = await startEdge(chain.vars)
+  ;[owner, stranger] = [await signIn(edge), await signIn(edge)]
+  workerId = await registerGpuWorker(edge, worker, BASE)
+  datanet = await publishDatanet(edge, owner, [owner, stranger])
+})
+after(async () => {
+  await edge?.harness.close()
+  await chain?.stop()
+})
+
+const datanets = () => [{ id: datanet.id, version: 1 }]
+
+async function newJob(body: Record<string, unknown> = {}): Promise<string> {
+  const response = await postJob(edge, owner, { datanets: datanets(), ...body })
+  assert.equal(response.status, 200, await response.clone().text())
+  return ((await response.json()) as { id: string }).id
+}
+
+/** Makes a job's lease look as if its time had run out. */
+async function expire(jobId: string): Promise<void> {
+  const env = (await edge.worker.getEnv()) as unknown as { DB: D1Database }
+  await env.DB.prepare('UPDATE jobs SET lease_expires_at = 1 WHERE id = ?').bind(jobId).run()
+}
+
+const problemOf = async (response: Response) => {
+  const body = (await response.json()) as {
+    detail: string
+    error: { code: string; param: string | null }
+  }
+  return {
+    status: response.status,
+    code: body.error.code,
+    param: body.error.param,
+    detail: body.detail,
+  }
+}
+
+const progress = (done: number, events: object[] = [], more: object = {}) => ({
+  phase: 'training',
+  done,
+  events,
+  ...more,
+})
+
+test('a worker whose base model is not on chain is turned away', async () => {
+  const response = await asWorker(edge, '/v1/workers', {
+    ...worker,
+    device: 'cpu',
+    bases: [{ ...BASE, digest: sha256Hex('another model') }],
+  })
+  assert.deepEqual((await problemOf(response)).code, 'unknown_base')
+})
+
+test('only workers may lease, and a restarted worker keeps its id', async () => {
+  const refused = await edge.fetch(`/v1/workers/${workerId}/leases`, { method: 'POST' })
+  assert.equal(refused.status, 401)
+  const account = await edge.fetch(`/v1/workers/${workerId}/leases`, {
+    method: 'POST',
+    headers: owner.headers,
+  })
+  assert.equal(account.status, 401)
+  assert.equal(await registerGpuWorker(edge, worker, BASE), workerId)
+  assert.equal((await asWorker(edge, '/v1/workers/wrk_nobody/leases')).status, 404)
+})
+
+test('what cannot be trained is refused by name', async () => {
+  const cases: [Record<string, unknown>, number, string | null][] = [
+    [{ model: 'no-such-model', datanets: datanets() }, 404, 'model'],
+    [{ datanets: [{ id: datanet.id, version: 9 }] }, 404, null],
+    [{ datanets: [] }, 400, 'datanets'],
+    [{ datanets: [...datanets(), ...datanets()] }, 400, 'datanets'],
+    [{ datanets: datanets(), suffix: 'Not A Slug' }, 400, 'suffix'],
+    [
+      { datanets: datanets(), method: { type: 'lora', lora: { hyperparameters: { rank: 0 } } } },
+      400,
+      'method.lora.hyperparameters.rank',
+    ],
+    [
+      {
+        datanets: datanets(),
+        method: { type: 'lora', lora: { hyperparameters: { sequenceLength: 1024 } } },
+      },
+      400,
+      'method.lora.hyperparameters.sequenceLength',
+    ],
+  ]
+  for (const [body, status, param] of cases) {
+    const problem = await problemOf(await postJob(edge, owner, body))
+    assert.deepEqual([problem.status, problem.param], [status, param], JSON.stringify(problem))
+  }
+})
+
+test('a job is leased, reports, and ends as a model that the chain knows', async () => {
+  const id = await newJob({ suffix: 'clauses', seed: 11 })
+  const lease = (await takeLease(edge, workerId))!
+  assert.equal(lease.job.jobId, id)
+  assert.equal(lease.job.method.seed, 11)
+  assert.equal(lease.job.datanets[0]!.root, datanet.root)
+  assert.equal(lease.checkpoint, null)
+  assert.equal(await takeLease(edge, workerId), null)
+
+  const event = {
+    at: new Date().toISOString(),
+    message: 'step 1',
+    metrics: { step: 1, totalSteps: 10, loss: 2.5 },
+  }
+  const beat = () => asWorker(edge, `/v1/leases/${lease.leaseId}/heartbeat`, progress(0.1, [event]))
+  assert.deepEqual(Object.keys((await (await beat()).json()) as object), ['expiresAt', 'cancelled'])
+  await beat() // the answer was lost, the worker says it again
+  const events = (await (
+    await edge.fetch(`/v1/fine_tuning/jobs/${id}/events`, { headers: owner.headers })
+  ).json()) as { data: { message: string; data: unknown }[] }
+  assert.deepEqual(
+    events.data.map(({ message }) => message),
+    ['step 1', 'Started on a test.', 'The job is queued.'],
+  )
+  assert.deepEqual(events.data[0]!.data, event.metrics)
+
+  const manifest = await makeAdapter(edge, lease)
+  assert.equal((await complete(edge, lease.leaseId, manifest)).status, 200)
+  assert.equal((await complete(edge, lease.leaseId, manifest)).status, 200)
+  const job = await jobEnded(edge, owner, id)
+  assert.equal(job.status, 'succeeded', JSON.stringify(job))
+  assert.equal(job.fine_tuned_model, `${BASE.name}:${owner.address}/clauses`)
+  assert.equal(job.trained_tokens, 1_234)
+  const onChain = await createPublicClient({ transport: http(chain.rpcUrl) }).readContract({
+    address: chain.contracts.modelRegistry,
+    abi: modelRegistryAbi,
+    functionName: 'adapterOf',
+    args: [manifest.digest],
+  })
+  assert.equal(onChain.indexRoot, manifest.indexRoot)
+  assert.equal(onChain.owner.toLowerCase(), owner.address)
+  assert.equal(onChain.pricePerToken, BASE_PRICE)
+  assert.deepEqual(onChain.datanetRoots, [datanet.root])
+
+  const models = (await (await edge.fetch('/v1/models')).json()) as { data: { id: string }[] }
+  assert.deepEqual(
+    models.data.map((model) => model.id),
+    [BASE.name, job.fine_tuned_model],
+  )
+  for (const name of [
+    job.fine_tuned_model!,
+    `${job.fine_tuned_model}@sha256-${manifest.digest.slice(2)}`,
+  ])
+    for (const path of [encodeURIComponent(name), name]) {
+      const response = await edge.fetch(`/v1/models/${path}`)
+      assert.equal(response.status, 200, path)
+      const model = (await response.json()) as { openledger: { digest: string } }
+      assert.equal(model.openledger.digest, manifest.digest)
+    }
+})
+
+test('the same training again is the same adapter: the second job ends on the first registration', async () => {
+  const id = await newJob({ suffix: 'clauses', seed: 11 })
+  const lease = (await takeLease(edge, workerId))!
+  const manifest = await makeAdapter(edge, lease)
+  assert.equal((await complete(edge, lease.leaseId, manifest)).status, 200)
+  const job = await jobEnded(edge, owner, id)
+  assert.equal(job.status, 'succeeded')
+  assert.equal(job.openledger.adapter_digest, manifest.digest)
+})
+
+test('a result that does not match its job, its files or its digest is refused', async () => {
+  const id = await newJob({ seed: 12 })
+  const lease = (await takeLease(edge, workerId))!
+  const manifest = await makeAdapter(edge, lease)
+  const missing = { sha256: sha256Hex('never stored'), bytes: 12 }
+  const wrong = [
+    { ...manifest, owner: stranger.address },
+    { ...manifest, digest: sha256Hex('something else') },
+    { ...manifest, files: { ...manifest.files, 'index/spans.bin': missing } },
+    {
+      ...manifest,
+      files: { ...manifest.files, 'adapter_model.safetensors': manifest.files['index/spans.bin'] },
+    },
+  ]
+  for (const result of wrong) {
+    const problem = await problemOf(await complete(edge, lease.leaseId, result))
+    assert.deepEqual([problem.status, problem.code], [422, 'result_refused'], problem.detail)
+  }
+  const never = await asWorker(edge, `/v1/leases/${lease.leaseId}/complete`, { manifest: missing })
+  assert.equal(never.status, 422)
+  assert.equal((await readJob(edge, owner, id)).status, 'running')
+  await asWorker(edge, `/v1/leases/${lease.leaseId}/fail`, { message: 'refused', retryable: false })
+  const job = await jobEnded(edge, owner, id)
+  assert.deepEqual(job.error, { code: 'worker_failed', message: 'refused', param: null })
+})
+
+test('a lease that runs out gives the job to the next, with its checkpoint, three times at most', async () => {
+  const id = await newJob({ seed: 13 })
+  const checkpoint = { sha256: sha256Hex('a checkpoint'), bytes: 12 }
+  const first = (await takeLease(edge, workerId))!
+  await asWorker(edge, `/v1/leases/${first.leaseId}/heartbeat`, progress(0.5, [], { checkpoint }))
+  await expire(id)
+  const second = (await takeLease(edge, workerId))!
+  assert.equal(second.job.jobId, id)
+  assert.deepEqual(second.checkpoint, checkpoint)
+  const late = await asWorker(edge, `/v1/leases/${first.leaseId}/heartbeat`, progress(0.6))
+  assert.deepEqual((await problemOf(late)).code, 'lease_lost')
+  assert.equal(
+    (await asWorker(edge, `/v1/leases/${first.leaseId}/fail`, { message: 'late', retryable: true }))
+      .status,
+    409,
+  )
+  await asWorker(edge, `/v1/leases/${second.leaseId}/fail`, {
+    message: 'out of memory',
+    retryable: true,
+  })
+  const third = (await takeLease(edge, workerId))!
+  assert.equal(third.job.jobId, id)
+  await expire(id)
+  await edge.worker.scheduled({ cron: '* * * * *' })
+  const job = await readJob(edge, owner, id)
+  assert.deepEqual(
+    [job.status, job.openledger.attempts, job.error?.code],
+    ['failed', 3, 'worker_lost'],
+  )
+  assert.equal(await takeLease(edge, workerId), null)
+})
+
+test('a cancelled job tells its worker and takes no result', async () => {
+  const id = await newJob({ seed: 14 })
+  const lease = (await takeLease(edge, workerId))!
+  const manifest = await makeAdapter(edge, lease)
+  const cancel = (by: SignedIn) =>
+    edge.fetch(`/v1/fine_tuning/jobs/${id}/cancel`, { method: 'POST', headers: by.headers })
+  assert.equal((await cancel(stranger)).status, 404)
+  assert.equal((await cancel(owner)).status, 200)
+  const beat = await asWorker(edge, `/v1/leases/${lease.leaseId}/heartbeat`, progress(0.5))
+  assert.equal(((await beat.json()) as { cancelled: boolean }).cancelled, true)
+  assert.equal((await complete(edge, lease.leaseId, manifest)).status, 200)
+  assert.equal((await readJob(edge, owner, id)).status, 'cancelled')
+  const again = await cancel(owner)
+  assert.equal(again.status, 200)
+})
+
+test('events stream live, and go on where a reader left off', async () => {
+  const id = await newJob({ seed: 15 })
+  const lease = (await takeLease(edge, workerId))!
+  const say = (message: string) =>
+    asWorker(
+      edge,
+      `/v1/leases/${lease.leaseId}/heartbeat`,
+      progress(0, [{ at: new Date().toISOString(), message }]),
+    )
+  const open = async (lastEventId?: string) => {
+    const response = await edge.fetch(`/v1/fine_tuning/jobs/${id}/events`, {
+      headers: {
+        ...owner.headers,
+        accept: 'text/event-stream',
+        ...(lastEventId && { 'last-event-id': lastEventId }),
+      },
+    })
+    assert.equal(response.headers.get('content-type'), 'text/event-stream')
+    return response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  }
+  type Reader = Awaited<ReturnType<typeof open>>
+  const readUntil = async (reader: Reader, text: string): Promise<string> => {
+    let seen = ''
+    while (!seen.includes(text)) {
+      const { value, done } = await reader.read()
+      if (done) break
+      seen += value
+    }
+    return seen
+  }
+
+  const first = await open()
+  await say('one')
+  const seen = await readUntil(first, '"one"')
+  const lastId = /id: (ftevent-\S+)\ndata: [^\n]*"one"/.exec(seen)![1]!
+  await first.cancel()
+  await say('two')
+  const second = await open(lastId)
+  await say('three')
+  await asWorker(edge, `/v1/leases/${lease.leaseId}/fail`, { message: 'over', retryable: false })
+  const rest = await readUntil(second, '[DONE]')
+  const messages = [...rest.matchAll(/"message":"([^"]*)"/g)].map((match) => match[1])
+  assert.deepEqual(messages, ['two', 'three', 'The job failed: over'])
+  assert.match(rest, /data: \[DONE\]\n\n$/)
+})

@@ -1,0 +1,152 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
+import { toHex, type Hex } from '#protocol/bytes.ts'
+import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import {
+  generateRequest,
+  type Explanation,
+  type GenerateEvent,
+  type GenerateRequest,
+} from '#protocol/wire.ts'
+import { WORKER_TOKEN, type Edge } from './harness.ts'
+import { receiptOf, sign, type Said } from './receipts.ts'
+
+/** How the worker answers a request; every member has an honest default. */
+export type Behaviour = {
+  texts?: string[]
+  /** Sent in the place of everything. */
+  error?: { code: string; message: string }
+  /** Changes the receipt before it is signed. */
+  receipt?: (receipt: Receipt) => Receipt
+  /** Changes it after. */
+  signed?: (signed: SignedReceipt) => SignedReceipt
+  /** Breaks the connection after so many texts. */
+  dieAfter?: number
+  /** Runs before each text and before the end. */
+  pause?: (sent: number) => Promise<void>
+}
+
+export type Terms = Pick<Said, 'modelOwner' | 'pricePerToken' | 'adapter'>
+
+export type GpuWorker = {
+  url: string
+  address: Hex
+  key: Hex
+  requests: GenerateRequest[]
+  /** Requests whose caller went away before the end. */
+  aborted: Hex[]
+  behave: (behaviour: Behaviour) => void
+  stop: () => Promise<void>
+}
+
+export const PROMPT_TOKENS = 5
+export const EXPLANATION: Explanation = {
+  rows: [
+    {
+      record: toHex(new Uint8Array(32).fill(7)),
+      contributor: toHex(new Uint8Array(20).fill(8)),
+      share: 800_000,
+      snippet: 'a record',
+      spans: [{ start: 0, end: 5, text: 'Hello' }],
+    },
+  ],
+  unattributed: 200_000,
+  attributionMs: 3,
+}
+
+/** A gpu-worker's HTTP side without a model: says what it is told to and signs real receipts for it. */
+export async function startGpuWorker(
+  domain: ReceiptDomain,
+  terms: (request: GenerateRequest) => Terms,
+): Promise<GpuWorker> {
+  const key = generatePrivateKey()
+  const address = privateKeyToAddress(key).toLowerCase() as Hex
+  const requests: GenerateRequest[] = []
+  const aborted: Hex[] = []
+  let behaviour: Behaviour = {}
+
+  const answer = async (request: GenerateRequest, response: ServerResponse) => {
+    const { texts = ['Hello', ' world'], error, dieAfter, pause } = behaviour
+    const send = (event: GenerateEvent) => response.write(line(event))
+    if (error) return void response.end(line({ type: 'error', ...error }))
+    for (const [i, text] of texts.entries()) {
+      await pause?.(i)
+      if (i === dieAfter) return void response.destroy()
+      send({ type: 'token', text })
+    }
+    await pause?.(texts.length)
+    if (response.destroyed) return
+    const usage = { promptTokens: PROMPT_TOKENS, completionTokens: texts.length }
+    send({ type: 'end', finishReason: 'stop', ...usage })
+    if (dieAfter === texts.length) return void response.destroy()
+    const { requestId, payer, base } = request
+    const honest = receiptOf(
+      { requestId, payer, base, ...usage, output: texts.join(''), ...terms(request) },
+      address,
+    )
+    const signed = await sign(key, behaviour.receipt?.(honest) ?? honest, domain)
+    send({
+      type: 'receipt',
+      ...(behaviour.signed?.(signed) ?? signed),
+      explanation: EXPLANATION,
+    })
+    response.end()
+  }
+
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
+    if (request.headers.authorization !== `Bearer ${WORKER_TOKEN}`)
+      return void response.writeHead(401).end()
+    const asked = generateRequest.parse(JSON.parse(Buffer.concat(chunks).toString()))
+    requests.push(asked)
+    response.on('close', () => response.writableFinished || aborted.push(asked.requestId))
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    await answer(asked, response)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}`,
+    address,
+    key,
+    requests,
+    aborted,
+    behave: (next) => (behaviour = next),
+    stop: async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+const line = (event: GenerateEvent): string =>
+  `${JSON.stringify(event, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))}\n`
+
+export const workerHeaders = {
+  authorization: `Bearer ${WORKER_TOKEN}`,
+  'content-type': 'application/json',
+}
+
+/** Registers a worker for a base model; answers its id. */
+export async function registerGpuWorker(
+  edge: Edge,
+  worker: Pick<GpuWorker, 'url' | 'address'>,
+  base: { name: string; digest: Hex; contextLength: number },
+): Promise<string> {
+  const response = await edge.fetch('/v1/workers', {
+    method: 'POST',
+    headers: workerHeaders,
+    body: JSON.stringify({
+      address: worker.address,
+      url: worker.url,
+      device: 'a test',
+      bases: [base],
+    }),
+  })
+  if (!response.ok) throw new Error(await response.text())
+  return ((await response.json()) as { workerId: string }).workerId
+}
