@@ -1,9 +1,9 @@
 // Stacks the adapters that are active in a batch, for programs that serve rows with different adapters
 // (`programs/packed-adapters.ts`). Rebuilt only when the active set changes; the mask follows every batch.
-import { loraA, loraB, loraScale } from './models/lora.ts'
+import { loraA, loraB, loraRank, loraScale } from './models/lora.ts'
 import type { LoraConfig } from './models/lora.ts'
 import type { LlamaConfig } from './models/config.ts'
-import { LINEAR_LAYERS } from './models/parameters.ts'
+import { LINEAR_LAYERS, modulesOf } from './models/parameters.ts'
 import type { LinearLayer, Module } from './models/parameters.ts'
 import { moduleGroups } from './programs/packed-adapters.ts'
 import type { Feed, Feeds } from './session.ts'
@@ -14,7 +14,7 @@ import type { TensorMap } from './tensor.ts'
 export type Adapter = { readonly lora: LoraConfig; readonly tensors: TensorMap }
 
 export type AdapterPack = {
-  /** Sum of the ranks, at least 1. */
+  /** Sum of the adapters' largest ranks, at least 1. */
   readonly rank: number
   /** The stacked A of every group of modules and the stacked B, scaled by alpha / r, of every module. */
   readonly feeds: Feeds
@@ -35,12 +35,12 @@ export function packAdapters(
     .flatMap(({ lora }) => lora.targets)
     .find((name) => !targets.includes(name))
   if (foreign) throw new Error(`an adapter changes ${foreign}, which the program does not adapt`)
-  const starts: number[] = []
-  let total = 0
-  for (const { lora } of adapters) {
-    starts.push(total)
-    total += lora.rank
-  }
+  // An adapter's columns are as many as its widest module needs; narrower ones are padded with zeros.
+  const widths = adapters.map(({ lora }) =>
+    Math.max(...modulesOf(config, lora.targets).map(({ name }) => loraRank(lora, name))),
+  )
+  const starts = widths.map((_, i) => widths.slice(0, i).reduce((sum, width) => sum + width, 0))
+  const total = widths.reduce((sum, width) => sum + width, 0)
   const rank = Math.max(1, total) // the runtime's products need a non-empty inner dimension
 
   /** One module's factor of every adapter, one below the other, into rows [from, from + rank) of `into`. */
@@ -51,7 +51,7 @@ export function packAdapters(
       const start = (from + (starts[i] ?? 0)) * width
       const { data } = requireTensor(tensors, factor === 'A' ? loraA(name) : loraB(name))
       if (factor === 'A') return into.data.set(data, start)
-      const scale = loraScale(lora)
+      const scale = loraScale(lora, name)
       for (let j = 0; j < data.length; j++) into.data[start + j] = scale * (data[j] ?? 0)
     })
   }
@@ -71,10 +71,10 @@ export function packAdapters(
       const data = new Float32Array(rows.length * rank)
       rows.forEach((index, row) => {
         if (index === null) return
-        const lora = adapters[index]?.lora
+        const width = widths[index]
         const start = starts[index]
-        if (!lora || start === undefined) throw new Error(`the pack has no adapter ${index}`)
-        data.fill(1, row * rank + start, row * rank + start + lora.rank)
+        if (!width || start === undefined) throw new Error(`the pack has no adapter ${index}`)
+        data.fill(1, row * rank + start, row * rank + start + width)
       })
       return { dims: [rows.length, rank], data }
     },

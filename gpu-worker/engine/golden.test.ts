@@ -7,7 +7,8 @@ import { packBatch, padBatch } from './batch.ts'
 import type { Batch, Sequence } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
 import { loadModel } from './models/files.ts'
-import { fromPeft, loraConfig, toPeft } from './models/lora.ts'
+import { fromPeft, toPeft } from './models/lora.ts'
+import { importPeft, peftConfig } from './models/peft.ts'
 import { prefillProgram } from './programs/generate.ts'
 import { readSafetensors } from './safetensors.ts'
 import { openSession } from './session.ts'
@@ -17,7 +18,7 @@ import { openTrainer } from './trainer.ts'
 const GOLDEN = new URL('../../test/golden/engine/', import.meta.url)
 const TOLERANCE = 1e-5
 
-for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3']) {
+for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3', 'patterns']) {
   const folder = new URL(`${name}/`, GOLDEN)
   const file = async (path: string) => readSafetensors(await readFile(new URL(path, folder)))
   const json = async (path: string) => JSON.parse(await readFile(new URL(path, folder), 'utf8'))
@@ -25,10 +26,10 @@ for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3']) {
   const { config, parameters } = await loadModel(folder.pathname)
   const expected = await file('expected.safetensors')
   const { sequences, prompts } = await json('batch.json')
-  const { r, lora_alpha } = await json('adapter_config.json')
-  const lora = loraConfig(r, lora_alpha)
   const peftFile = await file('adapter_model.safetensors')
-  const adapter = fromPeft(config, lora, peftFile)
+  const imported = importPeft(config, await json('adapter_config.json'), peftFile)
+  assert.ok('adapter' in imported)
+  const { lora, tensors: adapter } = imported.adapter
 
   const examples = sequences.map((tokens: number[], row: number): Sequence => ({
     tokens,
@@ -103,6 +104,9 @@ for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3']) {
       ['base_model.model.lm_head.lora_A.weight', written.values().next().value!],
     ])
     assert.throws(() => fromPeft(config, lora, unknown), /unexpected tensor/)
-    assert.throws(() => fromPeft(config, loraConfig(r + 1), peftFile), /has dims/)
+    const wider = { ...lora, rank: lora.rank + 1 }
+    assert.throws(() => fromPeft(config, wider, peftFile), /has dims/)
+    const rewritten = importPeft(config, peftConfig(lora, 'base'), written)
+    assert.deepEqual(rewritten, imported)
   })
 }

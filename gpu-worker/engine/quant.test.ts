@@ -111,8 +111,8 @@ for (const [format, tolerance] of [
 }
 
 test('a quantized matrix takes 5 or 9 bits per number, and embeddings stay as they are', () => {
-  const [{ name }] = modulesOf(config) as [{ name: string }]
-  const weight = `${name}.weight`
+  const [first] = modulesOf(config)
+  const weight = `${first!.name}.weight`
   const count = parameters.get(weight)!.data.length
   for (const [format, bits] of [
     ['int4', 5],

@@ -1,6 +1,8 @@
 // A training step: one run of the `train` program on a batch, with the trained tensors fed in place.
 import type { Batch } from './batch.ts'
 import type { LlamaConfig } from './models/config.ts'
+import { dropoutFeeds } from './programs/dropout.ts'
+import type { Draw } from './programs/dropout.ts'
 import { GRADIENT_PREFIX, trainProgram } from './programs/train.ts'
 import type { Trainable } from './programs/train.ts'
 import type { WeightFormat } from './quant.ts'
@@ -16,8 +18,11 @@ export type Step = {
 }
 
 export type Trainer = {
-  /** Loss and gradients at `trained`, the current parameters or adapter; nothing is updated. */
-  readonly gradients: (batch: Batch, trained: TensorMap) => Promise<Step>
+  /**
+   * Loss and gradients at `trained`, the current parameters or adapter; nothing is updated. `draw` decides what an
+   * adapter's dropout hides: equal draws hide the same.
+   */
+  readonly gradients: (batch: Batch, trained: TensorMap, draw?: Draw) => Promise<Step>
   readonly release: () => Promise<void>
 }
 
@@ -37,8 +42,11 @@ export async function openTrainer(
 ): Promise<Trainer> {
   const session = await openSession(trainProgram(config, trainable, format), frozen, options)
   return {
-    gradients: async (batch, trained) => {
-      const outputs = await session.run({ ...batch.feeds, ...Object.fromEntries(trained) })
+    gradients: async (batch, trained, draw = { seed: 0, step: 0 }) => {
+      const hidden =
+        trainable === 'parameters' ? {} : dropoutFeeds(config, trainable, rowsOf(batch), draw)
+      const tensors = Object.fromEntries(trained)
+      const outputs = await session.run({ ...batch.feeds, ...tensors, ...hidden })
       const gradients = new Map<string, HostTensor>()
       for (const name of trained.keys()) {
         gradients.set(name, requireTensor(outputs, `${GRADIENT_PREFIX}${name}`))
@@ -49,3 +57,6 @@ export async function openTrainer(
     release: session.release,
   }
 }
+
+/** B * T of a batch. */
+const rowsOf = ({ feeds }: Batch): number => feeds['tokens']?.data.length ?? 0

@@ -11,6 +11,13 @@ export type LoraConfig = {
   readonly rank: number
   readonly alpha: number
   readonly targets: readonly LinearLayer[]
+  /** Ranks and alphas that differ, by the end of a module's path (`q_proj`, `layers.3.mlp.up_proj`); the first fits. */
+  readonly ranks?: Readonly<Record<string, number>>
+  readonly alphas?: Readonly<Record<string, number>>
+  /** Scale alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023, rsLoRA). */
+  readonly rslora?: boolean
+  /** Probability that training hides an input feature of a token from an adapter; nothing else reads it. */
+  readonly dropout?: number
 }
 
 /** All seven linear layers, alpha = 2 r. */
@@ -24,7 +31,20 @@ export const loraConfig = (
   targets: LINEAR_LAYERS.filter((linear) => targets.includes(linear)),
 })
 
-export const loraScale = ({ rank, alpha }: LoraConfig): number => alpha / rank
+function ofModule(module: string, pattern: LoraConfig['ranks'], otherwise: number): number {
+  const found = Object.entries(pattern ?? {}).find(([end]) => `.${module}`.endsWith(`.${end}`))
+  return found?.[1] ?? otherwise
+}
+
+/** The rank r of a module's factors. */
+export const loraRank = (lora: LoraConfig, module: string): number =>
+  ofModule(module, lora.ranks, lora.rank)
+
+/** What a module's B A is multiplied by. */
+export function loraScale(lora: LoraConfig, module: string): number {
+  const rank = loraRank(lora, module)
+  return ofModule(module, lora.alphas, lora.alpha) / (lora.rslora ? Math.sqrt(rank) : rank)
+}
 
 export const loraA = (module: string): string => `${module}.lora_A`
 export const loraB = (module: string): string => `${module}.lora_B`
@@ -32,13 +52,15 @@ export const loraB = (module: string): string => `${module}.lora_B`
 /** Names and dims of an adapter's tensors: A [r, in], B [r, out]. */
 export function adapterDims(
   config: LlamaConfig,
-  { rank, targets }: LoraConfig,
+  lora: LoraConfig,
 ): ReadonlyMap<string, readonly number[]> {
   return new Map(
-    modulesOf(config, targets).flatMap(({ name, inDim, outDim }): [string, readonly number[]][] => [
-      [loraA(name), [rank, inDim]],
-      [loraB(name), [rank, outDim]],
-    ]),
+    modulesOf(config, lora.targets).flatMap(
+      ({ name, inDim, outDim }): [string, readonly number[]][] => [
+        [loraA(name), [loraRank(lora, name), inDim]],
+        [loraB(name), [loraRank(lora, name), outDim]],
+      ],
+    ),
   )
 }
 
@@ -51,18 +73,16 @@ export function initialAdapter(
   const random = randomSource(seed)
   const adapter = new Map<string, HostTensor>()
   for (const { name, inDim, outDim } of modulesOf(config, lora.targets)) {
-    const a = new Float32Array(lora.rank * inDim)
+    const rank = loraRank(lora, name)
+    const a = new Float32Array(rank * inDim)
     uniform(random, a, 1 / Math.sqrt(inDim))
-    adapter.set(loraA(name), { dims: [lora.rank, inDim], data: a })
-    adapter.set(loraB(name), {
-      dims: [lora.rank, outDim],
-      data: new Float32Array(lora.rank * outDim),
-    })
+    adapter.set(loraA(name), { dims: [rank, inDim], data: a })
+    adapter.set(loraB(name), { dims: [rank, outDim], data: new Float32Array(rank * outDim) })
   }
   return adapter
 }
 
-const PEFT_PREFIX = 'base_model.model.'
+export const PEFT_PREFIX = 'base_model.model.'
 
 /** The tensors of PEFT's `adapter_model.safetensors`: lora_A.weight [r, in], lora_B.weight [out, r]. */
 export function toPeft(adapter: TensorMap): Map<string, HostTensor> {
@@ -96,7 +116,7 @@ export function fromPeft(
   )
 }
 
-/** Parameters with the adapter folded in: W + (alpha / r) B A. Tensors that no adapter touches are shared, not copied. */
+/** Parameters with the adapter folded in: W + scale B A. Tensors that no adapter touches are shared, not copied. */
 export function mergeAdapter(
   config: LlamaConfig,
   parameters: TensorMap,
@@ -104,16 +124,16 @@ export function mergeAdapter(
   adapter: TensorMap,
 ): Map<string, HostTensor> {
   const merged = new Map(parameters)
-  const scale = loraScale(lora)
   for (const { name, inDim, outDim } of modulesOf(config, lora.targets)) {
+    const rank = loraRank(lora, name)
+    const scale = loraScale(lora, name)
     const a = requireTensor(adapter, loraA(name)).data
     const b = requireTensor(adapter, loraB(name)).data
     const weight = Float32Array.from(requireTensor(parameters, `${name}.weight`).data)
     for (let o = 0; o < outDim; o++) {
       for (let i = 0; i < inDim; i++) {
         let delta = 0
-        for (let r = 0; r < lora.rank; r++)
-          delta += (b[r * outDim + o] ?? 0) * (a[r * inDim + i] ?? 0)
+        for (let r = 0; r < rank; r++) delta += (b[r * outDim + o] ?? 0) * (a[r * inDim + i] ?? 0)
         weight[o * inDim + i] = (weight[o * inDim + i] ?? 0) + scale * delta
       }
     }
@@ -122,7 +142,8 @@ export function mergeAdapter(
   return merged
 }
 
-function transposed({ dims, data }: HostTensor): HostTensor {
+/** A matrix [rows, columns] as [columns, rows]. */
+export function transposed({ dims, data }: HostTensor): HostTensor {
   const [rows = 1, columns = 1] = dims
   const out = new Float32Array(data.length)
   for (let row = 0; row < rows; row++) {

@@ -135,7 +135,16 @@ for (const { name, config, parameters } of families) {
 }
 
 const small = randomAdapter(config, loraConfig(3), 11)
-const partial = randomAdapter(config, loraConfig(5, 4, ['self_attn.q_proj', 'mlp.down_proj']), 12)
+const partial = randomAdapter(
+  config,
+  {
+    ...loraConfig(5, 4, ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.down_proj']),
+    ranks: { v_proj: 7, 'layers.1.mlp.down_proj': 2 },
+    alphas: { q_proj: 3 },
+    rslora: true,
+  },
+  12,
+)
 const mixed: readonly Row[] = [
   { prompt: randomTokens(6, 4), adapter: 1 },
   { prompt: randomTokens(11, 5), adapter: null },

@@ -9,7 +9,7 @@ import type { Dim } from '../onnx/dims.ts'
 import type { Value } from '../onnx/graph.ts'
 import { Tape } from '../autodiff/tape.ts'
 import type { LlamaConfig } from '../models/config.ts'
-import { adapterDims, loraScale } from '../models/lora.ts'
+import { adapterDims, loraRank, loraScale } from '../models/lora.ts'
 import type { LoraConfig } from '../models/lora.ts'
 import { modulesOf } from '../models/parameters.ts'
 import type { WeightFormat } from '../quant.ts'
@@ -59,8 +59,9 @@ export function influenceBlocks(
       const columns = Math.min(d, projected)
       const projection =
         d <= projected ? null : { name: projectionName(name, side), dims: [d, projected] as const }
-      const block = { module: name, factor, offset, rows: lora.rank, columns, projection }
-      offset += lora.rank * columns
+      const rows = loraRank(lora, name)
+      const block = { module: name, factor, offset, rows, columns, projection }
+      offset += rows * columns
       return block
     }),
   )
@@ -82,7 +83,7 @@ export function influenceProgram(config: LlamaConfig, options: InfluenceOptions)
   const adapter = declareInputs(g, adapterDims(config, lora))
   const { loss, nll } = sequenceLoss(tape, config, {
     ...frozenModel(tape, config, options.format ?? 'f32'),
-    adapt: adaptWith(tape, lora, adapter, (module, tap) => taps.set(module, tap)),
+    adapt: adaptWith(tape, lora, adapter, { onTap: (module, tap) => taps.set(module, tap) }),
   })
 
   const tapped = [...taps.values()]
@@ -100,7 +101,7 @@ export function influenceProgram(config: LlamaConfig, options: InfluenceOptions)
       left,
       project(g, block, right),
       block,
-      block.factor === 'A' ? 1 : loraScale(lora),
+      block.factor === 'A' ? 1 : loraScale(lora, block.module),
     )
   })
   g.output('blocks', g.concat(blocks, 1))

@@ -102,19 +102,27 @@ export function sequenceLoss(
 /** What an adapted layer computed: its input x [B*T, in], u = x Aᵀ [B*T, r] and its output y [B*T, out]. */
 export type Tap = { readonly x: Value; readonly u: Value; readonly y: Value }
 
-/** Adds one adapter to the layers it targets; `onTap` sees what each of them computed. */
+export type AdaptOptions = {
+  /** Sees what each adapted layer computed. */
+  readonly onTap?: (module: string, tap: Tap) => void
+  /** What an adapter sees of a layer's input [B*T, in], when training hides some of it. */
+  readonly hide?: (module: string, x: Value) => Value
+}
+
+/** Adds one adapter to the layers it targets. */
 export function adaptWith(
   tape: Tape,
   lora: LoraConfig,
   adapter: Lookup,
-  onTap: (module: string, tap: Tap) => void = () => {},
+  { onTap, hide }: AdaptOptions = {},
 ): LlamaParts['adapt'] {
-  return (module, x, base) => {
+  return (module, input, base) => {
     if (!isTarget(module, lora.targets)) return base
+    const x = hide ? hide(module, input) : input
     const a = adapter(loraA(module))
     const b = adapter(loraB(module))
-    const { y, u } = lowRank(tape, x, base, { a, b, scale: loraScale(lora) })
-    onTap(module, { x, u, y })
+    const { y, u } = lowRank(tape, x, base, { a, b, scale: loraScale(lora, module) })
+    onTap?.(module, { x, u, y })
     return y
   }
 }

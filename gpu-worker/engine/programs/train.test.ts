@@ -7,7 +7,10 @@ import { gaussian, randomSource } from '../random.ts'
 import { openTrainer } from '../trainer.ts'
 import type { Trainer } from '../trainer.ts'
 import type { HostTensor, TensorMap } from '../tensor.ts'
-import { randomTokens, tinyConfig } from '../testing.ts'
+import { openSession } from '../session.ts'
+import { randomAdapter, randomTokens, tinyConfig } from '../testing.ts'
+import { dropoutFeeds } from './dropout.ts'
+import { evaluateProgram } from './train.ts'
 
 const random = randomSource(5)
 const sequences = [9, 5, 12, 3].map((length, seed) => ({ tokens: randomTokens(length, seed) }))
@@ -70,3 +73,46 @@ for (const tied of [true, false]) {
     await trainer.release()
   })
 }
+
+test('gradients under dropout, ranks of their own and a rank-stabilised scale agree with finite differences', async () => {
+  const config = tinyConfig()
+  const ranks = { q_proj: 2, 'layers.1.mlp.up_proj': 5 }
+  const lora = { ...loraConfig(3, 2), ranks, alphas: { v_proj: 1 }, rslora: true, dropout: 0.3 }
+  const { tensors } = randomAdapter(config, lora, 2)
+  const trainer = await openTrainer(config, lora, initialParameters(config, 1))
+  const error = await worstError(trainer, tensors)
+  assert.ok(error < 3e-3, `relative error ${error}`)
+  await trainer.release()
+})
+
+test('dropout hides the same in the same step, something else in another, and nothing outside training', async () => {
+  const config = tinyConfig()
+  const parameters = initialParameters(config, 1)
+  const lora = { ...loraConfig(3), dropout: 0.3 }
+  const { tensors } = randomAdapter(config, lora, 2)
+  const trainer = await openTrainer(config, lora, parameters)
+  const loss = async (seed: number, step: number) =>
+    (await trainer.gradients(batch, tensors, { seed, step })).loss
+  const first = await loss(1, 0)
+  assert.equal(await loss(1, 0), first)
+  const others = [await loss(1, 1), await loss(2, 0)]
+  await trainer.release()
+  const evaluate = await openSession(evaluateProgram(config, lora), parameters)
+  const plain = await evaluate.run({ ...batch.feeds, ...Object.fromEntries(tensors) })
+  await evaluate.release()
+  assert.equal(new Set([first, ...others, plain.get('loss')!.data[0]]).size, 4)
+})
+
+test('dropout hides its share of the features and keeps their mean', () => {
+  const config = tinyConfig()
+  const lora = { ...loraConfig(3), dropout: 0.25 }
+  const feeds = dropoutFeeds(config, lora, 2000, { seed: 3, step: 7 })
+  assert.deepEqual(Object.keys(feeds), ['dropout/24', 'dropout/40'])
+  for (const { dims, data } of Object.values(feeds)) {
+    assert.equal(dims[0], 2000 + 14)
+    const kept = data.filter((value) => value !== 0)
+    assert.ok(kept.every((value) => value === Math.fround(1 / 0.75)))
+    const deviation = Math.sqrt((0.25 * 0.75) / data.length)
+    assert.ok(Math.abs(kept.length / data.length - 0.75) < 5 * deviation)
+  }
+})

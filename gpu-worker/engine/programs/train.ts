@@ -8,6 +8,7 @@ import { parameterDims } from '../models/parameters.ts'
 import { Graph } from '../onnx/graph.ts'
 import type { WeightFormat } from '../quant.ts'
 import { frozenModel, trainedModel } from './base.ts'
+import { dropout } from './dropout.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
 import { adaptWith, declareInputs, sequenceLoss, withoutAdapter } from './sequence.ts'
@@ -20,7 +21,7 @@ export const GRADIENT_PREFIX = 'gradient/'
 
 /**
  * Compiles `train`. Inputs: tokens, segments, positions int32 [B, T]; rows, labels int32 [M]; weights float32 [M]; and
- * the trained tensors by name. Outputs: `loss` [] = Σ weights nll, `nll` [M, 1], and `gradient/NAME` per trained tensor.
+ * the trained tensors by name; with dropout also what `dropoutFeeds` draws. Outputs: `loss` [] = Σ weights nll, `nll` [M, 1], and `gradient/NAME` per trained tensor.
  * `format` is that of the frozen base under an adapter (QLoRA, Dettmers et al. 2023, when quantized).
  */
 export function trainProgram(
@@ -34,7 +35,9 @@ export function trainProgram(
   const trainedDims = isAdapter ? adapterDims(config, trainable) : parameterDims(config)
   const base = isAdapter ? frozenModel(tape, config, format) : trainedModel(tape, config)
   const trained = isAdapter ? declareInputs(g, trainedDims) : base.parameter
-  const adapt = isAdapter ? adaptWith(tape, trainable, trained) : withoutAdapter
+  const adapt = isAdapter
+    ? adaptWith(tape, trainable, trained, { hide: dropout(tape, config, trainable) })
+    : withoutAdapter
 
   const { loss, nll } = sequenceLoss(tape, config, { ...base, adapt })
   const names = [...trainedDims.keys()]

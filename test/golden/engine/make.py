@@ -3,7 +3,7 @@
     python -m venv .venv && .venv/bin/pip install torch transformers peft safetensors
     .venv/bin/python test/golden/engine/make.py [case ...]
 
-Per case: a random tiny model and a LoRA adapter on all linear layers exactly as `save_pretrained` writes them, a ragged
+Per case: a random tiny model and a LoRA adapter (on all linear layers unless said) exactly as `save_pretrained` writes them, a ragged
 batch with prompt tokens masked out of the loss (batch.json), and what PyTorch computes for it (expected.safetensors):
 logits and loss of the model, logits and loss with the adapter, and the gradients of every parameter of either.
 Written with torch 2.15.0, transformers 5.23.0, peft 0.21.2.
@@ -80,9 +80,21 @@ CASES |= {
     "qwen2": Qwen2Config(**TINY, tie_word_embeddings=True, **SMALL),
     "qwen3": Qwen3Config(**TINY, head_dim=6, **SMALL),
 }
+# An adapter on some layers, with ranks and alphas of their own and rank-stabilised scale.
+CASES["patterns"] = LlamaConfig(**TINY, **SMALL)
 SHARDED = ["qwen3"]
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+ADAPTERS = {
+    "patterns": dict(
+        target_modules=["q_proj", "v_proj", "up_proj", "down_proj"],
+        use_rslora=True,
+        rank_pattern={"q_proj": 2, "layers.1.mlp.up_proj": 6},
+        alpha_pattern={"down_proj": 3},
+    )
+}
 
 
 def batch(vocab: int):
@@ -127,7 +139,8 @@ def make(name: str, config: LlamaConfig):
     for key, parameter in model.named_parameters():
         expected[f"gradient/{key}"] = parameter.grad.clone()
 
-    lora = LoraConfig(r=4, lora_alpha=6, lora_dropout=0.0, target_modules=LINEAR, task_type="CAUSAL_LM")
+    options = dict(r=4, lora_alpha=6, lora_dropout=0.0, target_modules=LINEAR, task_type="CAUSAL_LM")
+    lora = LoraConfig(**(options | ADAPTERS.get(name, {})))
     adapted = get_peft_model(model, lora).eval()
     with torch.no_grad():
         for key, parameter in adapted.named_parameters():
