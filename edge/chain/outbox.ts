@@ -125,6 +125,13 @@ export function openOutbox(storage: DurableObjectStorage) {
         `WHERE status IN ('success', 'reverted') AND block_number < ? ORDER BY block_number DESC LIMIT 1`,
         before,
       )[0],
+    /** The nonce after every transaction of ours that is known to be in a block. */
+    nextNonce: () =>
+      sql
+        .exec<{ n: number }>(
+          'SELECT coalesce(MAX(nonce) + 1, 0) AS n FROM outbox WHERE block_number IS NOT NULL',
+        )
+        .one().n,
     unfinal: () => rows(`WHERE status IN ('success', 'reverted') AND final = 0 ORDER BY seq`),
     /** Outcomes nobody was told of. A revert is only told when final: callers then build something else. */
     untold: (limit: number) =>

@@ -200,6 +200,22 @@ test('what a reorg takes off the chain is sent again, with the same bytes', asyn
   assert.equal(await deposited(account), 1n)
 })
 
+test('a count of nonces that lags behind the receipts gives no nonce out twice', async () => {
+  const first = depositOf('test:counted')
+  await (await writer()).enqueue(first.entry)
+  const { tx_hash } = await outcome(first.entry.key)
+  const { nonce } = await anvil().getTransaction({ hash: tx_hash! })
+  const stale = JSON.stringify({ jsonrpc: '2.0', id: 1, result: `0x${nonce.toString(16)}` })
+  proxy.fault((_path, body) =>
+    body.includes('eth_getTransactionCount') ? { status: 200, body: stale } : 'pass',
+  )
+  const second = depositOf('test:lagging')
+  await (await writer()).enqueue(second.entry)
+  assert.equal((await outcome(second.entry.key)).status, 'success')
+  proxy.fault(() => 'pass')
+  assert.equal(await deposited(second.account), 1n)
+})
+
 test('a nonce that somebody else used up with the same key is not waited for', async () => {
   const { account, entry } = depositOf('test:foreign')
   // Its bytes never reach the chain, and their nonce is used by a transfer.

@@ -193,6 +193,8 @@ export class ChainWriter extends DurableObject<Env> {
 
   async #sendQueued(round: Round): Promise<void> {
     const now = Date.now()
+    // A block may have come between the count of nonces and the receipts in it.
+    const used = Math.max(round.used, this.#outbox.nextNonce())
     let nonces = this.#outbox.sent().flatMap((row) => row.nonce ?? [])
     for (const row of this.#outbox.queued(MAX_IN_FLIGHT)) {
       if (nonces.length >= MAX_IN_FLIGHT) return
@@ -203,7 +205,7 @@ export class ChainWriter extends DurableObject<Env> {
       const waitsFor = row.wait_nonce
       if (waitsFor !== null && nonces.some((nonce) => nonce <= waitsFor)) continue
       try {
-        await this.#sign(round, row, freeNonce(round.used, nonces), null)
+        await this.#sign(round, row, freeNonce(used, nonces), null)
       } catch (error) {
         const reason = revertReason(error)
         if (reason === null) this.#postpone(row, error)

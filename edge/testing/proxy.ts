@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 
 /**
  * What happens to a request: it passes; never reaches the server; reaches it but the answer is lost; or is answered
- * with a status in the server's place.
+ * with a status, and a body, in the server's place.
  */
-export type Fault = 'pass' | 'lose-request' | 'lose-answer' | { status: number }
+export type Fault = 'pass' | 'lose-request' | 'lose-answer' | { status: number; body?: string }
 
 export type Proxy = {
   url: string
@@ -25,7 +25,8 @@ export async function startProxy(target: string): Promise<Proxy> {
     const bytes = await read(request)
     const [path, body] = [request.url ?? '/', bytes.toString('latin1')]
     const fault = decide(path, body)
-    if (typeof fault === 'object') return void response.writeHead(fault.status).end('fault')
+    if (typeof fault === 'object')
+      return void response.writeHead(fault.status).end(fault.body ?? 'fault')
     if (fault === 'lose-request') return void request.socket.destroy()
     passed.push({ path, body })
     try {
