@@ -34,7 +34,8 @@ export function dedupIndexOf({ DB }: Pick<Env, 'DB'>, datanetId: string): DedupI
         DB.prepare(
           `SELECT b.band AS key, b.seq FROM json_each(?2) AS wanted CROSS JOIN dedup_bands AS b
            ON b.datanet_id = ?1 AND b.band = wanted.value AND b.seq IN (
-             SELECT seq FROM dedup_bands WHERE datanet_id = ?1 AND band = wanted.value ORDER BY seq LIMIT ?3)`,
+             SELECT seq FROM dedup_bands WHERE datanet_id = ?1 AND band = wanted.value ORDER BY seq LIMIT ?3)
+           ORDER BY b.seq`,
         ).bind(datanetId, JSON.stringify(bands), limit),
       ),
     lookupWindows: (windows, limit) =>
@@ -42,7 +43,8 @@ export function dedupIndexOf({ DB }: Pick<Env, 'DB'>, datanetId: string): DedupI
         DB.prepare(
           `SELECT w.window AS key, w.seq FROM json_each(?1) AS wanted CROSS JOIN dedup_windows AS w
            ON w.window = wanted.value AND w.seq IN (
-             SELECT seq FROM dedup_windows WHERE window = wanted.value ORDER BY seq LIMIT ?2)`,
+             SELECT seq FROM dedup_windows WHERE window = wanted.value ORDER BY seq LIMIT ?2)
+           ORDER BY w.seq`,
         ).bind(JSON.stringify(windows), limit),
       ),
     fetchRecords: async (refs) => {
