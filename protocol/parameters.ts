@@ -8,7 +8,7 @@ export const PPM = 1_000_000n
  * The contract is deployed with these defaults and bounds; afterwards only governance moves them.
  */
 export const PARAMETERS = {
-  'attribution.significance': { value: 2_000n, min: 0n, max: 10_000n }, // thousandths of a null deviation
+  'attribution.significance': { value: 4_000n, min: 0n, max: 10_000n }, // thousandths of a null deviation
   'attribution.minShare': { value: 10_000n, min: 0n, max: 500_000n }, // ppm of the contributor pool
   'attribution.coverage': { value: 950_000n, min: 100_000n, max: 1_000_000n }, // ppm of the score mass
   'attribution.topK': { value: 16n, min: 1n, max: 50n }, // rows

@@ -99,7 +99,7 @@ test('influence below the significance threshold earns nothing', () => {
     1_000_000n,
     [
       candidate('strong', { influence: 500n }),
-      candidate('weak', { influence: 500n, significance: 1_999n }),
+      candidate('weak', { influence: 500n, significance: 3_999n }),
     ],
     noText,
     parameters,
