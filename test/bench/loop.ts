@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { showProgress } from '#stack/progress.ts'
+import { createCast } from '#stack/sample/cast.ts'
+import { startStack } from '#stack/stack.ts'
+import { smallPlan } from '../support/stack.ts'
+import { benchAccept } from './loop/accept.ts'
+import { benchGas } from './loop/gas.ts'
+import { benchModel } from './loop/model.ts'
+import { benchReceipts } from './loop/receipts.ts'
+import { benchFlags, printReport } from './report.ts'
+
+/** Figures of the whole loop, on a stack of its own: `npm run bench:loop [-- --quick] [-- --json]`. */
+
+const PORT_BASE = 24_000
+
+const flags = benchFlags(process.argv.slice(2))
+const progress = showProgress(process.stderr)
+const root = mkdtempSync(join(tmpdir(), 'openledger-bench-'))
+const stack = await startStack({
+  stateDir: join(root, 'state'),
+  fresh: true,
+  portBase: PORT_BASE,
+  say: progress.print,
+  onFatal: (error) => {
+    throw error
+  },
+})
+try {
+  const plan = smallPlan(flags.quick ? 20 : 60)
+  plan.hyperparameters = { epochs: 1, sequenceLength: 128 }
+  const cast = await createCast(stack, progress, plan, { wallets: {}, runs: 1 })
+  const { figures, datanetId } = await benchModel(cast, plan, flags)
+  const accept = await benchAccept(stack, {
+    person: cast.consumer,
+    datanetId,
+    port: PORT_BASE + 20,
+    quick: flags.quick,
+  })
+  await stack.stop()
+  const receipts = await benchReceipts(flags)
+  const gas = await benchGas({ port: PORT_BASE + 30 })
+  printReport('loop', [...accept, ...figures, ...receipts, ...gas], flags)
+} finally {
+  await stack.stop()
+  rmSync(root, { recursive: true, force: true })
+}

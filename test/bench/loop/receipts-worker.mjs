@@ -1,0 +1,29 @@
+// Appends receipts to a ReceiptBatcher from inside workerd, as the inference route does. Not TypeScript: the
+// compiler checks test/ with Node's types and edge/ with Workers'.
+import { signedReceipt } from '#protocol/wire.ts'
+
+export { ReceiptBatcher } from '#edge/settlement/receipt-batcher.ts'
+
+let receipts = []
+
+export default {
+  async fetch(request, env) {
+    const url = new URL(request.url)
+    if (url.pathname === '/load') {
+      receipts = (await request.json()).map((receipt) => signedReceipt.parse(receipt))
+      return new Response(String(receipts.length))
+    }
+    const width = Number(url.searchParams.get('width'))
+    const batcher = env.RECEIPTS.getByName('epochs')
+    const explanation = { rows: [], unattributed: 0, attributionMs: 0 }
+    let next = 0
+    const append = async () => {
+      while (next < receipts.length) {
+        const signed = receipts[next++]
+        await batcher.append({ signed, explanation, accountId: 'acct_bench', manifests: [] })
+      }
+    }
+    await Promise.all(Array.from({ length: width }, append))
+    return new Response(String(receipts.length))
+  },
+}
