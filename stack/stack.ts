@@ -54,6 +54,7 @@ export type Stack = {
 export const PART_NAMES = ['chain', 'postgres', 'edge', 'gpu-worker'] as const
 export type PartName = (typeof PART_NAMES)[number]
 
+const PART_OF_PORT: Record<string, string> = { worker: 'gpu-worker', inspector: 'edge' }
 const EPOCH_SECONDS = 5
 const MIN_FREE_BYTES = 512 * 2 ** 20
 
@@ -101,6 +102,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 
   try {
+    // All of them before anything starts: nobody should wait for a chain to learn that another port is taken.
+    for (const [name, port] of Object.entries(ports))
+      await requireFreePort(PART_OF_PORT[name] ?? name, port)
     const startChain = async () => {
       const part = await run(chainPart(dirs.chain, ports.chain))
       keeper = keepChainState(dirs.chain, url(ports.chain), say)
@@ -118,7 +122,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       return part
     }
     const startDa = async () => {
-      await requireFreePort('da', ports.da)
       da = await startDaServer(dirs.da, ports.da)
       onPart?.('da')
     }

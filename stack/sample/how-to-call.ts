@@ -18,6 +18,7 @@ export function howToCall({ urls, dirs }: Stack, { outcome }: SampleState): stri
       model: outcome.model,
       messages: [{ role: 'user', content: outcome.question }],
       max_tokens: 80,
+      temperature: 0,
       attribution: 'full',
     }
     lines.push(
