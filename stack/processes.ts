@@ -214,20 +214,30 @@ function supervise(spec: PartSpec, options: PartOptions, report: () => void): Pa
   }
 }
 
+const PORT_TRIES = 15 // a process that was just killed frees its ports a moment later
+
 /** Throws a StackError naming the part when something else listens on the port. */
 export async function requireFreePort(part: string, port: number): Promise<void> {
-  const failure = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+  for (let tries = 1; ; tries++) {
+    const failure = await listenFailure(port)
+    if (!failure) return
+    if (failure.code !== 'EADDRINUSE')
+      throw new StackError(part, `cannot listen on port ${port}: ${failure.message}`)
+    if (tries === PORT_TRIES)
+      throw new StackError(
+        part,
+        `port ${port} is in use. Stop what listens there, or choose other ports with --port-base N`,
+      )
+    await sleep(POLL_MS)
+  }
+}
+
+const listenFailure = (port: number): Promise<NodeJS.ErrnoException | null> =>
+  new Promise((resolve) => {
     const probe = createServer()
     probe.once('error', resolve)
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(null)))
   })
-  if (failure?.code === 'EADDRINUSE')
-    throw new StackError(
-      part,
-      `port ${port} is in use. Stop what listens there, or choose other ports with --port-base N`,
-    )
-  if (failure) throw new StackError(part, `cannot listen on port ${port}: ${failure.message}`)
-}
 
 function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   if (pid === undefined) return
