@@ -4,8 +4,7 @@ import type { LlamaConfig } from './models/config.ts'
 import { dropoutFeeds } from './programs/dropout.ts'
 import type { Draw } from './programs/dropout.ts'
 import { GRADIENT_PREFIX, trainProgram } from './programs/train.ts'
-import type { Trainable } from './programs/train.ts'
-import type { WeightFormat } from './quant.ts'
+import type { Trainable, TrainOptions } from './programs/train.ts'
 import { openSession } from './session.ts'
 import type { SessionOptions } from './session.ts'
 import { requireTensor } from './tensor.ts'
@@ -26,21 +25,23 @@ export type Trainer = {
   readonly release: () => Promise<void>
 }
 
-export type TrainerOptions = SessionOptions & {
-  /** Format of the frozen parameters: those of `quantizeParameters` unless it is `f32`, the default. */
-  readonly format?: WeightFormat
-}
+export type TrainerOptions = SessionOptions & TrainOptions
 
 /**
- * Opens the `train` program. `frozen` are the model's parameters when an adapter is trained, and unused otherwise.
+ * Opens the `train` program. `frozen` are the model's parameters when an adapter is trained, in the options' format, and
+ * unused otherwise.
  */
 export async function openTrainer(
   config: LlamaConfig,
   trainable: Trainable,
   frozen: ParameterMap = new Map(),
-  { format = 'f32', ...options }: TrainerOptions = {},
+  { format, recompute, ...options }: TrainerOptions = {},
 ): Promise<Trainer> {
-  const session = await openSession(trainProgram(config, trainable, format), frozen, options)
+  const session = await openSession(
+    trainProgram(config, trainable, { format, recompute }),
+    frozen,
+    options,
+  )
   return {
     gradients: async (batch, trained, draw = { seed: 0, step: 0 }) => {
       const hidden =

@@ -26,6 +26,8 @@ export type LlamaParts = {
   readonly adapt: (module: string, x: Value, base: Value) => Value
   /** Attention of one layer: heads -> [B, KV, G*T, D]. */
   readonly attend: (layer: number, heads: Heads) => Value
+  /** Whether the backward pass computes every layer again instead of keeping its activations. */
+  readonly recompute?: boolean
 }
 
 export type LlamaInputs = {
@@ -38,7 +40,7 @@ export function llama(
   tape: Tape,
   config: LlamaConfig,
   { tokens, positions }: LlamaInputs,
-  { parameter, product, adapt, attend }: LlamaParts,
+  { parameter, product, adapt, attend, recompute = false }: LlamaParts,
 ): Value {
   const g = tape.graph
   const { headDim, kvHeads, normEpsilon } = config
@@ -64,8 +66,7 @@ export function llama(
   const rotated = (x: Value, heads: number): Value =>
     rotary(tape, reshape(tape, x, [batch, time, heads * headDim]), rotaryPositions, tables)
 
-  let x = gatherRows(tape, parameter(EMBEDDING), g.reshape(tokens, [rows]))
-  for (let layer = 0; layer < config.layers; layer++) {
+  const layerOf = (layer: number, x: Value): Value => {
     const block = blockName(layer)
 
     const n1 = rmsNorm(tape, x, parameter(`${block}.input_layernorm.weight`), normEpsilon)
@@ -88,12 +89,22 @@ export function llama(
     const oGrouped = reshape(tape, o, [batch, kvHeads, group, time, headDim])
     const oRows = transpose(tape, oGrouped, [0, 3, 1, 2, 4])
     const attended = reshape(tape, oRows, [rows, config.heads * headDim])
-    x = project(block, 'self_attn.o_proj', attended, x)
+    const middle = project(block, 'self_attn.o_proj', attended, x)
 
-    const n2 = rmsNorm(tape, x, parameter(`${block}.post_attention_layernorm.weight`), normEpsilon)
+    const n2 = rmsNorm(
+      tape,
+      middle,
+      parameter(`${block}.post_attention_layernorm.weight`),
+      normEpsilon,
+    )
     const gate = project(block, 'mlp.gate_proj', n2)
     const up = project(block, 'mlp.up_proj', n2)
-    x = project(block, 'mlp.down_proj', swiglu(tape, gate, up), x)
+    return project(block, 'mlp.down_proj', swiglu(tape, gate, up), middle)
+  }
+
+  let x = gatherRows(tape, parameter(EMBEDDING), g.reshape(tokens, [rows]))
+  for (let layer = 0; layer < config.layers; layer++) {
+    x = recompute ? tape.checkpoint(x, (input) => layerOf(layer, input)) : layerOf(layer, x)
   }
   return rmsNorm(tape, x, parameter(FINAL_NORM), normEpsilon)
 }

@@ -162,6 +162,14 @@ export class Graph {
     return this.op('Where', [condition, a, b], { dims, dtype: a.dtype })
   }
 
+  /** x, to the bit, but available only once `other`, of the same shape, is: an order that no optimiser undoes. */
+  after(x: Value, other: Value): Value {
+    const [symbol] = this.#symbols.keys()
+    if (symbol === undefined) throw new Error('an order needs an input of unknown size')
+    const always = this.less(this.int64([0]), this.sizeOf(symbol)) // as only the run itself can know
+    return this.where(always, x, other)
+  }
+
   neg(x: Value): Value {
     return this.#unary('Neg', x)
   }
@@ -449,12 +457,23 @@ export class Graph {
     }))
     return encodeModel({
       name: this.name,
-      nodes,
+      nodes: orderedByNeed(nodes),
       initializers: [...this.#constants.values(), ...this.#weights],
       inputs: this.#inputs,
       outputs: this.#outputs,
     })
   }
+}
+
+/**
+ * The same nodes with those that nothing reads, the outputs, at the end and last first. ONNX Runtime executes depth first
+ * from the last such node on (`Graph::ReverseDFSFrom` with nodes by index): in this order it computes every gradient as
+ * soon as it can be, and frees what only that gradient needed.
+ */
+function orderedByNeed(nodes: readonly NodeProto[]): readonly NodeProto[] {
+  const read = new Set(nodes.flatMap((node) => node.inputs))
+  const isRead = (node: NodeProto): boolean => node.outputs.some((output) => read.has(output))
+  return [...nodes.filter(isRead), ...nodes.filter((node) => !isRead(node)).toReversed()]
 }
 
 /** A weight of 4 or 8 bits: packed uint8 [out, blocks, block * bits / 8], scales [out, blocks], the middle is zero. */

@@ -8,7 +8,7 @@ import { openTrainer } from '../trainer.ts'
 import type { Trainer } from '../trainer.ts'
 import type { HostTensor, TensorMap } from '../tensor.ts'
 import { openSession } from '../session.ts'
-import { randomAdapter, randomTokens, tinyConfig } from '../testing.ts'
+import { randomAdapter, randomTokens, relativeError, tinyConfig } from '../testing.ts'
 import { dropoutFeeds } from './dropout.ts'
 import { evaluateProgram } from './train.ts'
 
@@ -116,3 +116,23 @@ test('dropout hides its share of the features and keeps their mean', () => {
     assert.ok(Math.abs(kept.length / data.length - 0.75) < 5 * deviation)
   }
 })
+
+for (const trainable of ['parameters', { ...loraConfig(3), dropout: 0.2 }] as const) {
+  const what = trainable === 'parameters' ? 'parameters' : 'an adapter with dropout'
+  test(`computing layers again gives the same gradients of ${what}`, async () => {
+    const config = tinyConfig({ model_type: 'qwen3' })
+    const parameters = initialParameters(config, 1)
+    const trained =
+      trainable === 'parameters' ? parameters : randomAdapter(config, trainable, 2).tensors
+    const kept = await openTrainer(config, trainable, parameters)
+    const expected = await kept.gradients(batch, trained)
+    await kept.release()
+    const again = await openTrainer(config, trainable, parameters, { recompute: true })
+    const { loss, gradients } = await again.gradients(batch, trained)
+    await again.release()
+    assert.equal(loss, expected.loss)
+    for (const [name, { data }] of expected.gradients) {
+      assert.ok(relativeError(gradients.get(name)!.data, data) < 1e-6, name)
+    }
+  })
+}
