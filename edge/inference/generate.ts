@@ -33,15 +33,19 @@ export type Generation = {
   requestId: Hex
   /** Texts, then the end; the receipt is stored before the end comes. Throws a Problem when it fails. */
   answers: AsyncGenerator<Answer, void, undefined>
-  /** The caller has gone: stops the worker unless all text is there already, in which case it is still paid for. */
-  cancel: () => void
 }
 
 /**
  * Starts an answer: model, funds, worker. Until this returns a failure costs nobody anything and is thrown as a
- * Problem with its own status. Afterwards `answers` must be read to its end or `return`ed, which lets the held funds go.
+ * Problem with its own status. Afterwards `answers` must be read until it ends or throws, which settles the held funds.
+ * `gone` aborts when the caller has gone away: that stops the worker, unless all text is there already, in which case
+ * it is still paid for.
  */
-export async function startGeneration(ctx: Ctx, input: GenerationInput): Promise<Generation> {
+export async function startGeneration(
+  ctx: Ctx,
+  input: GenerationInput,
+  gone: AbortSignal,
+): Promise<Generation> {
   const actor = accountOf(ctx)
   const model = await resolveModel(ctx, input.model)
   const maxTokens = tokenLimit(input, model.base.contextLength)
@@ -66,20 +70,18 @@ export async function startGeneration(ctx: Ctx, input: GenerationInput): Promise
     ...(input.seed !== undefined && { seed: input.seed }),
     stop: input.stop,
   }
+  const stop = new AbortController()
+  const state = { textComplete: false }
+  gone.addEventListener('abort', () => {
+    if (!state.textComplete) stop.abort(new Error('the caller has gone'))
+  })
   try {
-    const call = await callWorker(workers, ctx.settings.WORKER_TOKEN, request)
+    const call = await callWorker(workers, ctx.settings.WORKER_TOKEN, request, stop.signal)
     // The worker refuses in its first event, so that is awaited while the status can still say so.
     const first = await nextEvent(call.events)
     if (first?.type === 'error') throw workerProblem(first)
-    const state = { textComplete: false }
-    return {
-      model,
-      requestId,
-      answers: answer(ctx, { actor, model, call, request, held, first, state }),
-      cancel: () => {
-        if (!state.textComplete) call.abort()
-      },
-    }
+    const run = { actor, model, call, request, held, first, stop, state }
+    return { model, requestId, answers: answer(ctx, run) }
   } catch (error) {
     await release(ctx, actor, requestId)
     throw error
@@ -93,11 +95,13 @@ type Run = {
   request: GenerateRequest
   held: bigint
   first: GenerateEvent | null
+  /** Breaks the connection to the worker. */
+  stop: AbortController
   state: { textComplete: boolean }
 }
 
 async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefined> {
-  const { actor, call, request, first, state } = run
+  const { actor, call, request, first, stop, state } = run
   const texts: string[] = []
   let usage: Extract<GenerateEvent, { type: 'end' }> | null = null
   let settled = false
@@ -129,7 +133,7 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
     throw new Problem('inference/failed', { detail: 'The worker ended without a receipt.' })
   } finally {
     if (!settled) {
-      call.abort()
+      stop.abort()
       await release(ctx, actor, request.requestId)
     }
   }

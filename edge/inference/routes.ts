@@ -51,13 +51,25 @@ async function respond(
   input: GenerationInput,
 ): Promise<Response> {
   const ctx = c.get('ctx')
-  const generation = await startGeneration(ctx, input)
+  const gone = new AbortController()
+  c.req.raw.signal.addEventListener('abort', () => gone.abort())
+  const answered = answerTo(c, style, input, gone)
+  // Runs to its end also when the caller does not wait, so that held funds are let go.
+  ctx.waitUntil(answered.then(undefined, () => undefined))
+  return answered
+}
+
+async function answerTo(
+  c: Context<AppEnv>,
+  style: Style,
+  input: GenerationInput,
+  gone: AbortController,
+): Promise<Response> {
+  const ctx = c.get('ctx')
+  const generation = await startGeneration(ctx, input, gone.signal)
   const frame = newFrame(style, generation, ctx.requestId, input)
-  if (input.stream) return streamAnswer(ctx, generation, frame)
-  c.req.raw.signal.addEventListener('abort', generation.cancel)
-  const whole = collect(generation)
-  ctx.waitUntil(whole) // also lets the held funds go when the caller does not wait
-  const { text, end } = await whole
+  if (input.stream) return streamAnswer(ctx, generation, frame, gone)
+  const { text, end } = await collect(generation)
   return c.json(wholeBody(frame, text, end))
 }
 

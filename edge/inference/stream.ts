@@ -8,38 +8,36 @@ const sse = (data: unknown) => encoder.encode(`data: ${JSON.stringify(data)}\n\n
 
 /**
  * Streams an answer as OpenAI's server-sent events. A failure after the first byte becomes an `error` event, after
- * which nothing follows. The pump outlives the connection: when the caller goes away it stops the worker, or, when
- * all text is there, sees the receipt through.
+ * which nothing follows. The pump outlives the connection: what was begun is settled, one way or the other.
  */
-export function streamAnswer(ctx: Ctx, generation: Generation, frame: Frame): Response {
+export function streamAnswer(
+  ctx: Ctx,
+  generation: Generation,
+  frame: Frame,
+  gone: AbortController,
+): Response {
   const { readable, writable } = new IdentityTransformStream()
-  ctx.waitUntil(pump(ctx, generation, frame, writable.getWriter()))
+  ctx.waitUntil(pump(ctx, generation, frame, { writer: writable.getWriter(), gone }))
   return new Response(readable, {
     headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' },
   })
 }
 
+type Caller = { writer: WritableStreamDefaultWriter<Uint8Array>; gone: AbortController }
+
 async function pump(
   ctx: Ctx,
   generation: Generation,
   frame: Frame,
-  writer: WritableStreamDefaultWriter<Uint8Array>,
+  { writer, gone }: Caller,
 ): Promise<void> {
-  let connected = true
   const send = async (...chunks: Uint8Array[]) => {
-    if (!connected) return
     try {
-      for (const bytes of chunks) await writer.write(bytes)
+      for (const bytes of chunks) if (!gone.signal.aborted) await writer.write(bytes)
     } catch {
-      connected = false // the caller has gone
-      generation.cancel()
+      gone.abort()
     }
   }
-  // A caller that goes away while the worker thinks is noticed before the next text.
-  writer.closed.catch(() => {
-    connected = false
-    generation.cancel()
-  })
   const first = firstChunk(frame)
   if (first) await send(sse(first))
   try {
@@ -47,10 +45,11 @@ async function pump(
       if (answer.type === 'token') await send(sse(textChunk(frame, answer.text)))
       else await send(...lastChunks(frame, answer).map(sse), encoder.encode('data: [DONE]\n\n'))
   } catch (error) {
-    if (connected) log('error', { requestId: ctx.requestId, during: 'stream', error })
+    if (gone.signal.aborted) return
+    log('error', { requestId: ctx.requestId, during: 'stream', error })
     const problem =
       error instanceof Problem ? error : new Problem('inference/failed', { cause: error })
     await send(sse({ error: errorMember(problem) }))
   }
-  if (connected) await writer.close()
+  await writer.close().catch(() => undefined) // the caller has gone, and everything is settled
 }

@@ -11,41 +11,35 @@ const RETRY_AFTER_SECONDS = 5
 export type WorkerCall = {
   worker: Worker
   events: AsyncGenerator<GenerateEvent, void, undefined>
-  /** Tells the worker that nobody waits any more. */
-  abort: () => void
 }
 
 /**
  * Asks workers in turn until one takes the request. Throws `model/unavailable` when none does: one that is down or
- * full is passed over, and nothing was generated.
+ * full is passed over, and nothing was generated. The signal breaks the connection, which stops the worker.
  */
 export async function callWorker(
   workers: readonly Worker[],
   token: string,
   request: GenerateRequest,
+  signal: AbortSignal,
 ): Promise<WorkerCall> {
   for (const worker of workers) {
-    const controller = new AbortController()
-    const silence = watchSilence(controller)
+    if (signal.aborted) break
+    const silence = watchSilence()
     let response: Response
     try {
       response = await fetch(`${worker.url}/generate`, {
         method: 'POST',
         headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
         body: JSON.stringify(request),
-        signal: controller.signal,
+        signal: AbortSignal.any([signal, silence.signal]),
       })
     } catch (error) {
       silence.end()
       log('warn', { during: 'inference', worker: worker.id, error })
       continue
     }
-    if (response.ok && response.body)
-      return {
-        worker,
-        events: readEvents(response.body, silence),
-        abort: () => controller.abort(new Error('the caller has gone')),
-      }
+    if (response.ok && response.body) return { worker, events: readEvents(response.body, silence) }
     silence.end()
     const said = (await response.text()).slice(0, 500)
     log('warn', { during: 'inference', worker: worker.id, status: response.status, said })
@@ -61,10 +55,11 @@ export function workerProblem({ code, message }: { code: string; message: string
   return new Problem('inference/failed', { detail: message })
 }
 
-type Silence = { heard: () => void; end: () => void }
+type Silence = { signal: AbortSignal; heard: () => void; end: () => void }
 
-/** Aborts when nothing is heard for too long. */
-function watchSilence(controller: AbortController): Silence {
+/** A signal that aborts when nothing is heard for too long. */
+function watchSilence(): Silence {
+  const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   const end = () => clearTimeout(timer)
   const heard = () => {
@@ -75,7 +70,7 @@ function watchSilence(controller: AbortController): Silence {
     )
   }
   heard()
-  return { heard, end }
+  return { signal: controller.signal, heard, end }
 }
 
 /** Parses NDJSON; throws when a line is not an event, or the stream breaks. */

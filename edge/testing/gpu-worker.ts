@@ -22,10 +22,14 @@ export type Behaviour = {
   receipt?: (receipt: Receipt) => Receipt
   /** Changes it after. */
   signed?: (signed: SignedReceipt) => SignedReceipt
+  /** Signs in the worker's place. */
+  resign?: (receipt: Receipt) => Promise<SignedReceipt>
   /** Breaks the connection after so many texts. */
   dieAfter?: number
   /** Runs before each text and before the end. */
   pause?: (sent: number) => Promise<void>
+  /** Runs between the end and the receipt. */
+  attribute?: () => Promise<void>
 }
 
 export type Terms = Pick<Said, 'modelOwner' | 'pricePerToken' | 'adapter'>
@@ -35,8 +39,6 @@ export type GpuWorker = {
   address: Hex
   key: Hex
   requests: GenerateRequest[]
-  /** Requests whose caller went away before the end. */
-  aborted: Hex[]
   behave: (behaviour: Behaviour) => void
   stop: () => Promise<void>
 }
@@ -64,11 +66,10 @@ export async function startGpuWorker(
   const key = generatePrivateKey()
   const address = privateKeyToAddress(key).toLowerCase() as Hex
   const requests: GenerateRequest[] = []
-  const aborted: Hex[] = []
   let behaviour: Behaviour = {}
 
   const answer = async (request: GenerateRequest, response: ServerResponse) => {
-    const { texts = ['Hello', ' world'], error, dieAfter, pause } = behaviour
+    const { texts = ['Hello', ' world'], error, dieAfter, pause, attribute } = behaviour
     const send = (event: GenerateEvent) => response.write(line(event))
     if (error) return void response.end(line({ type: 'error', ...error }))
     for (const [i, text] of texts.entries()) {
@@ -81,12 +82,14 @@ export async function startGpuWorker(
     const usage = { promptTokens: PROMPT_TOKENS, completionTokens: texts.length }
     send({ type: 'end', finishReason: 'stop', ...usage })
     if (dieAfter === texts.length) return void response.destroy()
+    await attribute?.()
     const { requestId, payer, base } = request
     const honest = receiptOf(
       { requestId, payer, base, ...usage, output: texts.join(''), ...terms(request) },
       address,
     )
-    const signed = await sign(key, behaviour.receipt?.(honest) ?? honest, domain)
+    const receipt = behaviour.receipt?.(honest) ?? honest
+    const signed = await (behaviour.resign?.(receipt) ?? sign(key, receipt, domain))
     send({
       type: 'receipt',
       ...(behaviour.signed?.(signed) ?? signed),
@@ -102,7 +105,6 @@ export async function startGpuWorker(
       return void response.writeHead(401).end()
     const asked = generateRequest.parse(JSON.parse(Buffer.concat(chunks).toString()))
     requests.push(asked)
-    response.on('close', () => response.writableFinished || aborted.push(asked.requestId))
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     await answer(asked, response)
   }).listen(0, '127.0.0.1')
@@ -113,7 +115,6 @@ export async function startGpuWorker(
     address,
     key,
     requests,
-    aborted,
     behave: (next) => (behaviour = next),
     stop: async () => {
       server.closeAllConnections()
