@@ -3,15 +3,18 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import test from 'node:test'
 import { packAdapters } from './adapter-pack.ts'
+import type { Adapter } from './adapter-pack.ts'
 import { packBatch, padBatch } from './batch.ts'
 import type { Batch, Sequence } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
+import { exportMerged } from './models/export.ts'
 import { loadModel } from './models/files.ts'
 import { fromPeft, toPeft } from './models/lora.ts'
 import { importPeft, peftConfig } from './models/peft.ts'
 import { prefillProgram } from './programs/generate.ts'
 import { readSafetensors } from './safetensors.ts'
 import { openSession } from './session.ts'
+import type { TensorMap } from './tensor.ts'
 import { relativeError } from './testing.ts'
 import { openTrainer } from './trainer.ts'
 
@@ -66,30 +69,35 @@ for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3', 'p
     })
   }
 
-  test(`${name}: logits of a batch with and without the adapter equal PyTorch's`, async () => {
-    const session = await openSession(prefillProgram(config), parameters)
-    const pack = packAdapters(config, [{ lora, tensors: adapter }])
-    for (const [index, key] of [
-      [null, 'logits'],
-      [0, 'lora_logits'],
-    ] as const) {
-      const { feeds } = padBatch(examples)
-      const { tokens, positions } = feeds
-      const [batch = 0, time = 0] = tokens!.dims
-      const real = sequences.flatMap((row: number[], b: number) => row.map((_, t) => b * time + t))
-      const cache = new KvCache(config)
-      for (let row = 0; row < batch; row++) cache.add()
-      const outputs = await session.run({
-        tokens: tokens!,
-        positions: positions!,
-        rows: { dims: [real.length], data: Int32Array.from(real) },
-        ...cache.feeds(),
-        ...pack.feeds,
-        mask: pack.mask(Array.from({ length: batch }, () => index)),
-      })
-      assert.ok(relativeError(outputs.get('logits')!.data, expected.get(key)!.data) < TOLERANCE)
-    }
+  /** Logits of every real token of the batch, through `prefill`. */
+  async function logitsOf(model: TensorMap, adapters: readonly Adapter[], index: number | null) {
+    const session = await openSession(prefillProgram(config), model)
+    const pack = packAdapters(config, adapters)
+    const { tokens, positions } = padBatch(examples).feeds
+    const [batch = 0, time = 0] = tokens!.dims
+    const real = sequences.flatMap((row: number[], b: number) => row.map((_, t) => b * time + t))
+    const cache = new KvCache(config)
+    for (let row = 0; row < batch; row++) cache.add()
+    const outputs = await session.run({
+      tokens: tokens!,
+      positions: positions!,
+      rows: { dims: [real.length], data: Int32Array.from(real) },
+      ...cache.feeds(),
+      ...pack.feeds,
+      mask: pack.mask(Array.from({ length: batch }, () => index)),
+    })
     await session.release()
+    return outputs.get('logits')!.data
+  }
+
+  test(`${name}: logits with and without the adapter, packed or merged, equal those of transformers and PEFT`, async () => {
+    const packed = [{ lora, tensors: adapter }]
+    const plain = expected.get('logits')!.data
+    const adapted = expected.get('lora_logits')!.data
+    const merged = readSafetensors(exportMerged(config, parameters, packed[0]!, 'F32'))
+    assert.ok(relativeError(await logitsOf(parameters, packed, null), plain) < TOLERANCE)
+    assert.ok(relativeError(await logitsOf(parameters, packed, 0), adapted) < TOLERANCE)
+    assert.ok(relativeError(await logitsOf(merged, [], null), adapted) < TOLERANCE)
   })
 
   test(`${name}: an adapter goes to PEFT's file and back unchanged`, () => {
