@@ -54,7 +54,7 @@ export function samplePlan(run: number): Plan {
       ],
     })),
     adapterSlug: numbered('licence-clauses', run),
-    hyperparameters: { rank: 8, alpha: 16, learningRate: 2e-3, epochs: 2, sequenceLength: 128 },
+    hyperparameters: { rank: 8, alpha: 16, learningRate: 3e-3, epochs: 1, sequenceLength: 128 },
     questions: [
       'What does the MIT License say about warranty?',
       'What does the GNU General Public License v2.0 say about modification?',

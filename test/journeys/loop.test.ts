@@ -3,9 +3,12 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import OpenAI from 'openai'
 import test, { after, before } from 'node:test'
+import { auditEpochs } from '#client/audit.ts'
 import { ApiError, createClient, until } from '#client/openledger.ts'
+import { verifyReceipt } from '#client/verify.ts'
 import { adapterManifest } from '#protocol/wire.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import type { SignedReceipt } from '#protocol/receipt.ts'
 import { askModels, type Asked } from '#stack/sample/ask.ts'
 import type { Cast } from '#stack/sample/cast.ts'
 import { buildDatanet, type PublishedVersion } from '#stack/sample/datanet.ts'
@@ -29,6 +32,7 @@ before(async () => {
 after(() => it?.stop())
 
 const question = { role: 'user' as const, content: 'What does the MIT License say about warranty?' }
+type Settled = { epoch: number; proof: Hex[] }
 const refusedAs = (status: number, type: string) => (error: unknown) => {
   assert.ok(error instanceof ApiError, String(error))
   assert.equal(error.status, status, error.message)
@@ -56,6 +60,59 @@ test('the tuned model and the bare base answer, streaming and not, each with a s
 
 test('receipts settle, verify against the chain, pay a contributor exactly, and match the ledger', async () => {
   await settle(cast, answers)
+})
+
+test('a receipt of which one wei, one word or the proof is another one’s does not verify', async () => {
+  const [first, second] = answers
+  const signed = await cast.consumer.client.receipt(first!.receipt.id)
+  const settledAt = async (id: string) => {
+    const { epoch, proof } = await cast.consumer.client.receiptProof(id)
+    return { epoch, proof }
+  }
+  const failing = async (view: SignedReceipt, more: { outputText?: string; settled?: Settled }) => {
+    const checks = await verifyReceipt(view, {
+      chain: cast.chain,
+      contracts: it.stack.contracts,
+      ...more,
+    })
+    return checks.filter(({ holds }) => !holds).map(({ name }) => name)
+  }
+  const settled = await settledAt(signed.id)
+  assert.deepEqual(await failing(signed, { settled, outputText: first!.answer.text }), [])
+  assert.deepEqual(await failing(signed, { outputText: `${first!.answer.text} ` }), ['answer'])
+  assert.deepEqual(await failing(signed, { settled: { ...settled, proof: [keccak('x')] } }), [
+    'proof',
+  ])
+  const { receipt } = signed
+  const moved = {
+    receipt: { ...receipt, platform: receipt.platform + 1n, stakers: receipt.stakers - 1n },
+    signature: signed.signature,
+  }
+  assert.deepEqual(await failing(moved, { settled }), ['signature', 'split', 'proof'])
+  const dearer = {
+    receipt: { ...receipt, fee: receipt.fee + 1n },
+    signature: second!.receipt.signature,
+  }
+  assert.deepEqual(await failing(dearer, {}), ['signature', 'sums', 'price'])
+})
+
+test('an epoch file that was changed at the DA layer fails the audit', async () => {
+  const options = {
+    chain: cast.chain,
+    settlement: it.stack.contracts.attributionSettlement,
+    daUrl: it.stack.urls.da,
+  }
+  const audited = await auditEpochs(options)
+  const { da } = it.stack.dirs
+  const repair = flipBit(
+    join(
+      da,
+      readdirSync(da).find((name) => !name.includes('.'))!,
+    ),
+  )
+  await assert.rejects(auditEpochs(options), /DA 418/)
+  repair()
+  assert.equal((await auditEpochs(options)).length >= audited.length, true)
 })
 
 test('OpenAI’s own client works with nothing but another base URL and key', async () => {
