@@ -1,6 +1,8 @@
 // Differentiable primitives. Shapes are row-major; activations are [rows, features] outside attention.
 import type { Dim } from '../onnx/dims.ts'
-import type { QuantizedMatrix, Value } from '../onnx/graph.ts'
+import type { Value } from '../onnx/graph.ts'
+import { dequantize, matMulQuantized } from '../onnx/quantized.ts'
+import type { QuantizedMatrix } from '../onnx/quantized.ts'
 import type { Tape } from './tape.ts'
 
 /** a + b, equal shapes. */
@@ -73,10 +75,10 @@ export function quantizedLinear(
 ): Value {
   const g = tape.graph
   const { plus } = options
-  const product = g.matMulQuantized(x, w, options.activations)
+  const product = matMulQuantized(g, x, w, options.activations)
   const y = plus ? g.add(product, plus) : product
   return tape.record(y, plus ? [x, plus] : [x], (dy) => [
-    (c) => g.gemm(dy, g.dequantize(w), { c }),
+    (c) => g.gemm(dy, dequantize(g, w), { c }),
     (sum) => tape.sum(sum, plus?.dims.length === 1 ? g.reduceSum(dy, [0]) : dy),
   ])
 }

@@ -2,6 +2,7 @@
 // whatever size the fed tensors have, so one graph serves every batch size and length.
 import { broadcast, dimSum, dimsText } from './dims.ts'
 import type { Dim } from './dims.ts'
+import { orderedByNeed } from './order.ts'
 import { ELEMENT_TYPE, encodeModel } from './proto.ts'
 import type { Attribute, DType, NodeProto, TensorProto, ValueProto } from './proto.ts'
 
@@ -230,43 +231,6 @@ export class Graph {
     })
   }
 
-  /** x Wᵀ for a quantized W [out, in]; x [N, in] -> [N, out]. */
-  matMulQuantized(
-    x: Value,
-    { packed, scales, bits, block }: QuantizedMatrix,
-    activations: 'exact' | 'rounded',
-  ): Value {
-    const [rows = 1, inner = 1] = x.dims
-    const [out = 1] = scales.dims
-    return this.op('MatMulNBits', [x, packed, scales], {
-      dims: [rows, out],
-      domain: 'com.microsoft',
-      attributes: {
-        K: { int: Number(inner) },
-        N: { int: Number(out) },
-        bits: { int: bits },
-        block_size: { int: block },
-        // 4: activations are rounded to int8 per block; 1: float32 throughout.
-        accuracy_level: { int: activations === 'rounded' ? 4 : 1 },
-      },
-    })
-  }
-
-  /** The float32 matrix [out, in] that a quantized weight stands for. */
-  dequantize({ packed, scales, bits, block }: QuantizedMatrix): Value {
-    const [out, blocks] = scales.dims.map(Number) as [number, number]
-    const dims = [out, blocks * block]
-    const dtype = bits === 4 ? 'uint4' : 'uint8'
-    const middle = bits === 4 ? 0x88 : 0x80 // two numbers per byte of uint4
-    const zeroPoint = this.bytes(dtype, new Uint8Array((out * blocks * bits) / 8).fill(middle), [
-      out,
-      blocks,
-    ])
-    const inputs = [this.reinterpret(packed, dims, dtype), scales, zeroPoint]
-    const attributes = { axis: { int: 1 }, block_size: { int: block } }
-    return this.op('DequantizeLinear', inputs, { dims, attributes })
-  }
-
   // ---- reductions ----
 
   #reduce(op: string, x: Value, axes: readonly number[], keepDims: boolean): Value {
@@ -463,25 +427,6 @@ export class Graph {
       outputs: this.#outputs,
     })
   }
-}
-
-/**
- * The same nodes with those that nothing reads, the outputs, at the end and last first. ONNX Runtime executes depth first
- * from the last such node on (`Graph::ReverseDFSFrom` with nodes by index): in this order it computes every gradient as
- * soon as it can be, and frees what only that gradient needed.
- */
-function orderedByNeed(nodes: readonly NodeProto[]): readonly NodeProto[] {
-  const read = new Set(nodes.flatMap((node) => node.inputs))
-  const isRead = (node: NodeProto): boolean => node.outputs.some((output) => read.has(output))
-  return [...nodes.filter(isRead), ...nodes.filter((node) => !isRead(node)).toReversed()]
-}
-
-/** A weight of 4 or 8 bits: packed uint8 [out, blocks, block * bits / 8], scales [out, blocks], the middle is zero. */
-export type QuantizedMatrix = {
-  readonly packed: Value
-  readonly scales: Value
-  readonly bits: 4 | 8
-  readonly block: number
 }
 
 export type GemmOptions = {
