@@ -76,10 +76,11 @@ export class ChainWriter extends DurableObject<Env> {
       log('warn', { during: 'ChainWriter', failures: this.#failures, error })
     }
     const { moving, untold, unfinal } = this.#outbox.open()
+    if (moving + untold + unfinal === 0) return
     if (this.#failures > 0)
       await this.#wake(Math.min(POLL_MS * 2 ** this.#failures, MAX_BACKOFF_MS))
     else if (moving + untold > 0) await this.#wake(POLL_MS)
-    else if (unfinal > 0) await this.#wake(UNFINAL_POLL_MS)
+    else await this.#wake(UNFINAL_POLL_MS)
   }
 
   async #wake(inMs: number): Promise<void> {

@@ -8,6 +8,8 @@ import { jobFeed } from '../jobs/job-feed.ts'
 import type { Job } from '../jobs/leases.ts'
 import { cancelJob, createJob, getJob, listJobs, MAX_DATANETS } from './jobs.ts'
 
+const MAX_PRICE_WEI = 10n ** 24n // a million OPEN a token; far within the contract's uint128
+
 const jobSchema = z
   .object({
     object: z.literal('fine_tuning.job'),
@@ -112,7 +114,10 @@ const createBody = z
       })
       .optional(),
     seed: z.int().min(0).max(0xffff_ffff).optional(),
-    price_per_token: decimal.optional().openapi({ type: 'string', description: 'Wei.' }),
+    price_per_token: decimal
+      .refine((wei) => wei <= MAX_PRICE_WEI, `at most ${MAX_PRICE_WEI} wei`)
+      .optional()
+      .openapi({ type: 'string', description: 'Wei.' }),
     metadata: z.record(z.string(), z.string()).nullish(),
   })
   .openapi('CreateFineTuningJob')

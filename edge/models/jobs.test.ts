@@ -104,6 +104,7 @@ test('what cannot be trained is refused by name', async () => {
     [{ datanets: [] }, 400, 'datanets'],
     [{ datanets: [...datanets(), ...datanets()] }, 400, 'datanets'],
     [{ datanets: datanets(), suffix: 'Not A Slug' }, 400, 'suffix'],
+    [{ datanets: datanets(), price_per_token: '1'.repeat(40) }, 400, 'price_per_token'],
     [
       { datanets: datanets(), method: { type: 'lora', lora: { hyperparameters: { rank: 0 } } } },
       400,

@@ -20,6 +20,8 @@ import type { EpochRow, EpochState, EpochStore } from './epoch-store.ts'
  */
 export type Settlement = { env: Env; settings: Settings; store: EpochStore }
 
+/** AttributionSettlement.MAX_DRAWS; an epoch has at most one draw per receipt. */
+const MAX_DRAWS = 1_000
 /** Debts are released this long after the vault was drawn: balances are read from caches younger than that. */
 const RELEASE_AFTER_MS = 3_000
 const POLL_MS = 1_000 // the EVENTS queue tells sooner; this is for messages it lost
@@ -34,7 +36,7 @@ export const epochTxKey = (epoch: number) => `epoch:${epoch}`
 
 /** Closes the next epoch over the waiting receipts. */
 export async function buildNextEpoch({ env, settings, store }: Settlement): Promise<void> {
-  const receipts = store.take(settings.EPOCH_MAX_RECEIPTS)
+  const receipts = store.take(Math.min(settings.EPOCH_MAX_RECEIPTS, MAX_DRAWS))
   const [first] = receipts
   if (!first) return
   const epoch = store.lastEpoch() + 1

@@ -18,7 +18,7 @@ import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import { parameterKey, type ParameterValues } from '#protocol/parameters.ts'
+import { PARAMETERS, parameterKey, type ParameterValues } from '#protocol/parameters.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import type { Env } from '../env.ts'
@@ -310,6 +310,14 @@ test('receipts made under different governed numbers go into different epochs', 
     [before.receipt.paramsHash, after.receipt.paramsHash],
   )
   assert.notEqual(rows[0]!.epoch, rows[1]!.epoch)
+  const governed = (await json('/v1/parameters')) as { params_hash: Hex; values: object }
+  assert.equal(governed.params_hash, after.receipt.paramsHash)
+  assert.deepEqual((governed.values as Record<string, object>)['attribution.topK'], {
+    value: '17',
+    min: PARAMETERS['attribution.topK'].min.toString(),
+    max: PARAMETERS['attribution.topK'].max.toString(),
+    default: PARAMETERS['attribution.topK'].value.toString(),
+  })
   await assertBalanced()
   assert.ok(BigInt((await json(`/v1/rewards/${PLATFORM}`))['cumulative'] as string) > 0n)
 })
