@@ -18,8 +18,11 @@ export type HttpOptions = {
 }
 
 const MOST_BODY_BYTES = 4 * 2 ** 20
-/** Requests that may wait for their turn; more are turned away at once, so that the edge asks another worker. */
-const MOST_WAITING = 64
+/** Errors that are told by a status, so that the edge asks another worker or tells its caller when to come back. */
+const REFUSALS: Readonly<Record<string, number>> = {
+  'request/quota': 429,
+  'model/unavailable': 503,
+}
 
 /** Creates the server; the caller listens. */
 export function createHttpServer(options: HttpOptions): Server {
@@ -59,8 +62,6 @@ async function generate(
   const body = await readBody(request)
   if (body === null) return refuse(response, 413, `A request has at most ${MOST_BODY_BYTES} bytes`)
   const parsed = generateRequest.safeParse(parseJson(body))
-  if (inference.status().waiting >= MOST_WAITING)
-    return refuse(response, 503, 'Too many requests are waiting')
   if (!parsed.success) return refuse(response, 400, z.prettifyError(parsed.error))
 
   const startedAt = performance.now()
@@ -69,10 +70,13 @@ async function generate(
   response.on('close', () => {
     if (!response.writableFinished) gone.abort()
   })
-  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
-  response.flushHeaders()
+  const begin = () => {
+    const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
+    if (!response.headersSent) response.writeHead(200, headers)
+  }
   let outcome = 'abandoned'
   let hasText = false
+  let isRefused = false
   await inference.generate(
     parsed.data,
     (event) => {
@@ -87,11 +91,21 @@ async function generate(
         metrics.observe('openledger_answer_seconds', seconds())
         metrics.observe('openledger_attribution_seconds', event.explanation.attributionMs / 1000)
       } else if (event.type === 'error' && !gone.signal.aborted) outcome = event.code
-      if (!response.destroyed) response.write(line(event))
+      if (response.destroyed) return
+      const status = event.type === 'error' && !response.headersSent && REFUSALS[event.code]
+      if (event.type === 'error' && status) {
+        isRefused = true
+        return refuse(response, status, event.message, event.retryAfter)
+      }
+      begin()
+      response.write(line(event))
     },
     gone.signal,
   )
-  response.end()
+  if (!isRefused) {
+    begin()
+    response.end()
+  }
   metrics.add('openledger_requests_total', { outcome })
   const { requestId, payer, adapter } = parsed.data
   log(outcome === 'answered' ? 'info' : 'warn', 'answer', {
@@ -138,7 +152,15 @@ function json(response: ServerResponse, status: number, body: object): void {
   response.end(JSON.stringify(body))
 }
 
-function refuse(response: ServerResponse, status: number, title: string): void {
-  response.writeHead(status, { 'content-type': 'application/problem+json' })
+function refuse(
+  response: ServerResponse,
+  status: number,
+  title: string,
+  retryAfter?: number,
+): void {
+  response.writeHead(status, {
+    'content-type': 'application/problem+json',
+    ...(retryAfter && { 'retry-after': String(retryAfter) }),
+  })
   response.end(JSON.stringify({ status, title }))
 }

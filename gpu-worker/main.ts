@@ -17,7 +17,11 @@ import { parseSettings, type Settings } from './settings.ts'
 import { runLeaseLoop } from './training/supervisor.ts'
 
 /** How often the edge hears that this worker is there. */
-const REGISTER_EVERY_MS = 10_000
+const REGISTER_EVERY_MS = 5_000
+/** Adapters that the edge is told of: the most recently used. */
+const MOST_ANNOUNCED = 256
+/** How long the edge may take to hear that this worker leaves. */
+const TELL_MS = 1_000
 const REGISTER_AGAIN_AFTER_MS = 1_000
 /** How long answers may take to finish after SIGTERM. */
 const DRAIN_MS = 8_000
@@ -30,9 +34,11 @@ async function main(): Promise<void> {
   for (const line of device.report) log('info', 'device', { message: line })
   const session = { provider: device.provider, threads: settings.THREADS }
   const account = privateKeyToAccount(settings.WORKER_KEY)
-  const inference = await startInference({ session, settings })
-
   const metrics = createMetrics()
+  const inference = await startInference({ session, settings }, (tier, seconds) =>
+    metrics.observe('openledger_adapter_load_seconds', seconds, { tier }),
+  )
+
   const stopping = new AbortController()
   let workerId: string | null = null
   let training: { jobId: string; pid: number } | null = null
@@ -52,13 +58,25 @@ async function main(): Promise<void> {
       training,
     }),
     exposition: () => {
-      const { active, waiting, resident } = inference.status()
+      const status = inference.status()
       return metrics.render({
-        openledger_requests_active: active,
-        openledger_requests_waiting: waiting,
-        openledger_adapters_resident: resident.length,
-        openledger_training_running: training ? 1 : 0,
-        process_resident_memory_bytes: process.memoryUsage().rss,
+        gauges: {
+          openledger_requests_active: status.active,
+          openledger_requests_waiting: status.waiting,
+          openledger_tokens_per_second: status.tokensPerSecond,
+          openledger_adapters_resident: status.resident.length,
+          openledger_adapters_resident_bytes: status.residentBytes,
+          openledger_adapter_hit_ratio: status.hits / Math.max(1, status.hits + status.misses),
+          openledger_training_running: training ? 1 : 0,
+          process_resident_memory_bytes: process.memoryUsage().rss,
+        },
+        totals: {
+          openledger_adapter_hits_total: status.hits,
+          openledger_adapter_misses_total: status.misses,
+          openledger_adapter_evictions_total: status.evictions,
+          openledger_deferrals_total: status.deferrals,
+        },
+        loras: { capacity: status.capacity, running: status.running, waiting: status.queued },
       })
     },
   })
@@ -73,11 +91,21 @@ async function main(): Promise<void> {
 
   const edge = edgeClient(settings.EDGE_URL, settings.WORKER_TOKEN)
   const { name, digest, contextLength } = base
-  const hello: WorkerHello = {
-    address: account.address.toLowerCase() as Hex,
-    url: settings.WORKER_URL,
-    device: describeDevice(device),
-    bases: [{ name, digest, contextLength }],
+  const hello = (): WorkerHello => {
+    const { capacity, active, waiting, resident } = inference.status()
+    return {
+      address: account.address.toLowerCase() as Hex,
+      url: settings.WORKER_URL,
+      device: describeDevice(device),
+      bases: [{ name, digest, contextLength }],
+      load: {
+        capacity,
+        active,
+        waiting,
+        resident: resident.slice(-MOST_ANNOUNCED).toReversed(),
+        draining: stopping.signal.aborted,
+      },
+    }
   }
   const loops = Promise.all([
     stayRegistered(edge, hello, stopping.signal, (id) => (workerId = id)),
@@ -103,6 +131,8 @@ async function main(): Promise<void> {
     if (stopping.signal.aborted) process.exit(1) // asked twice
     log('info', 'stopping', { signal })
     stopping.abort()
+    // The edge stops sending before the port closes; when it cannot be told, it finds out by asking in vain.
+    await edge.register(hello(), AbortSignal.timeout(TELL_MS)).catch(() => {})
     const drained = new Promise((resolve) => server.close(resolve))
     server.closeIdleConnections()
     await Promise.race([Promise.all([drained, loops]), pause(DRAIN_MS)])
@@ -129,13 +159,13 @@ const describeDevice = ({ provider, report }: ProviderChoice): string =>
 /** Keeps telling the edge that this worker is there; an edge that is away is asked again and again. */
 async function stayRegistered(
   edge: ReturnType<typeof edgeClient>,
-  hello: WorkerHello,
+  hello: () => WorkerHello,
   signal: AbortSignal,
   onId: (workerId: string | null) => void,
 ): Promise<void> {
   let known: string | null = null
   while (!signal.aborted) {
-    const id: string | null = await edge.register(hello, signal).catch((error: unknown) => {
+    const id: string | null = await edge.register(hello(), signal).catch((error: unknown) => {
       if (!signal.aborted) log('warn', 'not registered', { error })
       return null
     })

@@ -175,6 +175,19 @@ export const adapterManifest = z.object({
 })
 export type AdapterManifest = z.infer<typeof adapterManifest>
 
+/** How busy a gpu-worker is, and which adapters it has in memory. */
+export const workerLoad = z.object({
+  /** Requests that it generates at once. */
+  capacity: z.int().min(0),
+  active: z.int().min(0),
+  waiting: z.int().min(0),
+  /** Adapter digests, the most recently used first; not all of them when they are many. */
+  resident: z.array(bytes32).max(256),
+  /** It finishes what it has and takes nothing new. */
+  draining: z.boolean(),
+})
+export type WorkerLoad = z.infer<typeof workerLoad>
+
 /** gpu-worker -> edge: who I am. The bearer token admits; the address is the key that signs receipts. */
 export const workerHello = z.object({
   address,
@@ -183,6 +196,7 @@ export const workerHello = z.object({
   bases: z
     .array(z.object({ name: z.string(), digest: bytes32, contextLength: z.int().positive() }))
     .min(1),
+  load: workerLoad.optional(),
 })
 export type WorkerHello = z.infer<typeof workerHello>
 
@@ -256,6 +270,14 @@ export const generateRequest = z.object({
   topK: z.int().min(0).default(0),
   seed: z.int().min(0).max(0xffff_ffff).optional(),
   stop: z.array(z.string().min(1)).max(4).default([]),
+  minP: z.number().min(0).max(1).optional(),
+  repetitionPenalty: z.number().positive().max(10).optional(),
+  frequencyPenalty: z.number().min(-2).max(2).optional(),
+  presencePenalty: z.number().min(-2).max(2).optional(),
+  /** Added to logits, by token id. */
+  logitBias: z.record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100)).optional(),
+  /** Number of likeliest alternatives told with every token's log-probability; absent: none are told. */
+  logprobs: z.int().min(0).max(20).optional(),
 })
 export type GenerateRequest = z.infer<typeof generateRequest>
 
@@ -277,9 +299,19 @@ export const explanation = z.object({
 })
 export type Explanation = z.infer<typeof explanation>
 
+const tokenLogprob = z.object({ token: z.string(), logprob: z.number() })
+/** A token of the answer, with its likeliest alternatives; natural logarithms. */
+export const tokenLogprobs = tokenLogprob.extend({ top: z.array(tokenLogprob).max(20) })
+export type TokenLogprobs = z.infer<typeof tokenLogprobs>
+
 /** gpu-worker -> edge: one JSON object a line, in this order: tokens, end, receipt; or an error at any point. */
 export const generateEvent = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('token'), text: z.string() }),
+  z.object({
+    type: z.literal('token'),
+    text: z.string(),
+    /** Of the tokens that begin in this text, when they were asked for. */
+    logprobs: z.array(tokenLogprobs).optional(),
+  }),
   z.object({
     type: z.literal('end'),
     finishReason: z.enum(['stop', 'length']),
@@ -287,6 +319,12 @@ export const generateEvent = z.discriminatedUnion('type', [
     completionTokens: uint32,
   }),
   z.object({ type: z.literal('receipt'), receipt, signature: hex(65), explanation }),
-  z.object({ type: z.literal('error'), code: z.string(), message: z.string() }),
+  z.object({
+    type: z.literal('error'),
+    code: z.string(),
+    message: z.string(),
+    /** Seconds after which to ask again; only when too many requests wait. */
+    retryAfter: z.int().positive().optional(),
+  }),
 ])
 export type GenerateEvent = z.infer<typeof generateEvent>

@@ -7,7 +7,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import { ADAPTER_FILES } from '#protocol/wire.ts'
 import { sha256Of, type BlobStore } from '../blobs.ts'
 import { fixedChain, registered, tinyWorkplace, trainTiny } from '../testing/trained.ts'
-import { openAdapterStore } from './adapter-store.ts'
+import { openAdapterStore, type Tier } from './adapter-store.ts'
 import { diskBlobs } from './disk-blobs.ts'
 
 const place = await tinyWorkplace()
@@ -22,6 +22,8 @@ const { chain, state } = fixedChain(
 )
 const code = (code: string) => (error: { code?: string }) => error.code === code
 
+const names = (...hashes: Hex[]) => hashes.map((sha256) => sha256.slice(2)).toSorted()
+
 /** The store over blobs of which some are replaced. */
 function storeWith(replaced: Record<Hex, Uint8Array> = {}, mostBytes?: number) {
   const asked: Hex[] = []
@@ -31,22 +33,25 @@ function storeWith(replaced: Record<Hex, Uint8Array> = {}, mostBytes?: number) {
       return replaced[sha256] ?? place.blobs.get(sha256)
     },
   }
-  const store = openAdapterStore({
+  const tiers: Tier[] = []
+  const opened = openAdapterStore({
     base: place.base,
     chain,
     blobs,
+    onLoad: (tier) => tiers.push(tier),
     ...(mostBytes && { mostBytes }),
   })
-  return { store, asked }
+  const get = async (asked: typeof ref) => opened.get(asked.digest, await opened.check(asked))
+  return { store: { ...opened, get }, asked, tiers }
 }
 
 test('an adapter is loaded once, shared by simultaneous requests, and kept', async () => {
   const { store, asked } = storeWith()
   const [a, b] = await Promise.all([store.get(ref), store.get(ref)])
-  assert.equal(a.served, b.served)
-  assert.equal((await store.get(ref)).served, a.served)
+  assert.equal(a, b)
+  assert.equal(await store.get(ref), a)
   assert.equal(asked.length, 1 + ADAPTER_FILES.length)
-  assert.deepEqual(store.resident(), [manifest.digest])
+  assert.deepEqual(store.load().resident, [manifest.digest])
 })
 
 for (const name of ADAPTER_FILES)
@@ -58,7 +63,7 @@ for (const name of ADAPTER_FILES)
       tampered[place]! ^= 1
       const { store } = storeWith({ [sha256]: tampered })
       await assert.rejects(store.get(ref), code('model/digest-mismatch'))
-      assert.deepEqual(store.resident(), [])
+      assert.deepEqual(store.load().resident, [])
     }
   })
 
@@ -75,7 +80,7 @@ test('a revoked adapter leaves memory at once', async () => {
   state.adapter = { ...state.adapter, revoked: true }
   await assert.rejects(store.get(ref), code('model/revoked'))
   state.adapter = { ...state.adapter, revoked: false }
-  assert.deepEqual(store.resident(), [])
+  assert.deepEqual(store.load().resident, [])
 })
 
 test('the disk keeps what was fetched; a damaged copy is fetched anew, a damaged source is refused', async () => {
@@ -103,4 +108,76 @@ test('the disk keeps what was fetched; a damaged copy is fetched anew, a damaged
   assert.equal(fetched, 2)
   assert.equal(sha256Of(await readFile(path)), sha256)
   assert.deepEqual(await readdir(directory), [sha256.slice(2)])
+})
+
+test('memory is bounded in bytes: the longest unused goes, a pinned one stays until it is let go', async () => {
+  const single = storeWith()
+  const { bytes } = await single.store.get(ref)
+  const twin = { digest: `0x${'77'.repeat(32)}` as Hex, manifest: blob.sha256 }
+  const chainWithTwin = { adapter: async () => state.adapter }
+  // Another digest of the same bytes is refused, so the second adapter is trained with another seed.
+  const other = await trainTiny({
+    ...place,
+    job: { ...job, method: { ...job.method, seed: 9 } },
+  })
+  const otherRef = { digest: other.manifest.digest, manifest: other.blob.sha256 }
+  const onChainOf = (m: typeof manifest, b: typeof blob) => registered(job, m, b)
+  const store = openAdapterStore({
+    base: place.base,
+    chain: chainWithTwin,
+    blobs: place.blobs,
+    mostBytes: Math.ceil(1.5 * bytes),
+  })
+  await assert.rejects(store.get(twin.digest, state.adapter), code('model/digest-mismatch'))
+  const first = () => store.get(ref.digest, onChainOf(manifest, blob))
+  const second = () => store.get(otherRef.digest, onChainOf(other.manifest, other.blob))
+  const unpin = store.pin(ref.digest)
+  await first()
+  await second()
+  assert.deepEqual(store.load().resident, [ref.digest, otherRef.digest])
+  unpin()
+  unpin() // letting go twice is letting go once
+  await second()
+  assert.deepEqual(store.load().resident, [otherRef.digest])
+  await first()
+  const { resident, residentBytes, hits, misses, evictions } = store.load()
+  assert.deepEqual(resident, [ref.digest])
+  assert.equal(residentBytes, bytes)
+  assert.deepEqual({ hits, misses, evictions }, { hits: 1, misses: 4, evictions: 2 })
+})
+
+test('loads are told by tier: the edge first, then the disk', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'tiers-'))
+  after(() => rm(directory, { recursive: true }))
+  const tiers: Tier[] = []
+  for (let i = 0; i < 2; i++) {
+    const store = openAdapterStore({
+      base: place.base,
+      chain,
+      blobs: diskBlobs(directory, place.blobs),
+      onLoad: (tier, seconds) => tiers.push(tier) && assert.ok(seconds > 0),
+    })
+    await store.get(ref.digest, await store.check(ref))
+  }
+  assert.deepEqual(tiers, ['edge', 'disk'])
+})
+
+test('the disk is bounded in bytes: the longest unused goes, also after a restart; half-written files go', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'bounded-'))
+  after(() => rm(directory, { recursive: true }))
+  const contents = Array.from({ length: 4 }, (_, i) => new Uint8Array(100).fill(i))
+  const [a, b, c, d] = contents.map(sha256Of) as [Hex, Hex, Hex, Hex]
+  const upstream = { get: async (sha256: Hex) => contents[[a, b, c, d].indexOf(sha256)]! }
+  const disk = diskBlobs(directory, upstream, 250)
+  await disk.get(a)
+  await disk.get(b)
+  await disk.get(a)
+  await disk.get(c)
+  assert.deepEqual((await readdir(directory)).toSorted(), names(a, c))
+  assert.deepEqual([await disk.has(a), await disk.has(b)], [true, false])
+
+  await writeFile(join(directory, 'left.partial'), 'half')
+  const again = diskBlobs(directory, upstream, 250)
+  await again.get(d)
+  assert.deepEqual((await readdir(directory)).toSorted(), names(c, d))
 })

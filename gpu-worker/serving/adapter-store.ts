@@ -26,41 +26,85 @@ export type ServedAdapter = {
   bytes: number
 }
 
-export type AdapterStore = {
-  /** The adapter and what the chain says of it now. Throws a ServingError. */
-  get: (
-    ref: { digest: Hex; manifest: Hex },
-    signal?: AbortSignal,
-  ) => Promise<{ served: ServedAdapter; onChain: AdapterOnChain }>
+/** An adapter by its digest and the hash of its manifest. */
+export type AdapterRef = { digest: Hex; manifest: Hex }
+
+/** Where an adapter came from: the local disk, or the edge's store because the disk lacked its weights. */
+export type Tier = 'disk' | 'edge'
+
+export type StoreLoad = {
   /** Digests in memory, the longest unused first. */
-  resident: () => Hex[]
+  resident: Hex[]
+  residentBytes: number
+  hits: number
+  misses: number
+  evictions: number
+}
+
+export type AdapterStore = {
+  /** What the chain says of an adapter now. Throws a ServingError unless it may be served. */
+  check: (ref: AdapterRef) => Promise<AdapterOnChain>
+  /** The adapter, from memory or verified anew. Throws a ServingError. */
+  get: (digest: Hex, onChain: AdapterOnChain) => Promise<ServedAdapter>
+  /** Keeps an adapter from being evicted, in memory already or not, until the function that this answers is called. */
+  pin: (digest: Hex) => () => void
+  load: () => StoreLoad
 }
 
 export type AdapterStoreOptions = {
   base: BaseModel
   chain: Pick<Chain, 'adapter'>
-  blobs: Pick<BlobStore, 'get'>
-  /** Memory for adapters; the longest unused go first. */
+  blobs: Blobs
+  /** Memory for adapters; the longest unused that are not pinned go first. */
   mostBytes?: number
+  onLoad?: (tier: Tier, seconds: number) => void
 }
+type Blobs = Pick<BlobStore, 'get'> & { has?: (sha256: Hex) => Promise<boolean> }
 
 const MOST_BYTES = 2 ** 30
+/** Adapters fetched at once: unpacking one blocks the thread that generates for some milliseconds. */
+const MOST_LOADS = 4
 
-/** Opens an empty store. */
+/** Opens an empty store. Everything in it is keyed by digest. */
 export function openAdapterStore({
   base,
   chain,
   blobs,
   mostBytes = MOST_BYTES,
+  onLoad = () => {},
 }: AdapterStoreOptions): AdapterStore {
   const held = new Map<Hex, ServedAdapter>() // in order of last use
   const loading = new Map<Hex, Promise<ServedAdapter>>()
+  const pins = new Map<Hex, number>()
+  const inTurn = limited(MOST_LOADS)
+  let residentBytes = 0
+  let [hits, misses, evictions] = [0, 0, 0]
 
+  const drop = (digest: Hex): void => {
+    residentBytes -= held.get(digest)?.bytes ?? 0
+    held.delete(digest)
+  }
+  const keep = (served: ServedAdapter): void => {
+    drop(served.digest)
+    held.set(served.digest, served)
+    residentBytes += served.bytes
+    for (const digest of held.keys()) {
+      if (residentBytes <= mostBytes) break
+      if (digest === served.digest || pins.has(digest)) continue
+      drop(digest)
+      evictions++
+    }
+  }
   const load = (digest: Hex, onChain: AdapterOnChain): Promise<ServedAdapter> => {
     const underWay = loading.get(digest)
     if (underWay) return underWay
     // No signal: another request may be waiting for the same adapter.
-    const started = loadVerified(digest, onChain, base, blobs)
+    const started = inTurn(async () => {
+      const startedAt = performance.now()
+      const { tier, served } = await loadVerified(digest, onChain, base, blobs)
+      onLoad(tier, (performance.now() - startedAt) / 1000)
+      return served
+    })
       .catch((error: unknown) => {
         throw asServingError(digest, error)
       })
@@ -68,22 +112,12 @@ export function openAdapterStore({
     loading.set(digest, started)
     return started
   }
-  const keep = (served: ServedAdapter): void => {
-    held.delete(served.digest)
-    held.set(served.digest, served)
-    let total = [...held.values()].reduce((n, { bytes }) => n + bytes, 0)
-    for (const [digest, { bytes }] of held) {
-      if (total <= mostBytes || digest === served.digest) break
-      held.delete(digest)
-      total -= bytes
-    }
-  }
   return {
-    get: async ({ digest, manifest }, signal) => {
+    check: async ({ digest, manifest }) => {
       const onChain = await chain.adapter(digest)
       if (!onChain) throw new ServingError('model/not-found', `adapter ${digest} is not on chain`)
       if (onChain.revoked) {
-        held.delete(digest)
+        drop(digest)
         throw new ServingError('model/revoked', `adapter ${digest} was revoked`)
       }
       if (onChain.base !== base.digest)
@@ -93,12 +127,45 @@ export function openAdapterStore({
           'model/digest-mismatch',
           `adapter ${digest} has the manifest ${onChain.manifestHash} on chain, not ${manifest}`,
         )
-      const served = held.get(digest) ?? (await load(digest, onChain))
-      signal?.throwIfAborted()
-      keep(served)
-      return { served, onChain }
+      return onChain
     },
-    resident: () => [...held.keys()],
+    get: async (digest, onChain) => {
+      const found = held.get(digest)
+      if (found) hits++
+      else misses++
+      const served = found ?? (await load(digest, onChain))
+      keep(served)
+      return served
+    },
+    pin: (digest) => {
+      pins.set(digest, (pins.get(digest) ?? 0) + 1)
+      let pinned = true
+      return () => {
+        if (!pinned) return
+        pinned = false
+        const left = (pins.get(digest) ?? 1) - 1
+        if (left > 0) pins.set(digest, left)
+        else pins.delete(digest)
+      }
+    },
+    load: () => ({ resident: [...held.keys()], residentBytes, hits, misses, evictions }),
+  }
+}
+
+/** Runs at most so many tasks at once; the others wait in order. */
+function limited(most: number) {
+  let running = 0
+  const waiting: (() => void)[] = []
+  return async <T>(task: () => Promise<T>): Promise<T> => {
+    if (running === most) await new Promise<void>((resolve) => waiting.push(resolve))
+    else running++
+    try {
+      return await task()
+    } finally {
+      const next = waiting.shift()
+      if (next) next() // takes over this one's place
+      else running--
+    }
   }
 }
 
@@ -106,13 +173,14 @@ async function loadVerified(
   digest: Hex,
   onChain: AdapterOnChain,
   base: BaseModel,
-  blobs: Pick<BlobStore, 'get'>,
-): Promise<ServedAdapter> {
+  blobs: Blobs,
+): Promise<{ tier: Tier; served: ServedAdapter }> {
   const manifest = adapterManifest.parse(
     JSON.parse(new TextDecoder().decode(await verified(blobs, onChain.manifestHash))),
   )
   if (manifest.digest !== digest || manifest.indexRoot !== onChain.indexRoot)
     throw new MismatchError('its manifest names another digest or index root')
+  const isLocal = await blobs.has?.(manifest.files['adapter_model.safetensors'].sha256)
   const file = (name: keyof AdapterManifest['files']) =>
     verified(blobs, manifest.files[name].sha256)
   const peft = {
@@ -138,15 +206,20 @@ async function loadVerified(
   const spans = decodeSpanIndex(spanBytes)
   if (spans.rowStart.length !== index.index.rows.length)
     throw new MismatchError('its two indexes have different numbers of rows')
+  const projections = projectionsOf(index.blocks, digest)
+  const bytes =
+    bytesOf(adapter.tensors) +
+    bytesOf(projections) +
+    spanBytes.length +
+    Object.values(indexFiles).reduce((n, { length }) => n + length, 0)
   return {
-    digest,
-    adapter,
-    index,
-    projections: projectionsOf(index.blocks, digest),
-    spans,
-    bytes: Object.values(manifest.files).reduce((n, { bytes }) => n + bytes, 0),
+    tier: isLocal ? 'disk' : 'edge',
+    served: { digest, adapter, index, projections, spans, bytes },
   }
 }
+
+const bytesOf = (tensors: TensorMap): number =>
+  [...tensors.values()].reduce((n, { data }) => n + data.byteLength, 0)
 
 /** A blob, whose hash is checked here too: this is the last place before its bytes are used. */
 async function verified(blobs: Pick<BlobStore, 'get'>, sha256: Hex): Promise<Uint8Array> {

@@ -15,6 +15,8 @@ import { loadBaseModel } from '../base-model.ts'
 import { writeTinyModel } from '../testing/tiny-model.ts'
 import { ContextLengthError, openGenerator, type GenerationRequest } from './generator.ts'
 import { argmax } from './sampling.ts'
+import { DEFAULT_LIMITS } from './scheduler.ts'
+import type { ServingError } from './serving-error.ts'
 
 const scratch = await mkdtemp(join(tmpdir(), 'generator-'))
 after(() => rm(scratch, { recursive: true }))
@@ -92,7 +94,11 @@ test('requests with different adapters, prompts and lengths at once answer as ea
   const together = await Promise.all(requests.map(generator.generate))
   for (const [i, one] of requests.entries())
     assert.deepEqual(together[i], await generator.generate(one), `request ${i}`)
-  assert.deepEqual(generator.load(), { active: 0, waiting: 0 })
+  const { active, waiting, running, queued } = generator.load()
+  assert.deepEqual(
+    { active, waiting, running, queued },
+    { active: 0, waiting: 0, running: [], queued: [] },
+  )
 })
 
 test('the text comes in pieces that add up, and ends at a stop string', async () => {
@@ -143,4 +149,106 @@ test('the context bounds prompt and answer together', async () => {
   assert.deepEqual([completionTokens, finishReason], [base.contextLength - 250, 'length'])
   const tooLong = [...long, ...long]
   await assert.rejects(generator.generate(request({ prompt: tooLong })), ContextLengthError)
+})
+
+test('a prompt read in several chunks, beside others, answers as one read whole', async () => {
+  const long = Array.from({ length: 230 }, (_, i) => prompt[(i * 7) % prompt.length]!)
+  const [{ tokens }] = await Promise.all([
+    generator.generate(request({ prompt: long, adapter })),
+    generator.generate(request({ prompt: long.slice(0, 150) })),
+    generator.generate(request({ adapter: adapterOf(3) })),
+  ])
+  assert.deepEqual(tokens, await reference(long, 12, true))
+})
+
+test('answers under way go on while a long prompt is read', async () => {
+  const order: string[] = []
+  let joining: Promise<unknown> | null = null
+  const long = Array.from({ length: 240 }, (_, i) => prompt[i % prompt.length]!)
+  await generator.generate(
+    request({
+      maxTokens: 30,
+      onText: () => {
+        order.push('short')
+        joining ??= generator.generate(
+          request({ prompt: long, maxTokens: 4, onText: () => order.push('long') }),
+        )
+      },
+    }),
+  )
+  await joining
+  // Two chunks of at most 128 tokens, and a step of the answer after each of them.
+  const first = order.indexOf('long')
+  assert.ok(first >= 2 && order.indexOf('short', first) > first, order.join())
+})
+
+test('an adapter is fetched while others are answered; one that cannot be had fails its request alone', async () => {
+  const fetched = Promise.withResolvers<typeof adapter>()
+  const cold = generator.generate(
+    request({ adapter: { digest: '0xcold', load: () => fetched.promise } }),
+  )
+  const lost = generator.generate(
+    request({ adapter: { digest: '0xlost', load: () => Promise.reject(new Error('gone')) } }),
+  )
+  await assert.rejects(lost, /gone/)
+  await generator.generate(request()) // is answered although the cold one is ahead
+  assert.deepEqual(generator.load().queued, ['0xcold'])
+  fetched.resolve(adapter)
+  assert.deepEqual((await cold).tokens, await reference(prompt, 12, true))
+})
+
+test('a client that leaves while its adapter is fetched frees its place in the queue', async () => {
+  const leaving = new AbortController()
+  const never = generator.generate(
+    request({
+      signal: leaving.signal,
+      adapter: { digest: '0xnever', load: () => new Promise(() => {}) },
+    }),
+  )
+  assert.equal(generator.load().waiting, 1)
+  leaving.abort(new Error('the client went away'))
+  await assert.rejects(never, /the client went away/)
+  assert.equal(generator.load().waiting, 0)
+})
+
+test('log-probabilities come with the text of their tokens, and a stop string takes its own away', async () => {
+  const seen: { text: string; tokens: number[] }[] = []
+  const onText = (text: string, logprobs: { token: number; logprob: number }[]) => {
+    assert.ok(logprobs.every(({ logprob }) => logprob <= 0))
+    seen.push({ text, tokens: logprobs.map(({ token }) => token) })
+  }
+  const sampling = { temperature: 1, topP: 1, topK: 0, logprobs: 1 }
+  const whole = await generator.generate(request({ sampling, onText }))
+  assert.deepEqual(
+    seen.flatMap(({ tokens }) => tokens),
+    whole.tokens,
+  )
+  seen.length = 0
+  const stop = [whole.text.slice(whole.text.length >> 1).slice(0, 3)]
+  const stopped = await generator.generate(request({ sampling, stop, onText }))
+  assert.deepEqual(
+    seen.flatMap(({ tokens }) => tokens),
+    stopped.tokens,
+  )
+  assert.equal(seen.map(({ text }) => text).join(''), stopped.text)
+})
+
+test('a full queue refuses with the time after which there may be room', async () => {
+  const small = await openGenerator(
+    base,
+    { threads: 1 },
+    { ...DEFAULT_LIMITS, running: 1, waiting: 2, waitingPerPayer: 1 },
+  )
+  const answers = [small.generate(request({ payer: 'a' }))]
+  await assert.rejects(
+    small.generate(request({ payer: 'a' })),
+    (error: ServingError) => error.code === 'request/quota' && error.retryAfterSeconds === 1,
+  )
+  answers.push(small.generate(request({ payer: 'b' })))
+  await assert.rejects(
+    small.generate(request({ payer: 'c' })),
+    (error: ServingError) => error.code === 'model/unavailable' && error.retryAfterSeconds === 2,
+  )
+  await Promise.all(answers)
+  await small.release()
 })

@@ -1,28 +1,42 @@
 /**
- * Text generation for several requests at once: every step of the loop runs `decode` once over all active requests,
- * each with its own adapter; requests join after their prompt's `prefill` and leave when they end. Runs in the
- * inference thread, because sessions block the thread that runs them.
+ * Text generation for several requests at once. Every turn of the loop reads at most PREFILL_TOKENS of prompts, so that
+ * a long one does not stall the answers under way, and then runs `decode` once over all of them, each with its own
+ * adapter. Requests join when their prompt has been read and leave when they end. Runs in the inference thread,
+ * because sessions block the thread that runs them.
  */
-import { packAdapters, type Adapter, type AdapterPack } from '#engine/adapter-pack.ts'
+import type { Adapter } from '#engine/adapter-pack.ts'
 import { KvCache } from '#engine/kv-cache.ts'
+import type { LlamaConfig } from '#engine/models/config.ts'
 import { decodeProgram, prefillProgram } from '#engine/programs/generate.ts'
-import { randomSource } from '#engine/random.ts'
 import { openSession, type SessionOptions } from '#engine/session.ts'
-import { requireTensor } from '#engine/tensor.ts'
+import { requireTensor, type TensorMap } from '#engine/tensor.ts'
 import type { BaseModel } from '../base-model.ts'
-import { sample, type Sampling } from './sampling.ts'
+import { adapterPacks, asSource, rankOf, type AdapterSource } from './batch-adapters.ts'
+import { createSampler, type Sampler, type SamplerOptions, type TokenLogprobs } from './sampler.ts'
+import {
+  createScheduler,
+  DEFAULT_LIMITS,
+  type SchedulerLimits,
+  type SchedulerLoad,
+  type Ticket,
+} from './scheduler.ts'
+import { ServingError } from './serving-error.ts'
+import { tokenRate } from './token-rate.ts'
 import { textStream, type TextStream } from './text-stream.ts'
 
 export type GenerationRequest = {
   prompt: readonly number[]
-  adapter: Adapter | null
-  sampling: Sampling
+  adapter: Adapter | AdapterSource | null
+  sampling: SamplerOptions
   seed: number
   stop: readonly string[]
   maxTokens: number
+  /** Whom the scheduler is fair to; absent requests share one place. */
+  payer?: string
   /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal
-  onText: (text: string) => void
+  /** Text that became certain, with the log-probabilities of its tokens when they were asked for. */
+  onText: (text: string, logprobs: TokenLogprobs[]) => void
 }
 
 export type Generation = {
@@ -44,174 +58,309 @@ export class ContextLengthError extends RangeError {
 }
 
 export type Generator = {
-  /** Rejects with a ContextLengthError, or with the signal's reason when it aborts. */
+  /**
+   * Rejects with a ContextLengthError, a ServingError when too many requests wait, what `load` rejects with, or the
+   * signal's reason when it aborts.
+   */
   generate: (request: GenerationRequest) => Promise<Generation>
-  /** Requests being generated, and waiting. */
-  load: () => { active: number; waiting: number }
+  load: () => SchedulerLoad & { tokensPerSecond: number }
   /** Frees the sessions; nothing may be generated any more. */
   release: () => Promise<void>
 }
 
-/** Requests decoded together; a step's cost grows with them. */
-const MOST_ACTIVE = 8
-
-type Active = {
-  request: GenerationRequest
-  random: () => number
-  stream: TextStream
-  drawn: number[]
-  settle: PromiseWithResolvers<Generation>
+/** Tokens of prompts read between two steps of the answers under way. */
+const PREFILL_TOKENS = 128
+/** Limits of a caller that is its own only payer: everything may wait. */
+const UNBOUNDED: SchedulerLimits = {
+  ...DEFAULT_LIMITS,
+  waiting: Infinity,
+  waitingPerPayer: Infinity,
 }
 
+type Row = Ticket & {
+  request: GenerationRequest
+  /** The adapter once it is loaded. */
+  loaded: Adapter | null
+  sampler: Sampler
+  stream: TextStream
+  drawn: number[]
+  /** Of all tokens drawn; the first `handedOver` have gone out with their text. */
+  logprobs: TokenLogprobs[]
+  handedOver: number
+  settle: PromiseWithResolvers<Generation>
+}
+/** A prompt being read: what earlier chunks made is kept until the row joins the batch. */
+type Reading = {
+  row: Row
+  read: number
+  chunks: { outputs: TensorMap; index: number; count: number }[]
+}
+
+const isThrough = ({ row, read }: Reading): boolean => read === row.request.prompt.length
+
 /** Opens the sessions of a base model and starts the loop. */
-export async function openGenerator(base: BaseModel, options: SessionOptions): Promise<Generator> {
+export async function openGenerator(
+  base: BaseModel,
+  options: SessionOptions,
+  limits: SchedulerLimits = UNBOUNDED,
+): Promise<Generator> {
   const { config, parameters, tokenizer } = base
   const prefill = await openSession(prefillProgram(config), parameters, options)
   const decode = await openSession(decodeProgram(config), parameters, options)
+  const scheduler = createScheduler<Row>(limits)
   const cache = new KvCache(config)
-  const waiting: Active[] = []
-  const active: Active[] = [] // row i of the cache belongs to active[i]
-  let pack: { members: Adapter[]; feeds: AdapterPack } = {
-    members: [],
-    feeds: packAdapters(config, []),
-  }
+  const active: Row[] = [] // row i of `cache` belongs to active[i]
+  const prompts = new KvCache(config)
+  const reading: Reading[] = [] // row i of `prompts` belongs to reading[i]
+  const packed = adapterPacks(config)
+  const speed = tokenRate()
   let running = false
 
-  /** Packs the adapters in use; the same set is packed once. */
-  const packFor = (requests: readonly Active[]): AdapterPack => {
-    const members = [...new Set(requests.flatMap(({ request }) => request.adapter ?? []))]
-    const isSame =
-      members.length === pack.members.length &&
-      members.every((adapter) => pack.members.includes(adapter))
-    if (!isSame) pack = { members, feeds: packAdapters(config, members) }
-    return pack.feeds
-  }
-  const maskOf = (feeds: AdapterPack, requests: readonly Active[]) =>
-    feeds.mask(
-      requests.map(({ request }) =>
-        request.adapter ? pack.members.indexOf(request.adapter) : null,
-      ),
-    )
-
-  /** Takes a request out. The last one moves into its row, as the cache does it. */
-  const leave = (row: number): Active => {
-    const ended = active[row]
-    const last = active.pop()
-    if (!ended || !last) throw new Error(`no request in row ${row}`)
-    if (ended !== last) active[row] = last
-    cache.remove(row)
-    return ended
-  }
-
   /** Draws the next token of a row; answers true when the request has ended. */
-  const draw = (one: Active, logits: Float32Array): boolean => {
-    const { request, stream, drawn } = one
-    const token = sample(logits, request.sampling, one.random)
+  const draw = (row: Row, logits: Float32Array): boolean => {
+    const { request, stream, drawn, sampler } = row
+    const { token, logprobs } = sampler(logits)
     drawn.push(token)
+    scheduler.charge(row, 1)
+    speed.count(performance.now())
     // Any control token ends an answer: the next turn is not the model's to write.
     if (tokenizer.endTokens.has(token) || tokenizer.special.has(token)) {
-      finish(one, 'stop', drawn.slice(0, -1))
+      finish(row, 'stop', drawn.slice(0, -1))
       return true
     }
+    if (logprobs) row.logprobs.push(logprobs)
     const text = stream.push(token)
-    if (text !== '') request.onText(text)
-    if (stream.stopped) finish(one, 'stop', drawn)
-    else if (drawn.length === request.maxTokens) finish(one, 'length', drawn)
+    if (text !== '') show(row, text)
+    if (stream.stopped) finish(row, 'stop', drawn)
+    else if (drawn.length === request.maxTokens) finish(row, 'length', drawn)
     else return false
     return true
   }
 
-  const admit = async (one: Active): Promise<void> => {
-    const { prompt } = one.request
-    const row = cache.add()
-    active.push(one)
-    const feeds = packFor(active)
-    const outputs = await prefill.run({
-      tokens: grid(prompt),
-      positions: grid(prompt.map((_, i) => i)),
-      rows: { dims: [1], data: Int32Array.of(prompt.length - 1) },
-      ...cache.feeds(row, row + 1),
-      ...feeds.feeds,
-      mask: maskOf(feeds, [one]),
+  /** Takes a row out of the batch. The last one moves into its place, as the cache does it. */
+  const leave = (index: number): Row => {
+    const ended = takeOut(active, index)
+    cache.remove(index)
+    scheduler.finish(ended, performance.now())
+    return ended
+  }
+  const stopReading = (index: number): Reading => {
+    prompts.remove(index)
+    return takeOut(reading, index)
+  }
+
+  /** Reads the next chunk of every prompt under way; prompts that are through join the batch. */
+  const read = async (): Promise<void> => {
+    const share = Math.max(1, Math.floor(PREFILL_TOKENS / reading.length))
+    const counts = reading.map(({ row, read }) => Math.min(share, row.request.prompt.length - read))
+    const time = Math.max(...counts)
+    const tokens = new Int32Array(reading.length * time)
+    const positions = new Int32Array(reading.length * time)
+    reading.forEach(({ row, read }, index) => {
+      for (let t = 0; t < (counts[index] ?? 0); t++) {
+        tokens[index * time + t] = row.request.prompt[read + t] ?? 0
+        positions[index * time + t] = read + t
+      }
     })
-    cache.append(row, outputs, [prompt.length])
-    if (draw(one, requireTensor(outputs, 'logits').data)) leave(row)
+    const pack = packed.for([...active, ...reading.map(({ row }) => row)])
+    const outputs = await prefill.run({
+      tokens: { dims: [reading.length, time], data: tokens },
+      positions: { dims: [reading.length, time], data: positions },
+      rows: {
+        dims: [reading.length],
+        data: Int32Array.from(counts, (count, index) => index * time + count - 1),
+      },
+      ...prompts.feeds(),
+      ...pack.feeds,
+      mask: packed.mask(reading.map(({ row }) => row)),
+    })
+    reading.forEach((one, index) => {
+      const count = counts[index] ?? 0
+      one.chunks.push({ outputs, index, count })
+      one.read += count
+    })
+    // A prompt of one chunk never enters the cache of prompts.
+    if (!reading.every(isThrough)) prompts.append(0, outputs, counts)
+    const logits = requireTensor(outputs, 'logits').data
+    // From the last down, so that moving the last into a hole disturbs none still to be looked at.
+    for (let index = reading.length - 1; index >= 0; index--) {
+      const one = reading[index]
+      if (!one || !isThrough(one)) continue
+      stopReading(index)
+      join(one, logits.subarray(index * config.vocab, (index + 1) * config.vocab))
+    }
+  }
+  const join = ({ row, chunks }: Reading, logits: Float32Array): void => {
+    const index = cache.add()
+    active.push(row)
+    for (const { outputs, index: from, count } of chunks)
+      cache.append(index, rowOf(config, outputs, from), [count])
+    if (draw(row, logits)) leave(index)
   }
 
   const step = async (): Promise<void> => {
-    const feeds = packFor(active)
+    const pack = packed.for([...active, ...reading.map(({ row }) => row)])
     const outputs = await decode.run({
       tokens: column(active.map(({ drawn }) => drawn.at(-1) ?? 0)),
       positions: column(active.map((_, row) => cache.length(row))),
       ...cache.feeds(),
-      ...feeds.feeds,
-      mask: maskOf(feeds, active),
+      ...pack.feeds,
+      mask: packed.mask(active),
     })
-    cache.append(
-      0,
-      outputs,
-      active.map(() => 1),
-    )
+    const ones = active.map(() => 1)
+    cache.append(0, outputs, ones)
     const { data } = requireTensor(outputs, 'logits')
-    const ended = active.map((one, row) =>
-      draw(one, data.subarray(row * config.vocab, (row + 1) * config.vocab)),
+    const ended = active.map((row, index) =>
+      draw(row, data.subarray(index * config.vocab, (index + 1) * config.vocab)),
     )
-    // From the last row down, so that moving the last row into a hole disturbs no row still to be looked at.
-    for (let row = ended.length - 1; row >= 0; row--) if (ended[row]) leave(row)
+    for (let index = ended.length - 1; index >= 0; index--) if (ended[index]) leave(index)
   }
 
   const dropAborted = (): void => {
-    for (let row = active.length - 1; row >= 0; row--)
-      if (active[row]?.request.signal.aborted) abort(leave(row))
-    for (let i = waiting.length - 1; i >= 0; i--)
-      if (waiting[i]?.request.signal.aborted) waiting.splice(i, 1).forEach(abort)
+    for (let index = active.length - 1; index >= 0; index--)
+      if (active[index]?.request.signal.aborted) abort(leave(index))
+    for (let index = reading.length - 1; index >= 0; index--) {
+      if (!reading[index]?.row.request.signal.aborted) continue
+      const { row } = stopReading(index)
+      scheduler.finish(row, performance.now())
+      abort(row)
+    }
+  }
+  const admit = (): void => {
+    for (
+      let row = scheduler.next(performance.now());
+      row;
+      row = scheduler.next(performance.now())
+    ) {
+      prompts.add()
+      reading.push({ row, read: 0, chunks: [] })
+    }
+  }
+  /** The caches may be half written: every request in them fails, the next ones start afresh. */
+  const failAll = (error: unknown): void => {
+    while (active.length > 0) leave(active.length - 1).settle.reject(error)
+    while (reading.length > 0) {
+      const { row } = stopReading(reading.length - 1)
+      scheduler.finish(row, performance.now())
+      row.settle.reject(error)
+    }
   }
 
   const run = async (): Promise<void> => {
     running = true
-    while (active.length + waiting.length > 0) {
-      // Lets messages in, cancellations among them, and streamed text out.
+    for (;;) {
+      // Lets messages in, cancellations among them, and streamed text and adapters out.
       await new Promise((resolve) => setImmediate(resolve))
       dropAborted()
       try {
-        const next = active.length < MOST_ACTIVE ? waiting.shift() : undefined
-        if (next) await admit(next)
-        else if (active.length > 0) await step()
+        admit()
+        if (reading.length + active.length === 0) break
+        if (reading.length > 0) await read()
+        if (active.length > 0) await step()
       } catch (error) {
-        // The cache may be half written: every request in it fails, the next ones start afresh.
-        while (active.length > 0) leave(active.length - 1).settle.reject(error)
+        failAll(error)
       }
     }
     running = false
   }
+  const wake = (): void => {
+    if (!running) void run()
+  }
+
+  /** Fetches the adapter of a waiting row; the loop goes on meanwhile. */
+  const prepare = async (row: Row, { load }: AdapterSource): Promise<void> => {
+    try {
+      row.loaded = await load()
+      row.rank = rankOf(config, row.loaded)
+      wake()
+    } catch (error) {
+      if (scheduler.withdraw(row)) row.settle.reject(error)
+    }
+  }
 
   return {
-    generate: (request) => {
+    generate: async (request) => {
+      request.signal.throwIfAborted()
       const room = base.contextLength - request.prompt.length
-      if (room < 1)
-        return Promise.reject(new ContextLengthError(request.prompt.length, base.contextLength))
-      const one: Active = {
+      if (room < 1) throw new ContextLengthError(request.prompt.length, base.contextLength)
+      const source = request.adapter && asSource(request.adapter)
+      const row: Row = {
+        payer: request.payer ?? '',
+        adapter: source && source.digest,
+        promptTokens: request.prompt.length,
+        rank: source ? null : 0,
         request: { ...request, maxTokens: Math.min(request.maxTokens, room) },
-        random: randomSource(request.seed),
+        loaded: null,
+        sampler: createSampler(request.sampling, request.seed, request.prompt),
         stream: textStream(tokenizer.decode, request.stop),
         drawn: [],
+        logprobs: [],
+        handedOver: 0,
         settle: Promise.withResolvers(),
       }
-      waiting.push(one)
-      if (!running) void run()
-      return one.settle.promise
+      const refusal = scheduler.submit(row, performance.now())
+      if (refusal) {
+        const [code, who] =
+          refusal.reason === 'payer'
+            ? (['request/quota', 'of this payer '] as const)
+            : (['model/unavailable', ''] as const)
+        throw new ServingError(code, `too many requests ${who}are waiting`, {
+          retryAfterSeconds: refusal.retryAfterSeconds,
+        })
+      }
+      // A request that waits has no row to be looked at: it leaves the queue at once.
+      const withdraw = () => {
+        if (scheduler.withdraw(row)) abort(row)
+      }
+      request.signal.addEventListener('abort', withdraw, { once: true })
+      if (source) void prepare(row, source)
+      else wake()
+      return row.settle.promise.finally(() => request.signal.removeEventListener('abort', withdraw))
     },
-    load: () => ({ active: active.length, waiting: waiting.length }),
+    load: () => ({ ...scheduler.load(), tokensPerSecond: speed.perSecond(performance.now()) }),
     release: async () => {
       await Promise.all([prefill.release(), decode.release()])
     },
   }
 }
 
-function finish(one: Active, finishReason: 'stop' | 'length', tokens: readonly number[]): void {
-  const { request, stream, drawn, settle } = one
+/** One row of a prefill's new keys and values, as views. */
+function rowOf(config: LlamaConfig, outputs: TensorMap, index: number): TensorMap {
+  const row = new Map()
+  for (const [name, { dims, data }] of outputs) {
+    if (dims.length !== 4) continue // the logits
+    const size = data.length / (dims[0] ?? 1)
+    row.set(name, {
+      dims: [1, ...dims.slice(1)],
+      data: data.subarray(index * size, (index + 1) * size),
+    })
+  }
+  return row
+}
+
+/** Takes an element out; the last one moves into its place. */
+function takeOut<T>(list: T[], index: number): T {
+  const taken = list[index]
+  const last = list.pop()
+  if (taken === undefined || last === undefined) throw new Error(`there is no row ${index}`)
+  if (index < list.length) list[index] = last
+  return taken
+}
+
+/** Hands text over with the log-probabilities of the tokens that begin in it. */
+function show(row: Row, text: string): void {
+  const { request, stream, logprobs, handedOver } = row
+  if (logprobs.length === 0) return request.onText(text, [])
+  const { ends, shown } = stream
+  const held = logprobs.findIndex((_, i) => i >= handedOver && (ends[i - 1] ?? 0) >= shown)
+  row.handedOver = held < 0 ? logprobs.length : held
+  request.onText(text, logprobs.slice(handedOver, row.handedOver))
+}
+
+function finish(row: Row, finishReason: 'stop' | 'length', tokens: readonly number[]): void {
+  const { stream, drawn, settle } = row
   const rest = stream.finish()
-  if (rest !== '') request.onText(rest)
+  if (rest !== '') show(row, rest)
   // A stop string may cut tokens off: those that begin at or after the text's end are no part of it.
   const ends = stream.ends
   const kept = tokens.filter((_, i) => (ends[i - 1] ?? 0) < stream.text.length)
@@ -224,13 +373,9 @@ function finish(one: Active, finishReason: 'stop' | 'length', tokens: readonly n
   })
 }
 
-const abort = ({ request, settle }: Active): void => settle.reject(request.signal.reason)
+const abort = ({ request, settle }: Row): void => settle.reject(request.signal.reason)
 
 const column = (values: readonly number[]) => ({
   dims: [values.length, 1],
-  data: Int32Array.from(values),
-})
-const grid = (values: readonly number[]) => ({
-  dims: [1, values.length],
   data: Int32Array.from(values),
 })

@@ -36,6 +36,7 @@ const service = await openInference({
   blobs: place.blobs,
   account,
   domain,
+  revocationPollMs: 1,
 })
 const adapter = { digest: manifest.digest, manifest: blob.sha256 }
 const fieldsOf = (n: number) => records[n]!.fields as { prompt: string; completion: string }
@@ -161,4 +162,33 @@ test('what the chain does not know, has revoked, or knows otherwise is refused b
   await assert.rejects(ask(), code('model/revoked'))
   state.adapter = { ...state.adapter, revoked: false }
   assert.equal((await ask()).text, fieldsOf(11).completion)
+})
+
+test('an adapter that is revoked while it answers stops, and nothing is signed', async () => {
+  const events: GenerateEvent[] = []
+  const request = generateRequest.parse({
+    requestId: keccak('request'),
+    payer: contributor(99),
+    base: place.base.digest,
+    adapter,
+    input: { prompt: 'Rule' },
+    maxTokens: 240,
+    logitBias: Object.fromEntries([...place.base.tokenizer.special].map((id) => [id, -100])),
+  })
+  const revoke = (event: GenerateEvent) => {
+    events.push(event)
+    state.adapter = { ...state.adapter, revoked: true }
+  }
+  const answer = service.answer(request, revoke, new AbortController().signal)
+  await assert.rejects(answer, code('model/revoked'))
+  state.adapter = { ...state.adapter, revoked: false }
+  assert.ok(events.every(({ type }) => type === 'token'))
+  assert.equal(service.status().active, 0)
+})
+
+test('log-probabilities are told with the text, as text', async () => {
+  const { events, text } = await ask({ logprobs: 2 })
+  const told = events.flatMap((event) => (event.type === 'token' ? (event.logprobs ?? []) : []))
+  assert.equal(told.map(({ token }) => token).join(''), text)
+  assert.ok(told.every(({ logprob, top }) => top.length === 2 && top[0]!.logprob === logprob))
 })

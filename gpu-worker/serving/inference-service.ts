@@ -11,9 +11,11 @@ import { openGradients, type GradientSource } from '../attribution/gradients.ts'
 import { signReceipt } from '../attribution/receipt.ts'
 import type { BaseModel } from '../base-model.ts'
 import type { BlobStore } from '../blobs.ts'
-import { openAdapterStore, type ServedAdapter } from './adapter-store.ts'
+import { openAdapterStore, type ServedAdapter, type StoreLoad, type Tier } from './adapter-store.ts'
 import type { AdapterOnChain, Chain, ModelOnChain } from './chain.ts'
-import { ContextLengthError, openGenerator, type Generation } from './generator.ts'
+import { ContextLengthError, openGenerator, type Generation, type Generator } from './generator.ts'
+import type { TokenLogprobs } from './sampler.ts'
+import { DEFAULT_LIMITS, type SchedulerLimits } from './scheduler.ts'
 import { ServingError } from './serving-error.ts'
 
 export type InferenceService = {
@@ -26,20 +28,26 @@ export type InferenceService = {
   status: () => InferenceStatus
 }
 
-export type InferenceStatus = { resident: Hex[]; active: number; waiting: number }
+export type InferenceStatus = StoreLoad & ReturnType<Generator['load']> & { capacity: number }
 
 export type InferenceOptions = {
   base: BaseModel
   session: SessionOptions
   chain: Chain
-  blobs: Pick<BlobStore, 'get'>
+  blobs: Pick<BlobStore, 'get'> & { has?: (sha256: Hex) => Promise<boolean> }
+  limits?: SchedulerLimits
+  /** How often the chain is asked whether a model that is being used was revoked. */
+  revocationPollMs?: number
+  onLoad?: (tier: Tier, seconds: number) => void
   account: LocalAccount
   domain: ReceiptDomain
 }
 
+const REVOCATION_POLL_MS = 3_000
 /** Adapter shapes whose influence program stays open; each holds a copy of the base's weights. */
 const MOST_SHAPES = 2
 
+type OnChain = { base: ModelOnChain; adapter: AdapterOnChain | null }
 type Model = {
   onChain: ModelOnChain
   adapter: { served: ServedAdapter; onChain: AdapterOnChain } | null
@@ -47,21 +55,76 @@ type Model = {
 
 /** Opens the programs of a base model; slow, once per process. */
 export async function openInference(options: InferenceOptions): Promise<InferenceService> {
-  const { base, chain, account, domain } = options
-  const generator = await openGenerator(base, options.session)
+  const { base, chain, account, domain, limits = DEFAULT_LIMITS } = options
+  const { revocationPollMs = REVOCATION_POLL_MS } = options
+  const generator = await openGenerator(base, options.session, limits)
   const store = openAdapterStore(options)
   const withSource = gradientSources(base, options.session)
 
-  const resolve = async (request: GenerateRequest, signal: AbortSignal): Promise<Model> => {
+  /** What the chain says of the model now. Throws a ServingError unless it may be served. */
+  const check = async (request: GenerateRequest): Promise<OnChain> => {
     if (request.base !== base.digest)
       throw new ServingError('model/unavailable', `this worker serves ${base.digest}`)
-    const onChain = await chain.base(request.base)
-    if (!onChain) throw new ServingError('model/not-found', `base ${base.digest} is not on chain`)
-    if (onChain.revoked) throw new ServingError('model/revoked', `base ${base.digest} was revoked`)
-    if (!request.adapter) return { onChain, adapter: null }
-    const adapter = await store.get(request.adapter, signal)
-    return { onChain: adapter.onChain, adapter }
+    const found = await chain.base(request.base)
+    if (!found) throw new ServingError('model/not-found', `base ${base.digest} is not on chain`)
+    if (found.revoked) throw new ServingError('model/revoked', `base ${base.digest} was revoked`)
+    return { base: found, adapter: request.adapter ? await store.check(request.adapter) : null }
   }
+
+  /** Generates until the end, the caller's leaving, or the revocation of the model. */
+  const generate = async (
+    request: GenerateRequest,
+    prompt: readonly number[],
+    onChain: OnChain,
+    emit: (event: GenerateEvent) => void,
+    callerSignal: AbortSignal,
+  ): Promise<{ generation: Generation; served: ServedAdapter | null }> => {
+    const revoked = new AbortController()
+    const poll = setInterval(() => {
+      check(request).catch((error: unknown) => {
+        // A chain that cannot be read now is no revocation.
+        if (error instanceof ServingError && error.code === 'model/revoked') revoked.abort(error)
+      })
+    }, revocationPollMs)
+    let served: ServedAdapter | null = null
+    const { digest } = request.adapter ?? {}
+    const load = async () => {
+      if (!digest || !onChain.adapter) throw new Error('a bare base has no adapter')
+      served = await store.get(digest, onChain.adapter)
+      return served.adapter
+    }
+    try {
+      const generation = await generator.generate({
+        prompt,
+        adapter: digest ? { digest, load } : null,
+        sampling: request,
+        seed: request.seed ?? randomInt(2 ** 32),
+        stop: request.stop,
+        maxTokens: request.maxTokens,
+        payer: request.payer,
+        signal: AbortSignal.any([callerSignal, revoked.signal]),
+        onText: (text, logprobs) =>
+          emit({
+            type: 'token',
+            text,
+            ...(logprobs.length > 0 && { logprobs: logprobs.map(spelled) }),
+          }),
+      })
+      return { generation, served }
+    } catch (error) {
+      if (error instanceof ContextLengthError)
+        throw new ServingError('model/context-exceeded', error.message)
+      throw error
+    } finally {
+      clearInterval(poll)
+    }
+  }
+  const text = (token: number): string => base.tokenizer.decode([token])
+  const spelled = ({ token, logprob, top }: TokenLogprobs) => ({
+    token: text(token),
+    logprob,
+    top: top.map((other) => ({ token: text(other.token), logprob: other.logprob })),
+  })
 
   /** The receipt of an answer, with its attribution when an adapter gave it. */
   const accountFor = async (
@@ -118,29 +181,22 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
 
   return {
     answer: async (request, emit, signal) => {
-      const model = await resolve(request, signal)
+      const onChain = await check(request)
       const prompt = base.tokenizer.encodePrompt(request.input)
-      const generation = await generator
-        .generate({
-          prompt,
-          adapter: model.adapter?.served.adapter ?? null,
-          sampling: request,
-          seed: request.seed ?? randomInt(2 ** 32),
-          stop: request.stop,
-          maxTokens: request.maxTokens,
-          signal,
-          onText: (text) => emit({ type: 'token', text }),
-        })
-        .catch((error: unknown) => {
-          if (error instanceof ContextLengthError)
-            throw new ServingError('model/context-exceeded', error.message)
-          throw error
-        })
-      const { finishReason, completionTokens } = generation
-      emit({ type: 'end', finishReason, promptTokens: prompt.length, completionTokens })
-      emit(await accountFor(request, model, prompt, generation))
+      // Held from before it is fetched until it has been attributed to.
+      const unpin = request.adapter ? store.pin(request.adapter.digest) : () => {}
+      try {
+        const { generation, served } = await generate(request, prompt, onChain, emit, signal)
+        const { finishReason, completionTokens } = generation
+        emit({ type: 'end', finishReason, promptTokens: prompt.length, completionTokens })
+        const adapter = served && onChain.adapter ? { served, onChain: onChain.adapter } : null
+        const model = { onChain: onChain.adapter ?? onChain.base, adapter }
+        emit(await accountFor(request, model, prompt, generation))
+      } finally {
+        unpin()
+      }
     },
-    status: () => ({ resident: store.resident(), ...generator.load() }),
+    status: () => ({ ...store.load(), ...generator.load(), capacity: limits.running }),
   }
 }
 
@@ -156,7 +212,7 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
   let turn: Promise<unknown> = Promise.resolve()
 
   const sourceFor = async ({ adapter: { lora }, index: { projected } }: ServedAdapter) => {
-    const key = JSON.stringify([lora.rank, lora.alpha, lora.targets, projected])
+    const key = JSON.stringify([lora, projected])
     const { config, parameters } = base
     const source = open.get(key) ?? openGradients({ config, parameters, lora, projected, session })
     open.delete(key)

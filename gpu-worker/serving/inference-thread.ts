@@ -15,6 +15,7 @@ const port = parentPort
 if (!port) throw new Error('inference-thread.ts runs as a worker thread')
 const tell = (output: ThreadOutput) => port.postMessage(output)
 const { session, settings } = workerData as ThreadSettings
+const STATUS_EVERY_MS = 1_000
 
 const service = await openInference({
   base: await loadBaseModel(settings.MODEL_DIR),
@@ -24,10 +25,14 @@ const service = await openInference({
     join(settings.STATE_DIR, 'blobs'),
     edgeBlobs(settings.EDGE_URL, settings.WORKER_TOKEN),
   ),
+  onLoad: (tier, seconds) => tell({ type: 'loaded', tier, seconds }),
   account: privateKeyToAccount(settings.WORKER_KEY),
   domain: { chainId: settings.CHAIN_ID, settlement: settings.CONTRACTS.attributionSettlement },
 })
 const running = new Map<number, AbortController>()
+const report = () => tell({ type: 'status', status: service.status() })
+// What changes between the beginnings and ends of answers.
+setInterval(() => running.size > 0 && report(), STATUS_EVERY_MS).unref()
 
 port.on('message', (input: ThreadInput) => {
   if (input.type === 'abort') running.get(input.id)?.abort(new Error('the caller went away'))
@@ -37,21 +42,29 @@ port.on('message', (input: ThreadInput) => {
 async function answer({ id, request }: Extract<ThreadInput, { type: 'generate' }>): Promise<void> {
   const controller = new AbortController()
   running.set(id, controller)
-  tell({ type: 'status', status: service.status() })
   try {
-    await service.answer(request, (event) => tell({ type: 'event', id, event }), controller.signal)
+    const answered = service.answer(
+      request,
+      (event) => tell({ type: 'event', id, event }),
+      controller.signal,
+    )
+    report()
+    await answered
   } catch (error) {
     const code = error instanceof ServingError ? error.code : 'inference/failed'
     if (code === 'inference/failed' && !controller.signal.aborted)
       log('error', 'inference failed', { requestId: request.requestId, error })
     const message =
       error instanceof ServingError ? error.message : `inference failed: ${describeError(error)}`
-    tell({ type: 'event', id, event: { type: 'error', code, message } })
+    const { retryAfterSeconds } = error instanceof ServingError ? error : {}
+    const retryAfter = retryAfterSeconds !== undefined && { retryAfter: retryAfterSeconds }
+    tell({ type: 'event', id, event: { type: 'error', code, message, ...retryAfter } })
   } finally {
     running.delete(id)
     tell({ type: 'done', id })
-    tell({ type: 'status', status: service.status() })
+    report()
   }
 }
 
+report()
 tell({ type: 'ready' })

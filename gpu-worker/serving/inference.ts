@@ -5,6 +5,7 @@ import type { GenerateEvent, GenerateRequest } from '#protocol/wire.ts'
 import { pause } from '../blobs.ts'
 import { log } from '../log.ts'
 import type { Settings } from '../settings.ts'
+import type { Tier } from './adapter-store.ts'
 import type { InferenceStatus } from './inference-service.ts'
 
 export type ThreadSettings = { session: SessionOptions; settings: Settings }
@@ -16,6 +17,7 @@ export type ThreadOutput =
   | { type: 'event'; id: number; event: GenerateEvent }
   | { type: 'done'; id: number }
   | { type: 'status'; status: InferenceStatus }
+  | { type: 'loaded'; tier: Tier; seconds: number }
 
 export type Inference = {
   /** Hands every event over as it comes and resolves after the last one; failures are error events. */
@@ -30,11 +32,27 @@ export type Inference = {
 
 type Pending = { onEvent: (event: GenerateEvent) => void; done: () => void }
 
-const IDLE: InferenceStatus = { resident: [], active: 0, waiting: 0 }
+const IDLE: InferenceStatus = {
+  capacity: 0,
+  active: 0,
+  waiting: 0,
+  running: [],
+  queued: [],
+  deferrals: 0,
+  tokensPerSecond: 0,
+  resident: [],
+  residentBytes: 0,
+  hits: 0,
+  misses: 0,
+  evictions: 0,
+}
 const RESTART_AFTER_MS = 1_000
 
 /** Starts the thread and waits until it has loaded the model. A thread that dies is replaced; its requests fail. */
-export async function startInference(options: ThreadSettings): Promise<Inference> {
+export async function startInference(
+  options: ThreadSettings,
+  onLoad: (tier: Tier, seconds: number) => void = () => {},
+): Promise<Inference> {
   const pending = new Map<number, Pending>()
   let status = IDLE
   let nextId = 1
@@ -56,6 +74,7 @@ export async function startInference(options: ThreadSettings): Promise<Inference
       let isReady = false
       thread.on('message', (output: ThreadOutput) => {
         if (output.type === 'status') status = output.status
+        else if (output.type === 'loaded') onLoad(output.tier, output.seconds)
         else if (output.type === 'event') pending.get(output.id)?.onEvent(output.event)
         else if (output.type === 'done') {
           pending.get(output.id)?.done()

@@ -7,19 +7,24 @@ export type Sampling = {
   topP: number
   /** Number of likeliest tokens kept; 0 keeps all. */
   topK: number
+  /** Tokens less likely than this share of the likeliest are dropped (Nguyen et al. 2024, min-p); 0 keeps all. */
+  minP?: number | undefined
 }
 
 type Candidate = { token: number; weight: number }
 
-/** Draws a token: temperature, then top-k, then top-p, as Hugging Face's generate does. `random` is uniform in [0, 1). */
+/** Draws a token: temperature, then top-k, top-p and min-p, as Hugging Face's generate does. `random` is uniform in [0, 1). */
 export function sample(logits: Float32Array, sampling: Sampling, random: () => number): number {
   const best = argmax(logits)
   if (sampling.temperature === 0) return best
   const weights = softWeights(logits, logits[best] as number, sampling.temperature)
-  const kept =
+  const chosen =
     sampling.topP < 1 || (sampling.topK > 0 && sampling.topK < logits.length)
       ? likeliest(weights, sampling)
       : Array.from(weights, (weight, token) => ({ token, weight }))
+  // The likeliest token has weight 1, so that min-p is a weight.
+  const { minP = 0 } = sampling
+  const kept = minP > 0 ? chosen.filter(({ weight }) => weight >= minP) : chosen
   let left = random() * totalOf(kept)
   for (const { token, weight } of kept) {
     left -= weight

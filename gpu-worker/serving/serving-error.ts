@@ -7,12 +7,20 @@ export type ServingErrorCode =
   | 'model/context-exceeded'
   | 'chain/unavailable'
   | 'inference/failed'
+  | 'request/quota'
 
 export class ServingError extends Error {
   readonly code: ServingErrorCode
-  constructor(code: ServingErrorCode, message: string, options?: ErrorOptions) {
+  /** Seconds after which the same request may be answered; only when too many wait. */
+  readonly retryAfterSeconds: number | undefined
+  constructor(
+    code: ServingErrorCode,
+    message: string,
+    options: ErrorOptions & { retryAfterSeconds?: number } = {},
+  ) {
     super(message, options)
     this.name = 'ServingError'
     this.code = code
+    this.retryAfterSeconds = options.retryAfterSeconds
   }
 }

@@ -9,6 +9,8 @@ export type TextStream = {
   finish: () => string
   /** Whether a stop string was met; the text then ends before it. */
   readonly stopped: boolean
+  /** Length of the text answered so far. */
+  readonly shown: number
   /** All text so far, held-back text included. */
   readonly text: string
   /** For every token, the length of the text up to and with it, in UTF-16 code units. */
@@ -63,6 +65,9 @@ export function textStream(
     finish: () => advance(true),
     get stopped() {
       return stopped
+    },
+    get shown() {
+      return shown
     },
     get text() {
       return text
