@@ -6,6 +6,7 @@ import { KvCache } from './kv-cache.ts'
 import { parseLlamaConfig } from './models/config.ts'
 import { initialAdapter, loraConfig } from './models/lora.ts'
 import { initialParameters } from './models/parameters.ts'
+import { dropoutFeeds } from './programs/dropout.ts'
 import { decodeProgram, prefillProgram } from './programs/generate.ts'
 import { influenceBlocks, influenceProgram } from './programs/influence.ts'
 import type { Program } from './programs/program.ts'
@@ -95,6 +96,8 @@ function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[
   for (const { data } of tensors.values()) gaussian(random, data, 0.1)
   const adapter = Object.fromEntries(tensors)
   const packed = packBatch(sequences, 16).feeds
+  const hidden = { ...lora, dropout: 0.2 }
+  const rows = packed['tokens']?.data.length ?? 0
   const influence = { lora, projected: 12 }
   const projections = influenceBlocks(config, influence).flatMap(({ projection }) =>
     projection
@@ -115,6 +118,10 @@ function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[
       feeds: { ...packed, ...Object.fromEntries(parameters) },
     },
     { program: trainProgram(config, lora), feeds: { ...packed, ...adapter } },
+    {
+      program: trainProgram(config, hidden, { recompute: true }),
+      feeds: { ...packed, ...adapter, ...dropoutFeeds(config, hidden, rows, { seed: 1, step: 1 }) },
+    },
     { program: evaluateProgram(config, lora), feeds: { ...packed, ...adapter } },
     {
       program: influenceProgram(config, influence),
