@@ -19,7 +19,7 @@ import { newPerson, smallPlan, startTestStack, testCast, type TestStack } from '
 
 /** The whole loop over the real parts, then what a user can do wrong with it. The tests build on each other. */
 
-const plan = { ...smallPlan(30), hyperparameters: { epochs: 2, sequenceLength: 96, rank: 4 } }
+const plan = smallPlan(12)
 let it: TestStack
 let cast: Cast
 let version: PublishedVersion

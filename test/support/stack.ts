@@ -51,12 +51,12 @@ export async function startTestStack(portBase: number): Promise<TestStack> {
 /** Progress lines as TAP comments. */
 export const testProgress = showProgress({ write: (text) => console.log(`# ${text.trimEnd()}`) })
 
-/** The sample, small enough for a test. */
+/** The sample, small enough for a test: few records, learnt by heart, and asked for by their own questions. */
 export function smallPlan(perFamily: number): Plan {
-  const plan = samplePlan(1)
+  const contributors = sampleContributors(perFamily)
   return {
-    ...plan,
-    contributors: sampleContributors(perFamily).map(({ name, records }) => ({
+    ...samplePlan(1),
+    contributors: contributors.map(({ name, records }) => ({
       name,
       files: [
         {
@@ -65,6 +65,12 @@ export function smallPlan(perFamily: number): Plan {
         },
       ],
     })),
+    hyperparameters: { epochs: 12, learningRate: 5e-3, sequenceLength: 96 },
+    questions: contributors
+      .slice(0, 3)
+      .flatMap(
+        ({ records }) => records.find(({ prompt }) => prompt.startsWith('What'))?.prompt ?? [],
+      ),
   }
 }
 
