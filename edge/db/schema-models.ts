@@ -1,6 +1,6 @@
 import { index, integer, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
 import type { Hex } from '#protocol/bytes.ts'
-import type { BlobRef, JobManifest, JobProgress, WorkerHello } from '#protocol/wire.ts'
+import type { BlobRef, JobManifest, JobProgress, WorkerHello, WorkerLoad } from '#protocol/wire.ts'
 
 /** D1: models, fine-tuning jobs and the workers that run them. Times are Unix milliseconds. */
 
@@ -86,6 +86,8 @@ export const workers = sqliteTable(
     url: text().notNull(),
     device: text().notNull(),
     bases: text({ mode: 'json' }).$type<WorkerHello['bases']>().notNull(),
+    /** As of the last registration; null when the worker does not tell. */
+    load: text({ mode: 'json' }).$type<WorkerLoad>(),
     registeredAt: integer('registered_at').notNull(),
     /** Last lease request, heartbeat or registration. */
     seenAt: integer('seen_at').notNull(),

@@ -27,7 +27,7 @@ export async function registerWorker(ctx: Ctx, hello: WorkerHello): Promise<stri
         param: 'bases',
       })
   const now = Date.now()
-  const worker = { ...hello, registeredAt: now, seenAt: now }
+  const worker = { ...hello, load: hello.load ?? null, registeredAt: now, seenAt: now }
   const [[row]] = await ctx.db.batch([
     ctx.db
       .insert(workers)
