@@ -12,6 +12,7 @@ import { receiptDomain } from '../settlement/epoch-steps.ts'
 import { receiptBatcher } from '../settlement/receipt-batcher.ts'
 import { receiptRefusal } from './check-receipt.ts'
 import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'
+import { routeOrder } from './route.ts'
 import { callWorker, workerProblem, type WorkerCall } from './worker-stream.ts'
 
 /** Tokens that a chat template may add to a message, at most. */
@@ -26,7 +27,7 @@ export type Ended = {
   explanation: Explanation
 }
 
-export type Answer = { type: 'token'; text: string } | Ended
+export type Answer = Extract<GenerateEvent, { type: 'token' }> | Ended
 
 export type Generation = {
   model: ServedModel
@@ -55,7 +56,8 @@ export async function startGeneration(
   const workers = await liveWorkers(ctx, model.base.digest)
   if (workers.length === 0) throw new Problem('model/unavailable', { retryAfter: 5 })
   await holdFunds(ctx, actor, requestId, held)
-  const request = {
+  const request: GenerateRequest = {
+    ...input.sampling,
     requestId,
     payer: actor.address,
     base: model.base.digest,
@@ -64,11 +66,6 @@ export async function startGeneration(
     }),
     input: input.input,
     maxTokens,
-    temperature: input.temperature,
-    topP: input.topP,
-    topK: input.topK,
-    ...(input.seed !== undefined && { seed: input.seed }),
-    stop: input.stop,
   }
   const stop = new AbortController()
   const state = { textComplete: false }
@@ -76,11 +73,10 @@ export async function startGeneration(
     if (!state.textComplete) stop.abort(new Error('the caller has gone'))
   })
   try {
-    const call = await callWorker(workers, ctx.settings.WORKER_TOKEN, request, stop.signal)
-    // The worker refuses in its first event, so that is awaited while the status can still say so.
-    const first = await nextEvent(call.events)
-    if (first?.type === 'error') throw workerProblem(first)
-    const run = { actor, model, call, request, held, first, stop, state }
+    const order = routeOrder(workers, { adapter: model.adapter?.digest ?? null, requestId })
+    // A worker refuses in its first event, so that is awaited while the status can still say so.
+    const call = await callWorker(order, ctx.settings.WORKER_TOKEN, request, stop.signal)
+    const run = { actor, model, call, request, held, stop, state }
     return { model, requestId, answers: answer(ctx, run) }
   } catch (error) {
     await release(ctx, actor, requestId)
@@ -94,25 +90,24 @@ type Run = {
   call: WorkerCall
   request: GenerateRequest
   held: bigint
-  first: GenerateEvent | null
   /** Breaks the connection to the worker. */
   stop: AbortController
   state: { textComplete: boolean }
 }
 
 async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefined> {
-  const { actor, call, request, first, stop, state } = run
+  const { actor, call, request, stop, state } = run
   const texts: string[] = []
   let usage: Extract<GenerateEvent, { type: 'end' }> | null = null
   let settled = false
   try {
-    for (let event = first; event; event = await nextEvent(call.events)) {
+    for (let event = call.first; event; event = await nextEvent(call.events)) {
       switch (event.type) {
         case 'error':
           throw workerProblem(event)
         case 'token':
           texts.push(event.text)
-          yield { type: 'token', text: event.text }
+          yield event
           break
         case 'end':
           usage = event

@@ -12,7 +12,7 @@ import {
 import { generatePrivateKey } from 'viem/accounts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import type { AdapterManifest } from '#protocol/wire.ts'
+import type { AdapterManifest, GenerateRequest, WorkerLoad } from '#protocol/wire.ts'
 import {
   BASE,
   BASE_PRICE,
@@ -34,6 +34,8 @@ import {
   registerGpuWorker,
   startGpuWorker,
   type GpuWorker,
+  type Terms,
+  workerHeaders,
 } from '../testing/gpu-worker.ts'
 import { eventually, startEdge, type Edge } from '../testing/harness.ts'
 import { sign } from '../testing/receipts.ts'
@@ -49,6 +51,19 @@ let datanet: PublishedVersion
 let adapter: AdapterManifest
 let model: string
 const domain = () => ({ chainId: 901612, settlement: chain.contracts.attributionSettlement })
+const terms = ({ adapter: asked }: GenerateRequest): Terms =>
+  asked
+    ? {
+        modelOwner: owner.address,
+        pricePerToken: 3n * BASE_PRICE,
+        adapter: {
+          digest: adapter.digest,
+          indexRoot: adapter.indexRoot,
+          datanets: [datanet.root],
+          paid: [{ cluster: keccak('c'), record: keccak('r'), contributor: owner.address }],
+        },
+      }
+    : { modelOwner: baseOwner, pricePerToken: BASE_PRICE }
 before(async () => {
   chain = await startChain()
   await registerBase(chain)
@@ -57,20 +72,7 @@ before(async () => {
   baseUrl = (await edge.harness.listen()).url.origin
   ;[owner, payer] = [await signIn(edge), await signIn(edge)]
   await deposit(chain, payer.address, parseEther('1'))
-  worker = await startGpuWorker(domain(), ({ adapter: asked }) =>
-    asked
-      ? {
-          modelOwner: owner.address,
-          pricePerToken: 3n * BASE_PRICE,
-          adapter: {
-            digest: adapter.digest,
-            indexRoot: adapter.indexRoot,
-            datanets: [datanet.root],
-            paid: [{ cluster: keccak('c'), record: keccak('r'), contributor: owner.address }],
-          },
-        }
-      : { modelOwner: baseOwner, pricePerToken: BASE_PRICE },
-  )
+  worker = await startGpuWorker(domain(), terms)
   const workerId = await registerGpuWorker(edge, worker, BASE)
   datanet = await publishDatanet(edge, owner, [owner])
   const job = (await (
@@ -227,8 +229,10 @@ test('an option that cannot be honoured is refused by name', async () => {
     [{ n: 2 }, 'n'],
     [{ tools: [{ type: 'function', function: { name: 'f' } }] }, 'tools'],
     [{ response_format: { type: 'json_object' } }, 'response_format'],
-    [{ logprobs: true }, 'logprobs'],
-    [{ frequency_penalty: 0.5 }, 'frequency_penalty'],
+    [{ top_logprobs: 3 }, 'top_logprobs'],
+    [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
+    [{ frequency_penalty: 2.5 }, 'frequency_penalty'],
+    [{ logit_bias: { word: 1 } }, 'logit_bias.word'],
     [{ unheard_of: 1 }, 'unheard_of'],
     [{ max_tokens: 100_000 }, 'max_tokens'],
     [{ temperature: 3 }, 'temperature'],
@@ -290,6 +294,50 @@ test('a worker that is down is passed over; when all are, the request costs noth
     (await holds()).filter(({ kind }) => kind === 'held'),
     [],
   )
+})
+
+test('a worker with the adapter is asked first, and one that fails before its first text is passed over', async () => {
+  const other = await startGpuWorker(domain(), terms)
+  const announce = async ({ url, address }: GpuWorker, change: Partial<WorkerLoad>) => {
+    const load = { capacity: 4, active: 0, waiting: 0, resident: [], draining: false, ...change }
+    const hello = { address, url, device: 'a test', bases: [BASE], load }
+    const { status } = await edge.fetch('/v1/workers', {
+      method: 'POST',
+      headers: workerHeaders,
+      body: JSON.stringify(hello),
+    })
+    assert.equal(status, 200)
+  }
+  const asked = async () => {
+    const before = [worker.requests.length, other.requests.length] as const
+    const answer = await client().chat.completions.create({ model, messages })
+    assert.equal(answer.choices[0]!.message.content, 'Hello world')
+    return [worker.requests.length - before[0], other.requests.length - before[1]]
+  }
+  await announce(worker, {})
+  await announce(other, { resident: [adapter.digest] })
+  assert.deepEqual(await asked(), [0, 1])
+  await announce(other, { resident: [adapter.digest], active: 4, waiting: 1 })
+  assert.deepEqual(await asked(), [1, 0])
+
+  await announce(other, { resident: [adapter.digest] })
+  other.behave({ dieAfter: 0 })
+  assert.deepEqual(await asked(), [1, 1])
+  other.behave({ error: { code: 'inference/failed', message: 'because' } })
+  assert.deepEqual(await asked(), [1, 1])
+  // What is wrong with the request is no better elsewhere, and text that has gone out is not said twice.
+  const asks = worker.requests.length
+  other.behave({ error: { code: 'model/context-exceeded', message: 'too long' } })
+  assert.equal((await refusal(asked)).status, 400)
+  other.behave({ dieAfter: 1, pause: () => new Promise((resolve) => setTimeout(resolve, 100)) })
+  assert.equal((await refusal(asked)).status, 502)
+  assert.equal(worker.requests.length, asks)
+
+  await announce(other, { draining: true, resident: [adapter.digest] })
+  assert.deepEqual(await asked(), [1, 0])
+  await other.stop()
+  const env = (await edge.worker.getEnv()) as unknown as { DB: D1Database }
+  await env.DB.prepare('DELETE FROM workers WHERE address = ?').bind(other.address).run()
 })
 
 test('what the worker refuses has the status that it means, streaming or not', async () => {

@@ -1,7 +1,8 @@
 import { z } from '@hono/zod-openapi'
-import type { Explanation } from '#protocol/wire.ts'
+import type { Explanation, TokenLogprobs } from '#protocol/wire.ts'
 import { receiptId } from '../attribution/receipts.ts'
 import type { Ended, Generation } from './generate.ts'
+import { chatLogprobs, chatLogprobsSchema, textLogprobs, textLogprobsSchema } from './logprobs.ts'
 import type { Attribution } from './request.ts'
 
 /** OpenAI's answers: `chat` for /v1/chat/completions, `text` for /v1/completions. */
@@ -66,7 +67,7 @@ export const chatSchema = z
           content: z.string(),
           refusal: z.null(),
         }),
-        logprobs: z.null(),
+        logprobs: chatLogprobsSchema.nullable(),
         finish_reason: finishReason,
       }),
     ),
@@ -81,7 +82,7 @@ export const completionSchema = z
       z.object({
         index: z.literal(0),
         text: z.string(),
-        logprobs: z.null(),
+        logprobs: textLogprobsSchema.nullable(),
         finish_reason: finishReason,
       }),
     ),
@@ -104,7 +105,11 @@ export const newFrame = (
 })
 
 /** The whole answer in one body, of `chatSchema` or `completionSchema`. */
-export const wholeBody = (frame: Frame, text: string, end: Ended) => ({
+export const wholeBody = (
+  frame: Frame,
+  { text, logprobs }: { text: string; logprobs: TokenLogprobs[] | null },
+  end: Ended,
+) => ({
   ...head(frame, { chat: 'chat.completion', text: 'text_completion' }),
   choices: [
     {
@@ -112,7 +117,7 @@ export const wholeBody = (frame: Frame, text: string, end: Ended) => ({
       ...(frame.style === 'chat'
         ? { message: { role: 'assistant', content: text, refusal: null } }
         : { text }),
-      logprobs: null,
+      logprobs: logprobsOf(frame, logprobs, 0),
       finish_reason: end.finishReason,
     },
   ],
@@ -124,7 +129,12 @@ export const wholeBody = (frame: Frame, text: string, end: Ended) => ({
 export const firstChunk = (frame: Frame) =>
   frame.style === 'chat' ? chunk(frame, { role: 'assistant', content: '' }, null) : null
 
-export const textChunk = (frame: Frame, text: string) => chunk(frame, { content: text }, null)
+/** A stretch of text, the first of whose told tokens begins `offset` code units into the answer. */
+export const textChunk = (
+  frame: Frame,
+  { text, logprobs = null }: { text: string; logprobs?: TokenLogprobs[] | null | undefined },
+  offset: number,
+) => chunk(frame, { content: text }, null, logprobsOf(frame, logprobs, offset))
 
 /** The last chunk of the choice, then one with the usage when it was asked for. */
 export const lastChunks = (frame: Frame, end: Ended) => [
@@ -132,17 +142,26 @@ export const lastChunks = (frame: Frame, end: Ended) => [
   ...(frame.includeUsage ? [{ ...chunk(frame, {}, null), choices: [], usage: usageOf(end) }] : []),
 ]
 
-function chunk(frame: Frame, delta: { role?: string; content?: string }, finish: string | null) {
+function chunk(
+  frame: Frame,
+  delta: { role?: string; content?: string },
+  finish: string | null,
+  logprobs: ReturnType<typeof logprobsOf> = null,
+) {
   const choice =
     frame.style === 'chat'
-      ? { index: 0, delta, logprobs: null, finish_reason: finish }
-      : { index: 0, text: delta.content ?? '', logprobs: null, finish_reason: finish }
+      ? { index: 0, delta, logprobs, finish_reason: finish }
+      : { index: 0, text: delta.content ?? '', logprobs, finish_reason: finish }
   return {
     ...head(frame, { chat: 'chat.completion.chunk', text: 'text_completion' }),
     choices: [choice],
     ...(frame.includeUsage && { usage: null }),
   }
 }
+
+/** In the form of the route; null when they were not asked for. */
+const logprobsOf = ({ style }: Frame, told: TokenLogprobs[] | null, offset: number) =>
+  told && (style === 'chat' ? chatLogprobs(told) : textLogprobs(told, offset))
 
 const head = (
   { style, id, created, generation: { model } }: Frame,

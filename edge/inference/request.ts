@@ -10,15 +10,20 @@ import { Problem } from '../problem.ts'
 export const DEFAULT_MAX_TOKENS = 256
 const MAX_MESSAGES = 1_000
 const MAX_STOPS = 4
+const MAX_BIASES = 1_000
+const MAX_TOP_LOGPROBS = 20
+const MAX_COMPLETION_LOGPROBS = 5
 
 export type Attribution = 'full' | 'summary' | 'none'
 
 /** A request for tokens, whichever route it came by. */
-export type GenerationInput = Pick<
-  GenerateRequest,
-  'input' | 'temperature' | 'topP' | 'topK' | 'seed' | 'stop'
-> & {
+export type GenerationInput = Pick<GenerateRequest, 'input'> & {
   model: string
+  /** How tokens are drawn; what has its neutral value is left out. */
+  sampling: Omit<
+    GenerateRequest,
+    'input' | 'requestId' | 'payer' | 'base' | 'adapter' | 'maxTokens'
+  >
   /** Null: the default, cut to the model's context. */
   maxTokens: number | null
   stream: boolean
@@ -39,11 +44,6 @@ const NEUTRAL: Record<string, (value: unknown) => boolean> = {
   best_of: is(1),
   echo: is(false),
   suffix: is(''),
-  logprobs: is(false, 0),
-  top_logprobs: is(0),
-  presence_penalty: is(0),
-  frequency_penalty: is(0),
-  logit_bias: isEmpty,
   tools: isEmpty,
   tool_choice: is('none', 'auto'),
   functions: isEmpty,
@@ -52,6 +52,13 @@ const NEUTRAL: Record<string, (value: unknown) => boolean> = {
   modalities: (value) => Array.isArray(value) && value.every((mode) => mode === 'text'),
   store: is(false),
   service_tier: is('auto', 'default'),
+}
+
+/** Why, where the name alone would puzzle. */
+const REASONS: Record<string, string> = {
+  n: 'n must be 1: a receipt covers one answer. Send the request again for another.',
+  best_of: 'best_of must be 1: every answer generated is paid for and shown.',
+  echo: 'echo is not supported: only what the model wrote is attributed.',
 }
 
 /** Options that say something about the call and nothing about the answer. */
@@ -69,6 +76,16 @@ const sampling = {
   temperature: z.number().min(0).max(2).default(1),
   top_p: z.number().gt(0).max(1).default(1),
   top_k: z.int().min(0).default(0).openapi({ description: '0: no limit.' }),
+  min_p: z.number().min(0).max(1).default(0).openapi({
+    description: 'Drops tokens less likely than this share of the likeliest.',
+  }),
+  repetition_penalty: z.number().gt(0).max(10).default(1),
+  frequency_penalty: z.number().min(-2).max(2).default(0),
+  presence_penalty: z.number().min(-2).max(2).default(0),
+  logit_bias: z
+    .record(z.string().regex(/^\d{1,9}$/, 'expected a token id'), z.number().min(-100).max(100))
+    .refine((bias) => Object.keys(bias).length <= MAX_BIASES, `at most ${MAX_BIASES} tokens`)
+    .default({}),
   seed: z.int().min(0).max(0xffff_ffff).optional(),
   stop: z
     .union([z.string().min(1), z.array(z.string().min(1)).max(MAX_STOPS)])
@@ -99,18 +116,35 @@ export const chatBody = z
     ...sampling,
     messages: z.array(message).min(1).max(MAX_MESSAGES),
     max_completion_tokens: z.int().min(1).optional(),
+    logprobs: z.boolean().default(false),
+    top_logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).default(0),
   })
   .openapi('CreateChatCompletion')
 
 export const completionBody = z
-  .object({ ...sampling, prompt: z.union([z.string(), z.array(z.string()).length(1)]) })
+  .object({
+    ...sampling,
+    prompt: z.union([z.string(), z.array(z.string()).length(1)]),
+    logprobs: z
+      .int()
+      .min(0)
+      .max(MAX_COMPLETION_LOGPROBS)
+      .optional()
+      .openapi({ description: 'Likeliest alternatives told with every token.' }),
+  })
   .openapi('CreateCompletion')
 
 /** Reads a chat request. Throws `request/invalid` that names the option at fault. */
 export function parseChat(body: unknown): GenerationInput {
-  const { messages, max_completion_tokens, ...rest } = parse(chatBody, body)
+  const parsed = parse(chatBody, body)
+  const { messages, max_completion_tokens, logprobs, top_logprobs, ...rest } = parsed
+  if (top_logprobs > 0 && !logprobs)
+    throw new Problem('request/invalid', {
+      detail: 'top_logprobs needs logprobs to be true.',
+      param: 'top_logprobs',
+    })
   return {
-    ...samplingOf(rest),
+    ...inputOf(rest, logprobs ? top_logprobs : undefined),
     maxTokens: max_completion_tokens ?? rest.max_tokens ?? null,
     input: {
       messages: messages.map(({ role, content }) => ({
@@ -123,9 +157,9 @@ export function parseChat(body: unknown): GenerationInput {
 
 /** Reads a completion request. Throws `request/invalid` that names the option at fault. */
 export function parseCompletion(body: unknown): GenerationInput {
-  const { prompt, ...rest } = parse(completionBody, body)
+  const { prompt, logprobs, ...rest } = parse(completionBody, body)
   return {
-    ...samplingOf(rest),
+    ...inputOf(rest, logprobs),
     maxTokens: rest.max_tokens ?? null,
     input: { prompt: typeof prompt === 'string' ? prompt : prompt.join('') },
   }
@@ -133,13 +167,24 @@ export function parseCompletion(body: unknown): GenerationInput {
 
 type Sampling = z.infer<z.ZodObject<typeof sampling>>
 
-const samplingOf = (options: Sampling): Omit<GenerationInput, 'input' | 'maxTokens'> => ({
+const inputOf = (
+  options: Sampling,
+  logprobs: number | undefined,
+): Omit<GenerationInput, 'input' | 'maxTokens'> => ({
   model: options.model,
-  temperature: options.temperature,
-  topP: options.top_p,
-  topK: options.top_k,
-  ...(options.seed !== undefined && { seed: options.seed }),
-  stop: typeof options.stop === 'string' ? [options.stop] : options.stop,
+  sampling: {
+    temperature: options.temperature,
+    topP: options.top_p,
+    topK: options.top_k,
+    stop: typeof options.stop === 'string' ? [options.stop] : options.stop,
+    ...(options.seed !== undefined && { seed: options.seed }),
+    ...(options.min_p > 0 && { minP: options.min_p }),
+    ...(options.repetition_penalty !== 1 && { repetitionPenalty: options.repetition_penalty }),
+    ...(options.frequency_penalty !== 0 && { frequencyPenalty: options.frequency_penalty }),
+    ...(options.presence_penalty !== 0 && { presencePenalty: options.presence_penalty }),
+    ...(!isEmpty(options.logit_bias) && { logitBias: options.logit_bias }),
+    ...(logprobs !== undefined && { logprobs }),
+  },
   stream: options.stream,
   includeUsage: options.stream_options?.include_usage ?? false,
   attribution: options.attribution,
@@ -153,7 +198,9 @@ function parse<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, body: un
     if (name in schema.shape || IGNORED.some((ignored) => ignored === name)) continue
     if (NEUTRAL[name]?.(value)) continue
     throw new Problem('request/invalid', {
-      detail: name in NEUTRAL ? `${name} is not supported.` : `There is no option ${name}.`,
+      detail:
+        REASONS[name] ??
+        (name in NEUTRAL ? `${name} is not supported.` : `There is no option ${name}.`),
       param: name,
     })
   }

@@ -1,5 +1,6 @@
 import { createRoute } from '@hono/zod-openapi'
 import type { Context } from 'hono'
+import type { TokenLogprobs } from '#protocol/wire.ts'
 import { requireScope } from '../auth/authenticate.ts'
 import type { AppEnv } from '../context.ts'
 import { newApp } from '../http/new-app.ts'
@@ -69,15 +70,20 @@ async function answerTo(
   const generation = await startGeneration(ctx, input, gone.signal)
   const frame = newFrame(style, generation, ctx.requestId, input)
   if (input.stream) return streamAnswer(ctx, generation, frame, gone)
-  const { text, end } = await collect(generation)
-  return c.json(wholeBody(frame, text, end))
+  const { end, ...said } = await collect(generation)
+  return c.json(wholeBody(frame, said, end))
 }
 
-async function collect({ answers }: Generation): Promise<{ text: string; end: Ended }> {
+type Said = { text: string; logprobs: TokenLogprobs[] | null; end: Ended }
+
+async function collect({ answers }: Generation): Promise<Said> {
   let text = ''
-  for await (const answer of answers)
-    if (answer.type === 'token') text += answer.text
-    else return { text, end: answer }
+  let logprobs: TokenLogprobs[] | null = null
+  for await (const answer of answers) {
+    if (answer.type === 'end') return { text, logprobs, end: answer }
+    text += answer.text
+    if (answer.logprobs) logprobs = [...(logprobs ?? []), ...answer.logprobs]
+  }
   throw new Problem('inference/failed')
 }
 

@@ -40,10 +40,13 @@ async function pump(
   }
   const first = firstChunk(frame)
   if (first) await send(sse(first))
+  let offset = 0
   try {
     for await (const answer of generation.answers)
-      if (answer.type === 'token') await send(sse(textChunk(frame, answer.text)))
-      else await send(...lastChunks(frame, answer).map(sse), encoder.encode('data: [DONE]\n\n'))
+      if (answer.type === 'token') {
+        await send(sse(textChunk(frame, answer, offset)))
+        for (const { token } of answer.logprobs ?? []) offset += token.length
+      } else await send(...lastChunks(frame, answer).map(sse), encoder.encode('data: [DONE]\n\n'))
   } catch (error) {
     if (gone.signal.aborted) return
     log('error', { requestId: ctx.requestId, during: 'stream', error })

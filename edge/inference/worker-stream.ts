@@ -10,12 +10,25 @@ const RETRY_AFTER_SECONDS = 5
 
 export type WorkerCall = {
   worker: Worker
+  /** The first event, which is no error; null when there was none. */
+  first: GenerateEvent | null
+  /** The events after it. */
   events: AsyncGenerator<GenerateEvent, void, undefined>
 }
 
+/** Refusals that say something of the worker and not of the request: another one may answer. */
+const WORKER_FAULTS = new Set([
+  'model/unavailable',
+  'model/digest-mismatch',
+  'chain/unavailable',
+  'inference/failed',
+  'request/quota',
+])
+
 /**
- * Asks workers in turn until one takes the request. Throws `model/unavailable` when none does: one that is down or
- * full is passed over, and nothing was generated. The signal breaks the connection, which stops the worker.
+ * Asks workers in turn until one begins to answer; after that no other is asked, because text has gone out. One that is
+ * down, full or at fault is passed over. When none answers, throws what the last one that spoke said, with the
+ * shortest time after which to come back. The signal breaks the connection, which stops the worker.
  */
 export async function callWorker(
   workers: readonly Worker[],
@@ -23,35 +36,70 @@ export async function callWorker(
   request: GenerateRequest,
   signal: AbortSignal,
 ): Promise<WorkerCall> {
+  let refused = new Problem('model/unavailable', { retryAfter: RETRY_AFTER_SECONDS })
   for (const worker of workers) {
     if (signal.aborted) break
-    const silence = watchSilence()
-    let response: Response
-    try {
-      response = await fetch(`${worker.url}/generate`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        body: JSON.stringify(request),
-        signal: AbortSignal.any([signal, silence.signal]),
-      })
-    } catch (error) {
-      silence.end()
-      log('warn', { during: 'inference', worker: worker.id, error })
-      continue
-    }
-    if (response.ok && response.body) return { worker, events: readEvents(response.body, silence) }
-    silence.end()
-    const said = (await response.text()).slice(0, 500)
-    log('warn', { during: 'inference', worker: worker.id, status: response.status, said })
-    if (response.status < 500 && response.status !== 429)
-      throw new Problem('inference/failed', { detail: `The worker answered ${response.status}.` })
+    const asked = await ask(worker, token, request, signal)
+    if (!(asked instanceof Problem)) return asked
+    log('warn', { during: 'inference', worker: worker.id, refused: asked })
+    if (!WORKER_FAULTS.has(asked.type)) throw asked
+    refused = sooner(asked, refused)
   }
-  throw new Problem('model/unavailable', { retryAfter: RETRY_AFTER_SECONDS })
+  throw refused
 }
 
+/** One worker's first event, or the problem that it has. */
+async function ask(
+  worker: Worker,
+  token: string,
+  request: GenerateRequest,
+  signal: AbortSignal,
+): Promise<WorkerCall | Problem> {
+  const silence = watchSilence()
+  try {
+    const response = await fetch(`${worker.url}/generate`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(request),
+      signal: AbortSignal.any([signal, silence.signal]),
+    })
+    if (!response.ok || !response.body) return await refusal(response).finally(silence.end)
+    const events = readEvents(response.body, silence)
+    const { value, done } = await events.next()
+    if (done) return { worker, first: null, events }
+    return value.type === 'error' ? workerProblem(value) : { worker, first: value, events }
+  } catch (cause) {
+    silence.end()
+    const retryAfter = RETRY_AFTER_SECONDS
+    return new Problem('model/unavailable', { retryAfter, cause })
+  }
+}
+
+/** What a status other than 2xx means. */
+async function refusal(response: Response): Promise<Problem> {
+  const detail = (await response.text()).slice(0, 500)
+  if (response.status < 500 && response.status !== 429)
+    return new Problem('inference/failed', { detail: `The worker answered ${response.status}.` })
+  const said = Number(response.headers.get('retry-after'))
+  const retryAfter = Number.isInteger(said) && said > 0 ? said : RETRY_AFTER_SECONDS
+  return response.status === 429
+    ? new Problem('request/quota', { retryAfter, detail: 'Too many of your requests are waiting.' })
+    : new Problem('model/unavailable', { retryAfter, cause: detail })
+}
+
+/** The newer of two refusals, with the shorter time to wait when both name one. */
+function sooner(newer: Problem, older: Problem): Problem {
+  const times = [newer, older].flatMap(({ details }) => details.retryAfter ?? [])
+  if (newer.details.retryAfter === undefined) return newer
+  return new Problem(newer.type, { ...newer.details, retryAfter: Math.min(...times) })
+}
+
+type ErrorEvent = Extract<GenerateEvent, { type: 'error' }>
+
 /** The problem that a worker's error event stands for; its codes are those of the problem table. */
-export function workerProblem({ code, message }: { code: string; message: string }): Problem {
-  if (isProblemType(code)) return new Problem(code, { detail: message })
+export function workerProblem({ code, message, retryAfter }: ErrorEvent): Problem {
+  if (isProblemType(code))
+    return new Problem(code, { detail: message, ...(retryAfter && { retryAfter }) })
   return new Problem('inference/failed', { detail: message })
 }
 
