@@ -17,7 +17,7 @@ export type BaseModel = BaseIdentity & Model & { tokenizer: Tokenizer }
 export async function identifyBase(directory: string): Promise<BaseIdentity> {
   const path = resolve(directory)
   const files = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors']
-  const found = await readdir(path).catch(() => [])
+  const found: string[] = await readdir(path).catch(() => [])
   const missing = files.find((name) => !found.includes(name))
   if (missing && !(missing === 'model.safetensors' && weightFilesOf(found).length > 0))
     throw new Error(`${path} is not a model directory: it has no ${missing}`)
