@@ -64,7 +64,9 @@ const STATE_FILES = ['secrets.json', 'deployment.json', 'run.json', 'sample.json
 export function prepareState(root: string, fresh: boolean): StateDirs {
   if (fresh && existsSync(root)) {
     const known = new Set<string>([...PART_FOLDERS, ...STATE_FILES])
-    const foreign = readdirSync(root).filter((name) => !known.has(name) && !name.endsWith('.tmp'))
+    const foreign = readdirSync(root).filter(
+      (name) => !known.has(name) && !/\.(tmp|new)$/.test(name),
+    )
     if (foreign.length > 0)
       throw new StackError(
         'state',
