@@ -136,6 +136,7 @@ const numbered = (slug: string, run: number): string => (run === 1 ? slug : `${s
 const slugOf = (name: string): string =>
   name
     .normalize('NFKD')
+    .replace(/\p{M}+/gu, '')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
