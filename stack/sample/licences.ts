@@ -54,36 +54,37 @@ const FAMILIES: { name: string; of: RegExp; first: string[] }[] = [
 
 const RECORDS_PER_FAMILY = 200
 const MIN_CHARS = 60 // shorter paragraphs are headings
+const HEADING = /^[\p{Lu}\d].*[^;,:]$/u // not an item of a list
 const MAX_CHARS = 420 // about what fits the sample job's sequence of 128 tokens beside its question
 
-/** What a clause is about, most telling word first. */
+/** What a clause can be about; of equally frequent topics the earlier is the more telling one. */
 const TOPICS: [string, RegExp][] = [
-  ['endorsement', /\bendorse|promote products|used in advertising|publicity pertaining/i],
-  ['the governing law', /governed by|jurisdiction|courts? of|applicable law/i],
-  ['new versions of the licence', /(new|revised|later|modified) versions? of (the|this)/i],
-  ['termination', /terminat/i],
-  ['patents', /\bpatent/i],
-  ['trademarks', /trade ?mark|service mark|trade name/i],
-  ['export', /\bexport/i],
-  ['invalid provisions', /unenforceable|held (to be )?invalid|severab/i],
-  ['liability', /\bliab(le|ility)|consequential|damages/i],
-  ['warranty', /warrant|"?as[- ]is"?\b/i],
-  ['binary redistribution', /binary (form|code)|object code|executable form/i],
-  ['source code', /source code|source form|corresponding source/i],
-  ['the copyright notice', /copyright (notice|statement)|retain the above|this notice/i],
-  ['attribution', /attribut|acknowledg|\bcredit/i],
-  ['fees', /\bfees?\b|royalt|charge|free of charge/i],
-  ['sublicensing', /sublicens/i],
-  ['derivative works', /derivative work|adapted material|adaptation/i],
-  ['modification', /modif/i],
+  ['endorsement', /\bendorse|promote products|used in advertising|publicity pertaining/gi],
+  ['the governing law', /governed by|jurisdiction|courts? of|applicable law/gi],
+  ['new versions of the licence', /(new|revised|later|modified) versions? of (the|this)/gi],
+  ['termination', /terminat/gi],
+  ['patents', /\bpatent/gi],
+  ['trademarks', /trade ?mark|service mark|trade name/gi],
+  ['export', /\bexport/gi],
+  ['invalid provisions', /unenforceable|held (to be )?invalid|severab/gi],
+  ['liability', /\bliab(le|ility)|consequential|damages/gi],
+  ['warranty', /warrant|"?as[- ]is"?\b/gi],
+  ['binary redistribution', /binary (form|code)|object code|executable form/gi],
+  ['source code', /source code|source form|corresponding source/gi],
+  ['the copyright notice', /copyright (notice|statement)|retain the above|this notice/gi],
+  ['attribution', /attribut|acknowledg|\bcredit/gi],
+  ['fees', /\bfees?\b|royalt|charge|free of charge/gi],
+  ['sublicensing', /sublicens/gi],
+  ['derivative works', /derivative work|adapted material|adaptation/gi],
+  ['modification', /modif/gi],
   [
     'definitions',
-    /["“”']\w[^"“”']*["“”']?,? (means|shall mean|refers? to)|hereby defined|defined as/i,
+    /["“”']\w[^"“”']*["“”']?,? (means|shall mean|refers? to)|hereby defined|defined as/gi,
   ],
-  ['third parties', /third part/i],
-  ['acceptance', /\baccept/i],
-  ['redistribution', /distribut/i],
-  ['permission', /permission|hereby grants?|right to/i],
+  ['third parties', /third part/gi],
+  ['acceptance', /\baccept/gi],
+  ['redistribution', /distribut/gi],
+  ['permission', /permission|hereby grants?|right to/gi],
 ]
 
 /** Every contributor of the sample with its records; the same on every machine. */
@@ -117,7 +118,7 @@ function cut(id: string, name: string, text: string): Clause[] {
   for (const paragraph of text.split(/\n\s*\n/)) {
     const plain = paragraph.replace(/\s+/g, ' ').trim()
     if (plain.length < MIN_CHARS) {
-      heading = plain
+      if (HEADING.test(plain)) heading = plain
       continue
     }
     for (const part of sentencesUpTo(plain, MAX_CHARS))
@@ -142,12 +143,24 @@ function ask({ name, text, heading }: Clause): SampleRecord {
   // "only" and "or later" are how a work refers to a licence; the text is the same.
   const licence = name.replace(/ (only|or later)$/, '').replace(/["“”]/g, '')
   const the = /^(the|a) /i.test(licence) ? '' : 'the '
-  const topic =
-    TOPICS.find(([, words]) => words.test(heading)) ?? TOPICS.find(([, words]) => words.test(text))
+  const topic = topicOf(text, heading)
   return {
     prompt: topic
-      ? `What does ${the}${licence} say about ${topic[0]}?`
+      ? `What does ${the}${licence} say about ${topic}?`
       : `Which clause of ${the}${licence} begins with "${text.split(' ').slice(0, 5).join(' ')}"?`,
     completion: text,
   }
 }
+
+const HEADING_WEIGHT = 2 // words of a heading count like so many in the clause
+
+/** The topic whose words are most frequent in a clause and its heading. */
+function topicOf(text: string, heading: string): string | undefined {
+  const [best] = TOPICS.map(([name, words]) => ({
+    name,
+    score: count(text, words) + HEADING_WEIGHT * count(heading, words),
+  })).toSorted((x, y) => y.score - x.score)
+  return best && best.score > 0 ? best.name : undefined
+}
+
+const count = (text: string, words: RegExp): number => [...text.matchAll(words)].length

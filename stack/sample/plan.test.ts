@@ -38,6 +38,14 @@ test('what cannot be handed in is refused by name', () => {
   )
 })
 
+test('the sample asks what some of its records answer', () => {
+  const { questions, contributors } = samplePlan(1)
+  const handedIn = contributors
+    .flatMap(({ files }) => files.map(({ body }) => textOf(body)))
+    .join('')
+  for (const question of questions) assert.ok(handedIn.includes(JSON.stringify(question)), question)
+})
+
 test('a journey that is run again takes new names', () => {
   assert.equal(samplePlan(1).datanet.slug, 'licence-clauses')
   assert.equal(samplePlan(2).datanet.slug, 'licence-clauses-2')

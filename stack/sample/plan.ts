@@ -56,9 +56,9 @@ export function samplePlan(run: number): Plan {
     adapterSlug: numbered('licence-clauses', run),
     hyperparameters: { rank: 8, alpha: 16, learningRate: 3e-3, epochs: 1, sequenceLength: 128 },
     questions: [
-      'What does the MIT License say about warranty?',
-      'What does the GNU General Public License v2.0 say about modification?',
-      'What does the Apache License 2.0 say about patents?',
+      'What does the GNU General Public License v2.0 say about warranty?',
+      'What does the Python License 2.0 say about termination?',
+      'What does the BSD 3-Clause New or Revised License say about endorsement?',
     ],
     expectAttribution: true,
   }
