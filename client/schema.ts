@@ -121,6 +121,12 @@ export const job = z.object({
   created_at: seconds,
   finished_at: seconds.nullish(),
   error: z.object({ message: z.string(), code: z.string().nullish() }).nullish(),
+  openledger: z.object({
+    /** What it is doing, and how far it is with that, 0..1. */
+    phase: z.string().nullable(),
+    progress: z.number().nullable(),
+    attempts: z.int(),
+  }),
 })
 export type Job = z.infer<typeof job>
 

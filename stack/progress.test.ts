@@ -42,5 +42,7 @@ test('on a terminal the bar is redrawn in place, and printed lines stand above i
   assert.ok(printed.startsWith('\r\u001b[2Ka line\n'), 'the bar is cleared first')
   assert.match(printed, /█{12}░{12} {2}50% halfway$/)
   step.fail('broke')
+  pass(1_000)
+  step.update(0.9, 'too late')
   assert.ok(text().endsWith(`\r\u001b[2K✗ ${'Train'.padEnd(26)}   1.0 s  broke\n`))
 })

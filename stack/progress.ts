@@ -7,7 +7,7 @@ export type Progress = {
 }
 
 export type Step = {
-  /** Sets how far it is, 0..1, and what to say beside the bar. */
+  /** Sets how far it is, 0..1, and what to say beside the bar. Nothing once the step has ended. */
   update: (done: number, note?: string) => void
   /** Marks it as held. */
   done: (note?: string) => void
@@ -48,7 +48,9 @@ export function showProgress(output: Output, now: () => number = Date.now): Prog
     let drawnAt = -Infinity
     const label = title.padEnd(TITLE_WIDTH)
     const seconds = () => `${((now() - started) / 1000).toFixed(1)} s`.padStart(7)
+    let ended = false
     const end = (mark: string, note: string) => {
+      ended = true
       clear()
       output.write(`${mark} ${label} ${seconds()}  ${note}\n`)
     }
@@ -56,7 +58,7 @@ export function showProgress(output: Output, now: () => number = Date.now): Prog
     return {
       update: (done, note = '') => {
         const every = tty ? REDRAW_MS : PLAIN_EVERY_MS
-        if (now() - drawnAt < every) return
+        if (ended || now() - drawnAt < every) return
         const first = drawnAt === -Infinity
         drawnAt = now()
         if (tty) draw(`· ${label} ${seconds()}  ${blocks(done)} ${note}`)

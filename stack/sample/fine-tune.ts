@@ -1,7 +1,7 @@
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { parseModelName } from '#protocol/model.ts'
-import type { Cast } from './cast.ts'
+import type { Cast, Person } from './cast.ts'
 import type { PublishedVersion } from './datanet.ts'
 import { expect, JourneyError } from './journey-error.ts'
 import type { Plan } from './plan.ts'
@@ -25,22 +25,27 @@ export async function fineTune(
   })
   const losses: number[] = []
   let tokensPerSecond = 0
-  for await (const { level, message, data } of consumer.client.jobEvents(id)) {
-    if (level === 'error') progress.print(`! ${message}`)
-    if (data?.validationLoss !== undefined) losses.push(data.validationLoss)
-    if (data?.tokensPerSecond !== undefined) tokensPerSecond = data.tokensPerSecond
-    if (data?.step !== undefined)
-      step.update(
-        data.step / (data.totalSteps ?? data.step),
-        [
-          `step ${data.step}/${data.totalSteps}`,
-          data.loss !== undefined && `loss ${data.loss.toFixed(3)}`,
-          losses.length > 0 && `held out ${heldOut(losses)}`,
-        ]
-          .filter(Boolean)
-          .join(', '),
-      )
-    else step.update(1, message)
+  let note = ''
+  const watching = watchPhase(consumer, id, (phase, done) =>
+    step.update(done, phase === 'training' ? note : phase),
+  )
+  try {
+    for await (const { level, message, data } of consumer.client.jobEvents(id)) {
+      if (level === 'error') progress.print(`! ${message}`)
+      if (data?.validationLoss !== undefined) losses.push(data.validationLoss)
+      if (data?.tokensPerSecond !== undefined) tokensPerSecond = data.tokensPerSecond
+      if (data?.step === undefined) continue
+      note = [
+        `step ${data.step}/${data.totalSteps}`,
+        data.loss !== undefined && `loss ${data.loss.toFixed(3)}`,
+        losses.length > 0 && `held out ${heldOut(losses)}`,
+      ]
+        .filter(Boolean)
+        .join(', ')
+      step.update(data.step / (data.totalSteps ?? data.step), note)
+    }
+  } finally {
+    watching.stop()
   }
   const job = await consumer.client.job(id)
   if (job.status !== 'succeeded' || job.fine_tuned_model === null)
@@ -77,3 +82,18 @@ export async function fineTune(
 /** First and latest loss on the held-out records. */
 const heldOut = (losses: number[]): string =>
   [...new Set([losses[0], losses.at(-1)])].map((loss) => loss?.toFixed(3)).join(' → ')
+
+const POLL_MS = 1_000
+
+/** Tells every second what a job is doing, which its events do not all say. */
+function watchPhase(
+  { client }: Person,
+  id: string,
+  tell: (phase: string, done: number) => void,
+): { stop: () => void } {
+  const timer = setInterval(async () => {
+    const job = await client.job(id).catch(() => null) // the edge is down for now
+    if (job?.openledger.phase) tell(job.openledger.phase, job.openledger.progress ?? 0)
+  }, POLL_MS)
+  return { stop: () => clearInterval(timer) }
+}
