@@ -113,7 +113,21 @@ export const datanetManifest = z.object({
 })
 export type DatanetManifest = z.infer<typeof datanetManifest>
 
-/** Hyperparameters of a LoRA job, with the defaults a user gets who names none. */
+/** The linear layers that a LoRA job may adapt, by the names that PEFT's `target_modules` has for them. */
+export const TARGET_MODULES = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+] as const
+
+/**
+ * Hyperparameters of a LoRA job, with the defaults a user gets who names none. What is optional stays absent from the
+ * manifest: checkpoints are tied to its hash.
+ */
 export const loraMethod = z.object({
   rank: z.int().min(1).max(64).default(8),
   alpha: z.number().positive().max(1024).default(16),
@@ -126,6 +140,22 @@ export const loraMethod = z.object({
   clipNorm: z.number().positive().default(1),
   validationFraction: z.number().min(0).max(0.5).default(0.05),
   seed: z.int().min(0).max(0xffff_ffff).default(1),
+  /** Absent: all of them. */
+  targetModules: z.array(z.enum(TARGET_MODULES)).min(1).max(TARGET_MODULES.length).optional(),
+  /** Probability that training hides an input feature of a token from the adapter. Absent: 0. */
+  dropout: z.number().min(0).max(0.9).optional(),
+  /** Scale by alpha / sqrt(rank) instead of alpha / rank. Absent: false. */
+  rslora: z.boolean().optional(),
+  /** How the learning rate goes on after the warm-up. Absent: cosine. */
+  schedule: z.enum(['cosine', 'linear', 'constant']).optional(),
+  /** Batches whose gradients make up one step. Absent: 1. */
+  gradientAccumulation: z.int().min(1).max(64).optional(),
+  /** Validations in a row without improvement after which training ends. Absent: 3. */
+  patience: z.int().min(1).max(100).optional(),
+  /** How the frozen base is held while training (QLoRA). Absent: none, which is float32. */
+  quantization: z.enum(['none', 'int8', 'int4']).optional(),
+  /** Compute layers twice instead of keeping their activations. Absent: false. */
+  recompute: z.boolean().optional(),
 })
 export type LoraMethod = z.infer<typeof loraMethod>
 

@@ -9,13 +9,22 @@ import {
   type Block,
 } from '#engine/programs/influence.ts'
 import { rademacherProjection } from '#engine/random.ts'
+import type { WeightFormat } from '#engine/quant.ts'
 import { openSession, type Feeds, type SessionOptions } from '#engine/session.ts'
-import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
+import {
+  requireTensor,
+  type HostTensor,
+  type ParameterMap,
+  type TensorMap,
+} from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
 
 export type GradientOptions = {
   config: LlamaConfig
-  parameters: TensorMap
+  /** The base's, in `format`. */
+  parameters: ParameterMap
+  /** How the base's matrices are held; float32 when absent. */
+  format?: WeightFormat | undefined
   /** An adapter of the shape whose gradients are wanted; `gradients` takes any of that shape. */
   lora: Adapter['lora']
   /** Columns kept of every gradient matrix. */
@@ -47,11 +56,11 @@ const TOKENS_PER_RUN = 1024
 
 /** Opens the influence program for adapters of one shape. */
 export async function openGradients(options: GradientOptions): Promise<GradientSource> {
-  const { config, parameters, lora, projected } = options
+  const { config, parameters, lora, projected, format } = options
   const blocks = influenceBlocks(config, { lora, projected })
   const dims = influenceDims(blocks)
   const session = await openSession(
-    influenceProgram(config, { lora, projected }),
+    influenceProgram(config, { lora, projected, ...(format && { format }) }),
     parameters,
     options.session,
   )

@@ -2,12 +2,14 @@
  * The influence index as files:
  *   index/rows.json               the rows, one per trained cluster, in the order of the vectors
  *   index/vectors.i8              the rows' int8 vectors, one after the other
- *   index/projection.safetensors  the Cholesky factor of every block; metadata: seed, projected columns, damping
+ *   index/projection.safetensors  the Cholesky factor of every block; metadata: seed, projected columns, damping and the
+ *                                 format of the base under which the gradients were taken, unless it was float32
  */
 import { z } from 'zod'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import type { LoraConfig } from '#engine/models/lora.ts'
 import { influenceBlocks, influenceDims, type Block } from '#engine/programs/influence.ts'
+import type { QuantFormat } from '#engine/quant.ts'
 import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
 import { requireTensor } from '#engine/tensor.ts'
 import { canonicalJson, keccak, type Hex } from '#protocol/bytes.ts'
@@ -19,7 +21,12 @@ import { bytesOf, DAMPING, indexRoot, vectorOf, type InfluenceIndex } from './in
 export type IndexFiles = { rows: Uint8Array; vectors: Uint8Array; projection: Uint8Array }
 
 /** What the projections of an index follow from. */
-export type ProjectionSettings = { adapter: Hex; projected: number }
+export type ProjectionSettings = {
+  adapter: Hex
+  projected: number
+  /** The base's matrices under which the gradients were taken; float32 when absent. Queries must use the same. */
+  format?: QuantFormat | undefined
+}
 
 const integer = z
   .string()
@@ -46,6 +53,7 @@ const projectionMetadata = z.object({
   adapter: bytes32,
   projected: z.coerce.number().int().positive(),
   damping: z.coerce.number().positive(),
+  format_of_base: z.enum(['int8', 'int4']).optional(),
 })
 
 const blockName = ({ module, factor }: Block): string => `${module}.lora_${factor}`
@@ -54,7 +62,7 @@ const blockName = ({ module, factor }: Block): string => `${module}.lora_${facto
 export function encodeIndex(
   index: InfluenceIndex,
   blocks: readonly Block[],
-  { adapter, projected }: ProjectionSettings,
+  { adapter, projected, format }: ProjectionSettings,
 ): IndexFiles {
   const rows = index.rows.map((row) => ({
     ...row,
@@ -77,6 +85,7 @@ export function encodeIndex(
       adapter,
       projected: String(projected),
       damping: String(DAMPING),
+      ...(format && { format_of_base: format }),
     }),
   }
 }
@@ -103,7 +112,11 @@ export function decodeIndex(
   if (vectors.length !== rows.length * dims)
     throw new Error(`index/vectors.i8 does not hold ${rows.length} vectors of ${dims}`)
 
-  const { adapter, projected } = projectionMetadata.parse(metadata(files.projection))
+  const {
+    adapter,
+    projected,
+    format_of_base: format,
+  } = projectionMetadata.parse(metadata(files.projection))
   if (adapter !== expected.adapter)
     throw new Error('index/projection.safetensors belongs to another adapter')
   const blocks = influenceBlocks(expected.config, { lora: expected.lora, projected })
@@ -124,5 +137,5 @@ export function decodeIndex(
     if (keccak(bytesOf(vector)) !== row.vectorHash || BigInt(dotInt8(vector, vector)) !== row.self)
       throw new Error(`index/vectors.i8: vector ${i} is not the one its row commits to`)
   })
-  return { index, blocks, adapter, projected }
+  return { index, blocks, adapter, projected, ...(format && { format }) }
 }

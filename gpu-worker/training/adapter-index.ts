@@ -1,5 +1,6 @@
 /** Builds the attribution index of a trained adapter: influence rows and spans over the same records. */
 import type { Adapter } from '#engine/adapter-pack.ts'
+import type { WeightFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { openGradients, projectionsOf } from '../attribution/gradients.ts'
@@ -7,6 +8,7 @@ import { encodeIndex, type IndexFiles } from '../attribution/index-files.ts'
 import { buildInfluenceIndex } from '../attribution/influence-index.ts'
 import { buildSpanIndex, encodeSpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
+import { inFormat } from './base-format.ts'
 import { trainedSegments, type Example } from './examples.ts'
 import { generateNullQueries } from './null-queries.ts'
 
@@ -23,6 +25,8 @@ export type IndexJob = {
   train: readonly Example[]
   heldOut: readonly Example[]
   seed: number
+  /** How the base was held in training; the gradients are taken under the same. */
+  format: WeightFormat
   session: SessionOptions
   onProgress: (done: number) => void | Promise<void>
 }
@@ -36,11 +40,17 @@ export function projectedColumns(base: Pick<BaseModel, 'config'>, { lora }: Adap
 
 /** Builds both indexes; row i is the i-th example of `train`. */
 export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
-  const { base, adapter, digest, train, session, onProgress } = job
+  const { base, adapter, digest, train, format, session, onProgress } = job
   const projected = projectedColumns(base, adapter)
-  const { config, parameters } = base
   const nullQueries = await generateNullQueries(job)
-  const source = await openGradients({ config, parameters, lora: adapter.lora, projected, session })
+  const source = await openGradients({
+    config: base.config,
+    parameters: inFormat(base, format),
+    format,
+    lora: adapter.lora,
+    projected,
+    session,
+  })
   try {
     const projections = projectionsOf(source.blocks, digest)
     const index = await buildInfluenceIndex({
@@ -51,8 +61,12 @@ export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
       onProgress,
     })
     const segments = train.map((example) => trainedSegments(example, base.tokenizer))
-    const spans = buildSpanIndex(segments, config.vocab)
-    const files = encodeIndex(index, source.blocks, { adapter: digest, projected })
+    const spans = buildSpanIndex(segments, base.config.vocab)
+    const files = encodeIndex(index, source.blocks, {
+      adapter: digest,
+      projected,
+      ...(format !== 'f32' && { format }),
+    })
     return { root: index.root, files: { ...files, spans: encodeSpanIndex(spans) } }
   } finally {
     await source.release()

@@ -1,13 +1,15 @@
 /** Which examples make up which step. A step's batch follows from (seed, step) alone, so a resumed job repeats nothing. */
 import { packBatch, type Batch } from '#engine/batch.ts'
 import { randomSource } from '#engine/random.ts'
+import { countSteps } from '#protocol/training.ts'
+import type { LoraMethod } from '#protocol/wire.ts'
 import type { Example } from './examples.ts'
 
 export type BatchPlan = {
   totalSteps: number
   stepsPerEpoch: number
-  /** The examples of a step, longest first. */
-  examplesOf: (step: number) => Example[]
+  /** The batches of a step, one unless gradients are accumulated; the examples of a batch, longest first. */
+  batchesOf: (step: number) => Example[][]
 }
 
 /** How many neighbours, in steps, are sorted by length before they are cut into batches. */
@@ -15,22 +17,34 @@ const BUCKET_STEPS = 8
 /** Rows are a multiple of this long, so that few shapes occur. */
 const LENGTH_STEP = 16
 
-/** Plans `epochs` passes (fractions allowed) over the examples in batches of `batchSize`. */
+/**
+ * Plans `epochs` passes (fractions allowed) over the examples. A step takes `gradientAccumulation` batches of `batchSize`;
+ * the last of an epoch takes what is left.
+ */
 export function planBatches(
   examples: readonly Example[],
-  { epochs, batchSize, seed }: { epochs: number; batchSize: number; seed: number },
+  {
+    epochs,
+    batchSize,
+    gradientAccumulation = 1,
+    seed,
+  }: Pick<LoraMethod, 'epochs' | 'batchSize' | 'gradientAccumulation' | 'seed'>,
 ): BatchPlan {
-  const stepsPerEpoch = Math.ceil(examples.length / batchSize)
-  const totalSteps = Math.max(1, Math.round(stepsPerEpoch * epochs))
+  const { stepsPerEpoch, totalSteps } = countSteps(examples.length, {
+    epochs,
+    batchSize,
+    gradientAccumulation,
+  })
   let cached = { epoch: -1, batches: [] as Example[][] }
   return {
     totalSteps,
     stepsPerEpoch,
-    examplesOf: (step) => {
+    batchesOf: (step) => {
       const epoch = Math.floor(step / stepsPerEpoch)
       if (cached.epoch !== epoch)
         cached = { epoch, batches: epochBatches(examples, batchSize, seed, epoch) }
-      return cached.batches[step % stepsPerEpoch] ?? []
+      const first = (step % stepsPerEpoch) * gradientAccumulation
+      return cached.batches.slice(first, first + gradientAccumulation)
     },
   }
 }

@@ -61,17 +61,18 @@ test('every epoch shows every example once, in another order, in batches of like
   const plan = planBatches(examples, { epochs: 2, batchSize: 8, seed: 7 })
   assert.deepEqual([plan.stepsPerEpoch, plan.totalSteps], [13, 26])
   const epoch = (first: number) =>
-    Array.from({ length: 13 }, (_, i) => plan.examplesOf(first + i)).flat()
+    Array.from({ length: 13 }, (_, i) => plan.batchesOf(first + i).flat()).flat()
   for (const first of [0, 13]) assert.equal(new Set(epoch(first)).size, examples.length)
   assert.notDeepEqual(epoch(0), epoch(13))
 
   const again = planBatches(examples, { epochs: 2, batchSize: 8, seed: 7 })
-  assert.deepEqual(again.examplesOf(17), plan.examplesOf(17))
+  assert.deepEqual(again.batchesOf(17).flat(), plan.batchesOf(17).flat())
   const spread = (list: typeof examples) => {
     const lengths = list.map(({ tokens }) => tokens.length)
     return Math.max(...lengths) - Math.min(...lengths)
   }
-  const mean = epoch(0).length && Array.from({ length: 13 }, (_, i) => spread(plan.examplesOf(i)))
+  const mean =
+    epoch(0).length && Array.from({ length: 13 }, (_, i) => spread(plan.batchesOf(i).flat()))
   assert.ok((mean || []).reduce((a, b) => a + b) / 13 < spread(examples) / 3)
 })
 

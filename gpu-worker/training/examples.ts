@@ -1,5 +1,6 @@
 /** From records to what the engine trains on: tokens, which of them are targets, and which rows are held out. */
 import { sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { heldOutCount } from '#protocol/training.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { TrainingRow } from './dataset.ts'
 
@@ -70,10 +71,7 @@ export function holdOut(
   seed: number,
 ): { train: Example[]; validation: Example[] } {
   const clusters = [...new Set(examples.map(({ row }) => row.cluster))]
-  const wanted =
-    fraction === 0 || clusters.length < 2
-      ? 0
-      : Math.min(clusters.length - 1, Math.max(1, Math.round(clusters.length * fraction)))
+  const wanted = heldOutCount(clusters.length, fraction)
   const order = clusters
     .map((cluster): [Hex, Hex] => [sha256Hex(`hold-out ${seed} ${cluster}`), cluster])
     .toSorted(([a], [b]) => (a < b ? -1 : 1))

@@ -1,6 +1,7 @@
 /** One fine-tuning job from its lease to the published adapter. Knows nothing of processes, leases or HTTP. */
 import type { Adapter } from '#engine/adapter-pack.ts'
-import type { AdapterManifest, BlobRef, JobManifest, Lease } from '#protocol/wire.ts'
+import type { AdapterManifest, BlobRef, JobManifest, Lease, LoraMethod } from '#protocol/wire.ts'
+import { formatOf } from './base-format.ts'
 import { buildAdapterIndex, type AdapterIndex } from './adapter-index.ts'
 import { decodeCheckpoint } from './checkpoint.ts'
 import { canonicalRows, DatasetError, loadRows } from './dataset.ts'
@@ -31,7 +32,7 @@ export async function runJob(
   report.progress('indexing', 0)
   const adapter = { lora: loraOf(job.method), tensors: bestAdapter(state) }
   const peft = exportPeft(adapter, job.base.name)
-  const index = await buildIndex(data, adapter, peft, job.method.seed, context)
+  const index = await buildIndex(data, adapter, peft, job.method, context)
   report.progress('uploading', 0)
   return publish(job, state, peft, index, context)
 }
@@ -81,7 +82,7 @@ async function buildIndex(
   { train, heldOut }: Data,
   adapter: Adapter,
   peft: PeftFiles,
-  seed: number,
+  method: LoraMethod,
   { base, session, report, signal }: JobContext,
 ): Promise<AdapterIndex> {
   const started = performance.now()
@@ -91,7 +92,8 @@ async function buildIndex(
     digest: digestOfFiles(peft, base.digest),
     train,
     heldOut,
-    seed,
+    seed: method.seed,
+    format: formatOf(method),
     session,
     onProgress: async (done) => {
       report.progress('indexing', done)

@@ -1,5 +1,5 @@
 /**
- * The training loop of a LoRA adapter: AdamW, linear warm-up, cosine decay, validation by held-out clusters, keep-best
+ * The training loop of a LoRA adapter: AdamW, linear warm-up and a schedule, validation by held-out clusters, keep-best
  * and early stopping. Everything the next step depends on is in `TrainingState`: a loop that goes on from a stored
  * state takes exactly the steps that an uninterrupted one takes.
  */
@@ -12,13 +12,16 @@ import {
   learningRate,
   type AdamWState,
 } from '#engine/optimizer.ts'
+import { LINEAR_LAYERS } from '#engine/models/parameters.ts'
 import { evaluateProgram } from '#engine/programs/train.ts'
 import { openSession, type Session, type SessionOptions } from '#engine/session.ts'
 import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
 import { openTrainer } from '#engine/trainer.ts'
 import type { LoraMethod } from '#protocol/wire.ts'
+import { formatOf, inFormat } from './base-format.ts'
 import { planBatches, toBatch } from './batches.ts'
 import type { Example } from './examples.ts'
+import { accumulateGradients } from './gradient-step.ts'
 
 export type TrainingState = {
   /** Steps done. */
@@ -54,14 +57,24 @@ export type TrainingSetup = {
 
 /** Validations per run, spread evenly; the first is before any step. */
 const VALIDATIONS = 8
-/** Validations without improvement after which training ends. */
+/** Validations without improvement after which training ends, for jobs that name no number. */
 const PATIENCE = 3
 /** The learning rate at the end, as a share of the peak. */
 const FINAL_RATE = 0.1
 const VALIDATION_BATCH = 16
 
-/** The adapter's shape: every linear layer. */
-export const loraOf = ({ rank, alpha }: LoraMethod): LoraConfig => loraConfig(rank, alpha)
+/** The adapter's shape: every linear layer unless the job chooses some. */
+export const loraOf = (method: LoraMethod): LoraConfig => {
+  const { rank, alpha, targetModules: chosen, rslora, dropout } = method
+  const targets = LINEAR_LAYERS.filter(
+    (layer) => !chosen || chosen.some((it) => layer.endsWith(it)),
+  )
+  return {
+    ...loraConfig(rank, alpha, targets),
+    ...(rslora && { rslora }),
+    ...(dropout && { dropout }),
+  }
+}
 
 /** The state before the first step. */
 export function initialState(config: LlamaConfig, method: LoraMethod): TrainingState {
@@ -85,35 +98,43 @@ export async function* trainLora(
   setup: TrainingSetup,
   state: TrainingState,
 ): AsyncGenerator<StepReport, void, void> {
-  const { config, parameters, method, train, validation } = setup
+  const { config, method, train, validation, session } = setup
+  const { gradientAccumulation = 1, patience = PATIENCE, schedule: kind = 'cosine' } = method
   const lora = loraOf(method)
   const plan = planBatches(train, method)
   const every = Math.max(1, Math.round(plan.totalSteps / VALIDATIONS))
   const schedule = {
-    kind: 'cosine',
+    kind,
     peak: method.learningRate,
     warmup: Math.round(plan.totalSteps * method.warmupRatio),
     total: plan.totalSteps,
     floor: FINAL_RATE,
-  } as const
+  }
   const optimizer = {
     ...ADAMW_DEFAULTS,
     weightDecay: method.weightDecay,
     maxGradientNorm: method.clipNorm,
   }
-  const trainer = await openTrainer(config, lora, parameters, setup.session)
-  const evaluator = await openSession(evaluateProgram(config, lora), parameters, setup.session)
+  const format = formatOf(method)
+  const frozen = inFormat(setup, format)
+  const trainer = await openTrainer(config, lora, frozen, {
+    ...session,
+    format,
+    recompute: method.recompute,
+  })
+  const evaluator = await openSession(evaluateProgram(config, lora, format), frozen, session)
   try {
     if (validation.length > 0 && state.initialValidationLoss === null)
       state.initialValidationLoss = await validate(evaluator, state.adapter, validation)
-    while (state.step < plan.totalSteps && state.stale < PATIENCE) {
-      const examples = plan.examplesOf(state.step)
-      const { loss, gradients } = await trainer.gradients(toBatch(examples), state.adapter)
+    while (state.step < plan.totalSteps && state.stale < patience) {
+      const batches = plan.batchesOf(state.step)
+      const draw = { seed: method.seed, step: state.step * gradientAccumulation }
+      const { loss, gradients } = await accumulateGradients(trainer, state.adapter, batches, draw)
       if (!Number.isFinite(loss)) throw new Error(`the loss is ${loss} at step ${state.step + 1}`)
       const rate = learningRate(schedule, state.step)
       state.moments = adamwStep(state.adapter, gradients, state.moments, rate, optimizer).state
       state.step++
-      state.tokens += examples.reduce((n, { tokens }) => n + tokens.length, 0)
+      state.tokens += batches.flat().reduce((n, { tokens }) => n + tokens.length, 0)
       const report: StepReport = {
         step: state.step,
         totalSteps: plan.totalSteps,
