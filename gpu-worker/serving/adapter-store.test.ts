@@ -7,6 +7,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import { ADAPTER_FILES } from '#protocol/wire.ts'
 import { sha256Of, type BlobStore } from '../blobs.ts'
 import { fixedChain, registered, tinyWorkplace, trainTiny } from '../testing/trained.ts'
+import { digestOfFiles, exportPeft, importPeft } from '../training/peft.ts'
 import { openAdapterStore, type Tier } from './adapter-store.ts'
 import { diskBlobs } from './disk-blobs.ts'
 
@@ -180,4 +181,35 @@ test('the disk is bounded in bytes: the longest unused goes, also after a restar
   const again = diskBlobs(directory, upstream, 250)
   await again.get(d)
   assert.deepEqual((await readdir(directory)).toSorted(), names(c, d))
+})
+
+test('an adapter whose weights could overflow in the products that a batch shares is refused', async () => {
+  for (const weight of [NaN, Infinity, 1e30]) {
+    const files = {
+      weights: await place.blobs.get(manifest.files['adapter_model.safetensors'].sha256),
+      config: await place.blobs.get(manifest.files['adapter_config.json'].sha256),
+    }
+    const adapter = importPeft(place.base.config, files)
+    const [first] = adapter.tensors.values()
+    first!.data[3] = weight
+    const poisoned = exportPeft(adapter, place.base.name)
+    const digest = digestOfFiles(poisoned, place.base.digest)
+    const written = {
+      ...manifest,
+      digest,
+      files: {
+        ...manifest.files,
+        'adapter_model.safetensors': await place.blobs.put(poisoned.weights),
+        'adapter_config.json': await place.blobs.put(poisoned.config),
+      },
+    }
+    const stored = await place.blobs.put(new TextEncoder().encode(JSON.stringify(written)))
+    const onChain = registered(job, written, stored)
+    const store = openAdapterStore({
+      base: place.base,
+      chain: { adapter: async () => onChain },
+      blobs: place.blobs,
+    })
+    await assert.rejects(store.get(digest, onChain), /a weight beyond/)
+  }
 })

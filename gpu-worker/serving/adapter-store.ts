@@ -62,6 +62,8 @@ export type AdapterStoreOptions = {
 type Blobs = Pick<BlobStore, 'get'> & { has?: (sha256: Hex) => Promise<boolean> }
 
 const MOST_BYTES = 2 ** 30
+/** No trained weight comes near this; products with it stay far from float32's overflow. */
+const MOST_WEIGHT = 1e6
 /** Adapters fetched at once: unpacking one blocks the thread that generates for some milliseconds. */
 const MOST_LOADS = 4
 
@@ -190,6 +192,10 @@ async function loadVerified(
   const found = digestOfFiles(peft, base.digest)
   if (found !== digest) throw new MismatchError(`its files make the digest ${found}`)
   const adapter = importPeft(base.config, peft)
+  // Rows of a batch share products whose foreign parts are masked: zero times an overflow would be NaN for everybody.
+  for (const [name, { data }] of adapter.tensors)
+    if (data.some((weight) => !(Math.abs(weight) <= MOST_WEIGHT)))
+      throw new MismatchError(`${name} has a weight beyond ±${MOST_WEIGHT}`)
   const indexFiles = {
     rows: await file('index/rows.json'),
     vectors: await file('index/vectors.i8'),

@@ -172,7 +172,10 @@ export async function openGenerator(
       },
       ...prompts.feeds(),
       ...pack.feeds,
-      mask: packed.mask(reading.map(({ row }) => row)),
+      mask: packed.mask(
+        reading.map(({ row }) => row),
+        pack,
+      ),
     })
     reading.forEach((one, index) => {
       const count = counts[index] ?? 0
@@ -205,7 +208,7 @@ export async function openGenerator(
       positions: column(active.map((_, row) => cache.length(row))),
       ...cache.feeds(),
       ...pack.feeds,
-      mask: packed.mask(active),
+      mask: packed.mask(active, pack),
     })
     const ones = active.map(() => 1)
     cache.append(0, outputs, ones)
