@@ -37,7 +37,14 @@ export const adapters = sqliteTable(
 )
 
 /** `registering` is still `running` for a client: the adapter is trained, its registration is not mined. */
-export type JobStatus = 'queued' | 'running' | 'registering' | 'succeeded' | 'failed' | 'cancelled'
+export type JobStatus =
+  | 'queued'
+  | 'running'
+  | 'paused'
+  | 'registering'
+  | 'succeeded'
+  | 'failed'
+  | 'cancelled'
 
 export const jobs = sqliteTable(
   'jobs',

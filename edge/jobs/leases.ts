@@ -13,6 +13,13 @@ export const MAX_ATTEMPTS = 3
 
 export type Job = typeof jobs.$inferSelect
 
+/** What a job becomes on its owner's word; its worker hears of it with the next heartbeat. */
+const STOPPED = ['cancelled', 'paused'] as const
+
+/** Whether a job was stopped by its owner: nothing that its worker hands in counts. */
+export const isStopped = ({ status }: Pick<Job, 'status'>): boolean =>
+  STOPPED.some((stopped) => stopped === status)
+
 /**
  * Gives the oldest queued job that the worker can run to it; null when there is none. One UPDATE on the one writer
  * of D1, so that no two workers get the same job.
@@ -54,7 +61,10 @@ export async function leaseJob(ctx: Ctx, workerId: string): Promise<Lease | null
   }
 }
 
-/** Keeps a lease alive and records what happened; says whether the job was cancelled. Throws `lease/lost`. */
+/**
+ * Keeps a lease alive and records what happened; `cancelled` tells the worker to stop, because the job was cancelled or
+ * paused. Throws `lease/lost`.
+ */
 export async function heartbeat(
   ctx: Ctx,
   leaseId: string,
@@ -64,12 +74,12 @@ export async function heartbeat(
   const [job] = await ctx.db
     .update(jobs)
     .set({ leaseExpiresAt: expiresAt, phase, progress: done, ...(checkpoint && { checkpoint }) })
-    .where(and(eq(jobs.leaseId, leaseId), inArray(jobs.status, ['running', 'cancelled'])))
+    .where(and(eq(jobs.leaseId, leaseId), inArray(jobs.status, ['running', ...STOPPED])))
     .returning()
   if (!job) throw lost(leaseId)
   if (job.workerId) await noteSeen(ctx, job.workerId)
-  const cancelled = job.status === 'cancelled'
-  if (events.length > 0 && !cancelled) await jobFeed(ctx.env, job.id).append(events)
+  const cancelled = isStopped(job)
+  if (events.length > 0 && job.status !== 'cancelled') await jobFeed(ctx.env, job.id).append(events)
   return { expiresAt: new Date(expiresAt).toISOString(), cancelled }
 }
 
@@ -80,7 +90,7 @@ export async function failLease(
   failure: { message: string; retryable: boolean },
 ): Promise<void> {
   const job = await leasedJob(ctx, leaseId)
-  if (job.status === 'cancelled') return
+  if (isStopped(job)) return
   const again = failure.retryable && job.attempts < MAX_ATTEMPTS
   const ended = again
     ? await requeue(ctx, job, failure.message)
@@ -88,7 +98,7 @@ export async function failLease(
   if (!ended) throw lost(leaseId)
 }
 
-/** The job of a lease that still stands, cancelled ones included. Throws `lease/lost`. */
+/** The job of a lease that still stands, cancelled and paused ones included. Throws `lease/lost`. */
 export async function leasedJob(ctx: Ctx, leaseId: string): Promise<Job> {
   const [job] = await ctx.db.select().from(jobs).where(eq(jobs.leaseId, leaseId))
   if (!job || job.status === 'queued') throw lost(leaseId)

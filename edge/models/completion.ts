@@ -16,7 +16,7 @@ import type { Ctx } from '../context.ts'
 import { adapters, jobs } from '../db/schema-models.ts'
 import type { TxEvent } from '../http/messages.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
-import { failJob, leasedJob, note, type Job } from '../jobs/leases.ts'
+import { failJob, isStopped, leasedJob, note, type Job } from '../jobs/leases.ts'
 import { Problem } from '../problem.ts'
 import { adapterName, type Adapter } from './catalogue.ts'
 
@@ -29,7 +29,7 @@ const registrationKey = (digest: Hex) => `adapter:${digest}`
  */
 export async function completeLease(ctx: Ctx, leaseId: string, result: BlobRef): Promise<void> {
   const job = await leasedJob(ctx, leaseId)
-  if (job.status === 'cancelled' || job.adapterManifest === result.sha256) return
+  if (isStopped(job) || job.adapterManifest === result.sha256) return
   if (job.status !== 'running')
     throw new Problem('lease/lost', { detail: `The job has ended: ${job.status}.` })
   const manifest = await checkResult(ctx, job, result)
@@ -64,7 +64,7 @@ export async function completeLease(ctx: Ctx, leaseId: string, result: BlobRef):
       .where(and(eq(jobs.id, job.id), eq(jobs.leaseId, leaseId), eq(jobs.status, 'running')))
       .returning({ id: jobs.id }),
   ])
-  if (changed.length === 0) return completeLease(ctx, leaseId, result) // cancelled meanwhile
+  if (changed.length === 0) return completeLease(ctx, leaseId, result) // stopped meanwhile
   await jobFeed(ctx.env, job.id).append([
     note(`Trained ${manifest.training.tokens} tokens; the adapter ${digest} is being registered.`),
   ])

@@ -1,12 +1,14 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { decimal, jobPhase, loraMethod } from '#protocol/wire.ts'
+import { decimal, jobPhase } from '#protocol/wire.ts'
 import { requireScope } from '../auth/authenticate.ts'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
 import type { Job } from '../jobs/leases.ts'
+import { knownOnly, methodBody, methodOf } from './job-method.ts'
 import { cancelJob, createJob, getJob, listJobs, MAX_DATANETS } from './jobs.ts'
+import { pauseJob, resumeJob } from './pause.ts'
 
 const MAX_PRICE_WEI = 10n ** 24n // a million OPEN a token; far within the contract's uint128
 
@@ -19,11 +21,24 @@ const jobSchema = z
     model: z.string(),
     fine_tuned_model: z.string().nullable(),
     organization_id: z.string(),
-    status: z.enum(['validating_files', 'queued', 'running', 'succeeded', 'failed', 'cancelled']),
+    status: z.enum([
+      'validating_files',
+      'queued',
+      'running',
+      'paused',
+      'succeeded',
+      'failed',
+      'cancelled',
+    ]),
     hyperparameters: z.object({ n_epochs: z.number(), batch_size: z.int() }),
     method: z.object({
       type: z.literal('lora'),
-      lora: z.object({ hyperparameters: z.record(z.string(), z.number()) }),
+      lora: z.object({
+        hyperparameters: z.record(
+          z.string(),
+          z.union([z.number(), z.string(), z.boolean(), z.array(z.string())]),
+        ),
+      }),
     }),
     seed: z.int(),
     training_file: z.string(),
@@ -93,34 +108,25 @@ const eventSchema = z
   })
   .openapi('FineTuningJobEvent')
 
-const createBody = z
-  .object({
-    model: z.string().openapi({ description: 'A base model.', example: 'openledger-5m' }),
-    datanets: z
-      .array(z.object({ id: z.string(), version: z.int().positive() }))
-      .min(1)
-      .max(MAX_DATANETS),
-    suffix: z
-      .string()
-      .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'use 1 to 64 of a-z 0-9 . _ -, a letter or digit first')
-      .optional()
-      .openapi({ description: 'The model will be `<base>:<your address>/<suffix>`.' }),
-    method: z
-      .strictObject({
-        type: z.literal('lora'),
-        lora: z
-          .strictObject({ hyperparameters: z.strictObject(loraMethod.shape).partial().optional() })
-          .optional(),
-      })
-      .optional(),
-    seed: z.int().min(0).max(0xffff_ffff).optional(),
-    price_per_token: decimal
-      .refine((wei) => wei <= MAX_PRICE_WEI, `at most ${MAX_PRICE_WEI} wei`)
-      .optional()
-      .openapi({ type: 'string', description: 'Wei.' }),
-    metadata: z.record(z.string(), z.string()).nullish(),
-  })
-  .openapi('CreateFineTuningJob')
+const createBody = knownOnly({
+  model: z.string().openapi({ description: 'A base model.', example: 'openledger-5m' }),
+  datanets: z
+    .array(z.object({ id: z.string(), version: z.int().positive() }))
+    .min(1)
+    .max(MAX_DATANETS),
+  suffix: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'use 1 to 64 of a-z 0-9 . _ -, a letter or digit first')
+    .optional()
+    .openapi({ description: 'The model will be `<base>:<your address>/<suffix>`.' }),
+  method: methodBody.optional(),
+  seed: z.int().min(0).max(0xffff_ffff).optional(),
+  price_per_token: decimal
+    .refine((wei) => wei <= MAX_PRICE_WEI, `at most ${MAX_PRICE_WEI} wei`)
+    .optional()
+    .openapi({ type: 'string', description: 'Wei.' }),
+  metadata: z.record(z.string(), z.string()).nullish(),
+}).openapi('CreateFineTuningJob')
 
 const scope = requireScope('models')
 const params = z.object({ id: z.string() })
@@ -158,6 +164,23 @@ const cancelRoute = createRoute({
   request: { params },
   responses: oneJob,
 })
+const pauseRoute = createRoute({
+  method: 'post',
+  path: '/v1/fine_tuning/jobs/{id}/pause',
+  summary: 'Pause a fine-tuning job',
+  description: 'The job keeps its last checkpoint; what was trained after it is trained again.',
+  middleware: [scope] as const,
+  request: { params },
+  responses: oneJob,
+})
+const resumeRoute = createRoute({
+  method: 'post',
+  path: '/v1/fine_tuning/jobs/{id}/resume',
+  summary: 'Put a paused fine-tuning job back into the queue',
+  middleware: [scope] as const,
+  request: { params },
+  responses: oneJob,
+})
 const eventsRoute = createRoute({
   method: 'get',
   path: '/v1/fine_tuning/jobs/{id}/events',
@@ -181,10 +204,7 @@ jobRoutes.openapi(createJobRoute, async (c) => {
     model: body.model,
     datanets: body.datanets,
     slug: suffix,
-    method: loraMethod.parse({
-      ...method?.lora?.hyperparameters,
-      ...(seed !== undefined && { seed }),
-    }),
+    method: methodOf(method, seed),
     pricePerToken: price_per_token,
   })
   return c.json(jobView(job), 200)
@@ -199,6 +219,12 @@ jobRoutes.openapi(getRoute, async (c) =>
 )
 jobRoutes.openapi(cancelRoute, async (c) =>
   c.json(jobView(await cancelJob(c.get('ctx'), c.req.valid('param').id)), 200),
+)
+jobRoutes.openapi(pauseRoute, async (c) =>
+  c.json(jobView(await pauseJob(c.get('ctx'), c.req.valid('param').id)), 200),
+)
+jobRoutes.openapi(resumeRoute, async (c) =>
+  c.json(jobView(await resumeJob(c.get('ctx'), c.req.valid('param').id)), 200),
 )
 jobRoutes.openapi(eventsRoute, async (c) => {
   const { id } = await getJob(c.get('ctx'), c.req.valid('param').id)

@@ -3,6 +3,7 @@ import test, { after, before } from 'node:test'
 import { createPublicClient, http } from 'viem'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { sha256Hex } from '#protocol/bytes.ts'
+import { loraMethod } from '#protocol/wire.ts'
 import {
   asWorker,
   BASE,
@@ -97,6 +98,12 @@ test('only workers may lease, and a restarted worker keeps its id', async () => 
   assert.equal((await asWorker(edge, '/v1/workers/wrk_nobody/leases')).status, 404)
 })
 
+const tuned = (hyperparameters: object) => ({
+  datanets: datanets(),
+  method: { type: 'lora', lora: { hyperparameters } },
+})
+const named = (name: string) => `method.lora.hyperparameters.${name}`
+
 test('what cannot be trained is refused by name', async () => {
   const cases: [Record<string, unknown>, number, string | null][] = [
     [{ model: 'no-such-model', datanets: datanets() }, 404, 'model'],
@@ -118,6 +125,14 @@ test('what cannot be trained is refused by name', async () => {
       400,
       'method.lora.hyperparameters.sequenceLength',
     ],
+    [{ datanets: datanets(), training_file: 'file-1' }, 400, 'training_file'],
+    [tuned({ learning_rate_multiplier: 2 }), 400, named('learning_rate_multiplier')],
+    [tuned({ n_epochs: 'auto' }), 400, named('n_epochs')],
+    [tuned({ n_epochs: 2, epochs: 3 }), 400, named('n_epochs')],
+    [tuned({ targetModules: ['embed_tokens'] }), 400, `${named('targetModules')}.0`],
+    [tuned({ quantization: 'int3' }), 400, named('quantization')],
+    [tuned({ dropout: 1 }), 400, named('dropout')],
+    [tuned({ schedule: 'step' }), 400, named('schedule')],
   ]
   for (const [body, status, param] of cases) {
     const problem = await problemOf(await postJob(edge, owner, body))
@@ -268,6 +283,83 @@ test('a cancelled job tells its worker and takes no result', async () => {
   assert.equal((await readJob(edge, owner, id)).status, 'cancelled')
   const again = await cancel(owner)
   assert.equal(again.status, 200)
+})
+
+test('options reach the worker in the manifest, and those not named leave no trace in it', async () => {
+  const options = {
+    n_epochs: 3,
+    batch_size: 4,
+    targetModules: ['q_proj', 'v_proj'],
+    dropout: 0.1,
+    rslora: true,
+    schedule: 'linear',
+    gradientAccumulation: 2,
+    clipNorm: 0.5,
+    weightDecay: 0.01,
+    patience: 5,
+    quantization: 'int4',
+    recompute: true,
+  }
+  const defaults = Object.keys(loraMethod.parse({}))
+  const plain = await newJob({ seed: 20 })
+  const first = (await takeLease(edge, workerId))!
+  assert.deepEqual(Object.keys(first.job.method).toSorted(), defaults.toSorted())
+  const id = await newJob({ ...tuned(options), seed: 21 })
+  const lease = (await takeLease(edge, workerId))!
+  const { n_epochs: epochs, batch_size: batchSize, ...same } = options
+  assert.deepEqual(lease.job.method, loraMethod.parse({ ...same, epochs, batchSize, seed: 21 }))
+  const job = (await readJob(edge, owner, id)) as unknown as {
+    hyperparameters: object
+    method: { lora: { hyperparameters: Record<string, unknown> } }
+  }
+  assert.deepEqual(job.hyperparameters, { n_epochs: 3, batch_size: 4 })
+  assert.deepEqual(job.method.lora.hyperparameters['targetModules'], ['q_proj', 'v_proj'])
+  for (const it of [plain, id]) await control(it, 'cancel')
+})
+
+const control = (id: string, what: 'cancel' | 'pause' | 'resume', by = owner) =>
+  edge.fetch(`/v1/fine_tuning/jobs/${id}/${what}`, { method: 'POST', headers: by.headers })
+
+test('a paused job stops its worker, keeps its checkpoint and goes on when it is resumed', async () => {
+  const id = await newJob({ seed: 22 })
+  const checkpoint = { sha256: sha256Hex('a checkpoint of the pause'), bytes: 12 }
+  const first = (await takeLease(edge, workerId))!
+  const beat = async (leaseId: string, more: object = {}) =>
+    asWorker(edge, `/v1/leases/${leaseId}/heartbeat`, progress(0.5, [], more))
+  await beat(first.leaseId)
+  assert.equal((await control(id, 'pause', stranger)).status, 404)
+  for (let twice = 0; twice < 2; twice++) {
+    const paused = await control(id, 'pause')
+    assert.deepEqual([paused.status, (await readJob(edge, owner, id)).status], [200, 'paused'])
+  }
+  const answer = await beat(first.leaseId, { checkpoint })
+  assert.equal(((await answer.json()) as { cancelled: boolean }).cancelled, true)
+  const manifest = await makeAdapter(edge, first)
+  assert.equal((await complete(edge, first.leaseId, manifest)).status, 200)
+  const failed = { message: 'stopped', retryable: true }
+  assert.equal((await asWorker(edge, `/v1/leases/${first.leaseId}/fail`, failed)).status, 200)
+  await edge.worker.scheduled({ cron: '* * * * *' })
+  assert.equal((await readJob(edge, owner, id)).status, 'paused')
+  assert.equal(await takeLease(edge, workerId), null)
+
+  for (let twice = 0; twice < 2; twice++) assert.equal((await control(id, 'resume')).status, 200)
+  assert.equal((await beat(first.leaseId)).status, 409)
+  const second = (await takeLease(edge, workerId))!
+  assert.equal(second.job.jobId, id)
+  assert.deepEqual(second.checkpoint, checkpoint)
+  assert.equal((await complete(edge, second.leaseId, manifest)).status, 200)
+  assert.equal((await jobEnded(edge, owner, id)).status, 'succeeded')
+  for (const what of ['pause', 'resume'] as const)
+    assert.deepEqual((await problemOf(await control(id, what))).code, 'job_ended')
+})
+
+test('a job may be paused before it starts and cancelled while it is paused', async () => {
+  const id = await newJob({ seed: 23 })
+  assert.equal((await control(id, 'pause')).status, 200)
+  assert.equal(await takeLease(edge, workerId), null)
+  assert.equal((await control(id, 'cancel')).status, 200)
+  assert.equal((await control(id, 'resume')).status, 409)
+  assert.equal((await readJob(edge, owner, id)).status, 'cancelled')
 })
 
 test('events stream live, and go on where a reader left off', async () => {

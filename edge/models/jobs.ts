@@ -132,7 +132,7 @@ export async function cancelJob(ctx: Ctx, id: string): Promise<Job> {
   const [cancelled] = await ctx.db
     .update(jobs)
     .set({ status: 'cancelled', finishedAt: Date.now() })
-    .where(and(eq(jobs.id, id), inArray(jobs.status, ['queued', 'running'])))
+    .where(and(eq(jobs.id, id), inArray(jobs.status, ['queued', 'running', 'paused'])))
     .returning()
   if (!cancelled)
     throw new Problem('job/ended', {
