@@ -1,0 +1,98 @@
+/** Many adapters of the embedded base for benchmarks: one is trained, the others are it with its weights perturbed. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { gaussian, randomSource } from '#engine/random.ts'
+import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
+import { loadBaseModel, type BaseModel } from '#gpu-worker/base-model.ts'
+import { sha256Of, type BlobStore } from '#gpu-worker/blobs.ts'
+import { metadata } from '#gpu-worker/safetensors-metadata.ts'
+import type { AdapterRef } from '#gpu-worker/serving/adapter-store.ts'
+import type { AdapterOnChain, Chain } from '#gpu-worker/serving/chain.ts'
+import { memoryBlobs, publishDatanet } from '#gpu-worker/testing/datanet.ts'
+import { EMBEDDED_MODEL } from '#gpu-worker/testing/tiny-model.ts'
+import { jobContext, OWNER, records, registered } from '#gpu-worker/testing/trained.ts'
+import { runJob } from '#gpu-worker/training/job.ts'
+import { digestOfFiles, exportPeft, importPeft } from '#gpu-worker/training/peft.ts'
+import { canonicalJson, type Hex } from '#protocol/bytes.ts'
+import { jobManifest, type AdapterManifest, type BlobRef } from '#protocol/wire.ts'
+
+export type Adapters = {
+  base: BaseModel
+  refs: AdapterRef[]
+  chain: Pick<Chain, 'adapter'>
+  /** The store that stands for the edge's: files in a directory. */
+  remote: Pick<BlobStore, 'get'>
+}
+
+const RANK = 8
+const DEVIATION = 0.01
+
+/** Trains one adapter for a few steps and derives `count` from it, whose files lie in `directory`. */
+export async function makeAdapters(directory: string, count: number): Promise<Adapters> {
+  const base = await loadBaseModel(EMBEDDED_MODEL)
+  const held = memoryBlobs()
+  const job = jobManifest.parse({
+    jobId: 'ftjob-bench',
+    owner: OWNER,
+    slug: 'bench',
+    base: { name: base.name, digest: base.digest },
+    datanets: [await publishDatanet(held, records)],
+    method: { rank: RANK, alpha: 2 * RANK, epochs: 1, sequenceLength: 64 },
+  })
+  const { manifest } = await runJob(
+    { job, checkpoint: null },
+    jobContext({ base, blobs: held }).context,
+  )
+
+  await mkdir(directory, { recursive: true })
+  const put = async (bytes: Uint8Array): Promise<BlobRef> => {
+    const sha256 = sha256Of(bytes)
+    await writeFile(join(directory, sha256), bytes)
+    return { sha256, bytes: bytes.length }
+  }
+  const fileOf = (name: keyof AdapterManifest['files']) => held.get(manifest.files[name].sha256)
+  for (const { sha256 } of Object.values(manifest.files)) await put(await held.get(sha256))
+  const trained = importPeft(base.config, {
+    weights: await fileOf('adapter_model.safetensors'),
+    config: await fileOf('adapter_config.json'),
+  })
+  const projection = await fileOf('index/projection.safetensors')
+  const factors = readSafetensors(projection)
+  const projectionSettings = metadata(projection)
+
+  const refs: AdapterRef[] = []
+  const onChain = new Map<Hex, AdapterOnChain>()
+  for (let i = 0; i < count; i++) {
+    const random = randomSource(i + 1)
+    const tensors = new Map(
+      [...trained.tensors].map(([name, { dims, data }]) => {
+        const noise = new Float32Array(data.length)
+        gaussian(random, noise, DEVIATION)
+        return [name, { dims, data: data.map((x, j) => x + (noise[j] ?? 0)) }]
+      }),
+    )
+    const peft = exportPeft({ lora: trained.lora, tensors }, base.name)
+    const digest = digestOfFiles(peft, base.digest)
+    const written: AdapterManifest = {
+      ...manifest,
+      digest,
+      files: {
+        ...manifest.files,
+        'adapter_model.safetensors': await put(peft.weights),
+        'adapter_config.json': await put(peft.config),
+        'index/projection.safetensors': await put(
+          writeSafetensors(factors, 'F32', { ...projectionSettings, adapter: digest }),
+        ),
+      },
+    }
+    const blob = await put(new TextEncoder().encode(canonicalJson(written)))
+    refs.push({ digest, manifest: blob.sha256 })
+    onChain.set(digest, registered(job, written, blob))
+  }
+  return {
+    base,
+    refs,
+    chain: { adapter: async (digest) => onChain.get(digest) ?? null },
+    remote: { get: (sha256) => readFile(join(directory, sha256)) },
+  }
+}
