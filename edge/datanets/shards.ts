@@ -59,6 +59,19 @@ export async function readLeaves(
   return z.array(leafColumns).parse(rows)
 }
 
+/** Bytes that a column's values take in a shard before compression, as its footer states them. */
+export async function columnBytes(
+  env: Env,
+  shard: { sha256: Hex; bytes: number },
+  column: (typeof COLUMNS)[number],
+): Promise<number> {
+  const { row_groups } = await parquetMetadataAsync(remoteFile(env, shard))
+  return row_groups
+    .flatMap(({ columns }) => columns)
+    .filter(({ meta_data }) => meta_data?.path_in_schema[0] === column)
+    .reduce((n, { meta_data }) => n + Number(meta_data?.total_uncompressed_size ?? 0), 0)
+}
+
 const remoteFile = (env: Env, { sha256, bytes }: { sha256: Hex; bytes: number }) => ({
   byteLength: bytes,
   slice: async (start: number, end = bytes): Promise<ArrayBuffer> => {

@@ -1,16 +1,15 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { decimal, jobPhase } from '#protocol/wire.ts'
+import { jobPhase } from '#protocol/wire.ts'
 import { requireScope } from '../auth/authenticate.ts'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
 import type { Job } from '../jobs/leases.ts'
-import { knownOnly, methodBody, methodOf } from './job-method.ts'
-import { cancelJob, createJob, getJob, listJobs, MAX_DATANETS } from './jobs.ts'
+import { estimateRoutes } from './estimate-routes.ts'
+import { createBody, jobInput } from './job-request.ts'
+import { cancelJob, createJob, getJob, listJobs } from './jobs.ts'
 import { pauseJob, resumeJob } from './pause.ts'
-
-const MAX_PRICE_WEI = 10n ** 24n // a million OPEN a token; far within the contract's uint128
 
 const jobSchema = z
   .object({
@@ -108,26 +107,6 @@ const eventSchema = z
   })
   .openapi('FineTuningJobEvent')
 
-const createBody = knownOnly({
-  model: z.string().openapi({ description: 'A base model.', example: 'openledger-5m' }),
-  datanets: z
-    .array(z.object({ id: z.string(), version: z.int().positive() }))
-    .min(1)
-    .max(MAX_DATANETS),
-  suffix: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'use 1 to 64 of a-z 0-9 . _ -, a letter or digit first')
-    .optional()
-    .openapi({ description: 'The model will be `<base>:<your address>/<suffix>`.' }),
-  method: methodBody.optional(),
-  seed: z.int().min(0).max(0xffff_ffff).optional(),
-  price_per_token: decimal
-    .refine((wei) => wei <= MAX_PRICE_WEI, `at most ${MAX_PRICE_WEI} wei`)
-    .optional()
-    .openapi({ type: 'string', description: 'Wei.' }),
-  metadata: z.record(z.string(), z.string()).nullish(),
-}).openapi('CreateFineTuningJob')
-
 const scope = requireScope('models')
 const params = z.object({ id: z.string() })
 const oneJob = answers(200, jobSchema, 'The job')
@@ -197,16 +176,10 @@ const eventsRoute = createRoute({
 })
 
 export const jobRoutes = newApp()
+jobRoutes.route('/', estimateRoutes)
 
 jobRoutes.openapi(createJobRoute, async (c) => {
-  const { method, seed, suffix, price_per_token, ...body } = c.req.valid('json')
-  const job = await createJob(c.get('ctx'), {
-    model: body.model,
-    datanets: body.datanets,
-    slug: suffix,
-    method: methodOf(method, seed),
-    pricePerToken: price_per_token,
-  })
+  const job = await createJob(c.get('ctx'), jobInput(c.req.valid('json')))
   return c.json(jobView(job), 200)
 })
 jobRoutes.openapi(listRoute, async (c) => {

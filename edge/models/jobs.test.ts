@@ -3,6 +3,7 @@ import test, { after, before } from 'node:test'
 import { createPublicClient, http } from 'viem'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { sha256Hex } from '#protocol/bytes.ts'
+import { PARAMETERS } from '#protocol/parameters.ts'
 import { loraMethod } from '#protocol/wire.ts'
 import {
   asWorker,
@@ -138,6 +139,71 @@ test('what cannot be trained is refused by name', async () => {
     const problem = await problemOf(await postJob(edge, owner, body))
     assert.deepEqual([problem.status, problem.param], [status, param], JSON.stringify(problem))
   }
+})
+
+type Estimate = {
+  records: number
+  training_records: number
+  held_out_records: number
+  bytes: number
+  tokens: number
+  steps: number
+  seconds: number | null
+  measured_jobs: number
+  registration_fee: string
+  basis: string
+}
+const askEstimate = (body: object) =>
+  edge.fetch('/v1/fine_tuning/estimate', {
+    method: 'POST',
+    headers: owner.headers,
+    body: JSON.stringify({ model: BASE.name, ...body }),
+  })
+const estimateOf = async (body: object): Promise<Estimate> => {
+  const response = await askEstimate(body)
+  assert.equal(response.status, 200, await response.clone().text())
+  return (await response.json()) as Estimate
+}
+const jobCount = async () => {
+  const response = await edge.fetch('/v1/fine_tuning/jobs', { headers: owner.headers })
+  return ((await response.json()) as { data: unknown[] }).data.length
+}
+
+test('an estimate counts records, bytes and steps, costs nothing and knows no time before any job', async () => {
+  const before = await jobCount()
+  const found = await estimateOf(
+    tuned({ n_epochs: 3, batch_size: 2, gradientAccumulation: 2, validationFraction: 0.25 }),
+  )
+  const rows = (await (
+    await edge.fetch(`/v1/datanets/${datanet.id}/versions/1/rows?limit=100`)
+  ).json()) as { data: { fields: object }[] }
+  assert.equal(found.records, rows.data.length)
+  const { training_records: trained, held_out_records: held } = found
+  assert.equal(trained + held, found.records) // no near-duplicates among the clauses
+  assert.equal(held, Math.max(1, Math.round(found.records / 4)))
+  const content = rows.data.reduce((n, { fields }) => n + JSON.stringify(fields).length, 0)
+  assert.ok(
+    found.bytes >= content && found.bytes < 1.2 * content + 200,
+    `${found.bytes} ${content}`,
+  )
+  const share = trained / found.records
+  assert.ok(Math.abs(found.tokens - (found.bytes / 4) * share * 3) < 2)
+  assert.equal(found.steps, 3 * Math.ceil(Math.ceil(trained / 2) / 2))
+  assert.deepEqual([found.seconds, found.measured_jobs], [null, 0])
+  assert.equal(found.registration_fee, PARAMETERS['fee.model'].value.toString())
+  assert.match(found.basis, /estimated at 4 bytes/)
+  const short = await estimateOf(tuned({ sequenceLength: 16, epochs: 1, validationFraction: 0 }))
+  assert.equal(short.tokens, 16 * found.records)
+  assert.equal(await jobCount(), before)
+})
+
+test('an estimate refuses what a job would', async () => {
+  const unknown = await problemOf(await askEstimate(tuned({ learning_rate: 1 })))
+  assert.deepEqual([unknown.status, unknown.param], [400, named('learning_rate')])
+  const missing = await askEstimate({ datanets: [{ id: datanet.id, version: 9 }] })
+  assert.equal(missing.status, 404)
+  const long = await problemOf(await askEstimate(tuned({ sequenceLength: 1024 })))
+  assert.equal(long.param, named('sequenceLength'))
 })
 
 test('a job is leased, reports, and ends as a model that the chain knows', async () => {
@@ -283,6 +349,15 @@ test('a cancelled job tells its worker and takes no result', async () => {
   assert.equal((await readJob(edge, owner, id)).status, 'cancelled')
   const again = await cancel(owner)
   assert.equal(again.status, 200)
+})
+
+test('jobs that were done in one go tell how long the next one takes', async () => {
+  const { measured_jobs, seconds, tokens } = await estimateOf(tuned({ epochs: 4 }))
+  assert.equal(measured_jobs, 2)
+  assert.ok(seconds !== null && seconds > 0 && Number.isInteger(seconds))
+  const longer = await estimateOf(tuned({ epochs: 40 }))
+  assert.ok(Math.abs(longer.tokens - 10 * tokens) <= 10)
+  assert.ok(longer.seconds! >= seconds)
 })
 
 test('options reach the worker in the manifest, and those not named leave no trace in it', async () => {

@@ -11,7 +11,7 @@ import { jobFeed } from '../jobs/job-feed.ts'
 import { note, type Job } from '../jobs/leases.ts'
 import { Problem } from '../problem.ts'
 import { readPresence } from '../settlement/epoch-files.ts'
-import { findBase } from './catalogue.ts'
+import { findBase, type Base } from './catalogue.ts'
 
 /** Datanet versions of one adapter: `MAX_ROOTS` of ModelRegistry.sol. */
 export const MAX_DATANETS = 16
@@ -26,9 +26,15 @@ export type JobInput = {
   pricePerToken?: bigint | undefined
 }
 
-/** Freezes a fine-tuning job and queues it. Throws what is wrong with base, versions or method. */
-export async function createJob(ctx: Ctx, input: JobInput): Promise<Job> {
-  const actor = accountOf(ctx)
+export type CheckedJob = {
+  base: Base
+  /** Wei a token of the base, as it is on chain. */
+  basePrice: bigint
+  datanets: JobManifest['datanets']
+}
+
+/** What a request names, as chain and catalogue have it. Throws what is wrong with base, versions or method. */
+export async function checkJob(ctx: Ctx, input: JobInput): Promise<CheckedJob> {
   const base = await findBase(ctx, input.model)
   const onChain = base && (await readChain(() => baseOnChain(ctx.settings, base.digest)))
   if (!base || !onChain)
@@ -50,6 +56,13 @@ export async function createJob(ctx: Ctx, input: JobInput): Promise<Job> {
       detail: 'A Datanet version is named twice.',
       param: 'datanets',
     })
+  return { base, basePrice: onChain.pricePerToken, datanets }
+}
+
+/** Freezes a fine-tuning job and queues it. Throws what `checkJob` throws. */
+export async function createJob(ctx: Ctx, input: JobInput): Promise<Job> {
+  const actor = accountOf(ctx)
+  const { base, basePrice, datanets } = await checkJob(ctx, input)
   const id = newId('job')
   const manifest: JobManifest = {
     jobId: id,
@@ -67,7 +80,7 @@ export async function createJob(ctx: Ctx, input: JobInput): Promise<Job> {
       status: 'queued',
       manifest,
       baseDigest: base.digest,
-      pricePerToken: (input.pricePerToken ?? onChain.pricePerToken).toString(),
+      pricePerToken: (input.pricePerToken ?? basePrice).toString(),
       attempts: 0,
       createdAt: Date.now(),
     })

@@ -1,8 +1,11 @@
 import { z } from '@hono/zod-openapi'
-import { loraMethod, type LoraMethod } from '#protocol/wire.ts'
+import { decimal, loraMethod, type LoraMethod } from '#protocol/wire.ts'
+import { MAX_DATANETS, type JobInput } from './jobs.ts'
+
+const MAX_PRICE_WEI = 10n ** 24n // a million OPEN a token; far within the contract's uint128
 
 /** An object that refuses members it does not know, each by its own name: a misspelt option must not be ignored. */
-export const knownOnly = <Shape extends z.ZodRawShape>(shape: Shape) =>
+const knownOnly = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.looseObject(shape).superRefine((value, context) => {
     for (const name of Object.keys(value))
       if (!Object.hasOwn(shape, name))
@@ -27,13 +30,13 @@ const hyperparameters = knownOnly({
 })
 
 /** `method` of a fine-tuning request. */
-export const methodBody = knownOnly({
+const methodBody = knownOnly({
   type: z.literal('lora'),
   lora: knownOnly({ hyperparameters: hyperparameters.optional() }).optional(),
 })
 
 /** What is trained, with the defaults for everything that a request does not name. */
-export function methodOf(
+function methodOf(
   method: z.infer<typeof methodBody> | undefined,
   seed: number | undefined,
 ): LoraMethod {
@@ -45,3 +48,33 @@ export function methodOf(
     ...(seed !== undefined && { seed }),
   })
 }
+
+/** Body of a request for a job. */
+export const createBody = knownOnly({
+  model: z.string().openapi({ description: 'A base model.', example: 'openledger-5m' }),
+  datanets: z
+    .array(z.object({ id: z.string(), version: z.int().positive() }))
+    .min(1)
+    .max(MAX_DATANETS),
+  suffix: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'use 1 to 64 of a-z 0-9 . _ -, a letter or digit first')
+    .optional()
+    .openapi({ description: 'The model will be `<base>:<your address>/<suffix>`.' }),
+  method: methodBody.optional(),
+  seed: z.int().min(0).max(0xffff_ffff).optional(),
+  price_per_token: decimal
+    .refine((wei) => wei <= MAX_PRICE_WEI, `at most ${MAX_PRICE_WEI} wei`)
+    .optional()
+    .openapi({ type: 'string', description: 'Wei.' }),
+  metadata: z.record(z.string(), z.string()).nullish(),
+}).openapi('CreateFineTuningJob')
+
+/** The job that a request asks for. */
+export const jobInput = (body: z.infer<typeof createBody>): JobInput => ({
+  model: body.model,
+  datanets: body.datanets,
+  slug: body.suffix,
+  method: methodOf(body.method, body.seed),
+  pricePerToken: body.price_per_token,
+})
