@@ -10,6 +10,7 @@ import type { Hex } from '#protocol/bytes.ts'
 /** First of anvil's well-known keys: rich on a fresh chain, worthless elsewhere. */
 export const RICH_KEY: Hex = '0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80'
 const CHAIN_ID = 901612
+const START_MS = 60_000 // a loaded machine is slow, not broken
 
 export type Chain = {
   rpcUrl: string
@@ -59,12 +60,13 @@ export async function startChain(): Promise<Chain> {
 
 async function listening(rpcUrl: string): Promise<void> {
   const client = createPublicClient({ transport: http(rpcUrl, { retryCount: 0 }) })
-  for (let tries = 0; ; tries++) {
+  const until = Date.now() + START_MS
+  for (;;) {
     try {
       await client.getBlockNumber()
       return
     } catch (error) {
-      if (tries > 100) throw error
+      if (Date.now() > until) throw error
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
