@@ -11,6 +11,7 @@ import { openGradients, type GradientSource } from '../attribution/gradients.ts'
 import { signReceipt } from '../attribution/receipt.ts'
 import type { BaseModel } from '../base-model.ts'
 import type { BlobStore } from '../blobs.ts'
+import { inFormat } from '../training/base-format.ts'
 import { openAdapterStore, type ServedAdapter, type StoreLoad, type Tier } from './adapter-store.ts'
 import type { AdapterOnChain, Chain, ModelOnChain } from './chain.ts'
 import { ContextLengthError, openGenerator, type Generation, type Generator } from './generator.ts'
@@ -211,10 +212,21 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
   const open = new Map<string, Promise<GradientSource>>()
   let turn: Promise<unknown> = Promise.resolve()
 
-  const sourceFor = async ({ adapter: { lora }, index: { projected } }: ServedAdapter) => {
-    const key = JSON.stringify([lora, projected])
-    const { config, parameters } = base
-    const source = open.get(key) ?? openGradients({ config, parameters, lora, projected, session })
+  const sourceFor = async ({ adapter: { lora }, index }: ServedAdapter) => {
+    const { projected, format = 'f32' } = index
+    const key = JSON.stringify([lora, projected, format])
+    const { config } = base
+    // Query and rows must be taken at the same point: on the base in the format that the adapter was trained on.
+    const openSource = () =>
+      openGradients({
+        config,
+        parameters: inFormat(base, format),
+        format,
+        lora,
+        projected,
+        session,
+      })
+    const source = open.get(key) ?? openSource()
     open.delete(key)
     open.set(key, source)
     for (const [oldest, closing] of open) {
