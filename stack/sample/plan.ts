@@ -54,11 +54,11 @@ export function samplePlan(run: number): Plan {
       ],
     })),
     adapterSlug: numbered('licence-clauses', run),
-    hyperparameters: { rank: 8, alpha: 16, learningRate: 3e-3, epochs: 1, sequenceLength: 128 },
+    hyperparameters: { learningRate: 6e-3, epochs: 3 },
     questions: [
-      'What does the GNU General Public License v2.0 say about warranty?',
+      'What does the MIT License say about the copyright notice?',
+      'What does the Creative Commons Attribution 4.0 International say about termination?',
       'What does the Python License 2.0 say about termination?',
-      'What does the BSD 3-Clause New or Revised License say about endorsement?',
     ],
     expectAttribution: true,
   }
@@ -88,7 +88,7 @@ export function planFor(file: {
     },
     contributors: [{ name: 'you', files: filesOf(file.path, file.bytes) }],
     adapterSlug: numbered(slugOf(file.name), file.run),
-    hyperparameters: { rank: 8, alpha: 16, learningRate: 2e-3, epochs: 3, sequenceLength: 128 },
+    hyperparameters: { learningRate: 6e-3, epochs: 3 },
     questions: [],
     expectAttribution: false,
   }
