@@ -133,7 +133,7 @@ const longJob = async (jobId: string) =>
     slug: 'rules',
     base: { name: base.name, digest: base.digest },
     datanets: [await publishDatanet(edge.blobs, records)],
-    method: { ...method, epochs: 60 },
+    method: { ...method, epochs: 100, batchSize: 2, patience: 100 },
   })
 
 /** An answer without its receipt. */
@@ -155,8 +155,8 @@ test('a training process killed with SIGKILL is followed by one that resumes fro
   const [datanet] = manifest.datanets
   await chain.publishVersion('dn_test', OWNER, datanet!.root, datanet!.manifest, records.length)
   const job = edge.submit(manifest)
-  await until('a checkpoint', () => job.checkpoint)
   const { pid } = await until('a training process', async () => (await health())?.training)
+  await until('a checkpoint', () => job.checkpoint) // last, so that nothing but the kill comes after it
   process.kill(pid, 'SIGKILL')
   await until('the end of the job', () => job.status === 'succeeded' || job.failures.length > 1)
 
