@@ -25,6 +25,8 @@ export type EdgeOptions = {
   contracts: Contracts
   treasuries: { platform: Hex; stakers: Hex }
   epochSeconds: number
+  /** Another configuration than wrangler.toml, such as a benchmark's. */
+  config?: string
 }
 
 /** Applies migrations/d1 to the edge's database. Idempotent: wrangler keeps a table of what it applied. */
@@ -55,6 +57,7 @@ export function edgePart(options: EdgeOptions): PartSpec {
     args: [
       WRANGLER,
       'dev',
+      `--config=${options.config ?? join(ROOT, 'wrangler.toml')}`,
       '--local',
       '--ip=127.0.0.1',
       `--port=${ports.edge}`,

@@ -1,6 +1,9 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createSupervisor } from '#stack/processes.ts'
+import { DEV } from '#stack/accounts.ts'
+import { edgePart } from '#stack/edge.ts'
+import { createSupervisor, type PartSpec } from '#stack/processes.ts'
 import { ROOT } from '#stack/settings.ts'
 import type { Person } from '#stack/sample/cast.ts'
 import type { Stack } from '#stack/stack.ts'
@@ -12,7 +15,11 @@ const RECORDS = 8 // per submission, about 2 KB
 type Target = { name: string; send: () => Promise<Response> }
 type Sample = { perSecond: number[]; latencies: number[] }
 
-/** The accept path of contributions against a bare Hono handler that writes to R2, both under `wrangler dev`, in turns. */
+/**
+ * The accept path of contributions against a bare Hono handler that writes to R2, both under `wrangler dev`, in turns.
+ * The edge runs without its queue consumers meanwhile: on Cloudflare they run elsewhere, here they would share the
+ * one thread. What was accepted waits in the inbox.
+ */
 export async function benchAccept(
   stack: Stack,
   {
@@ -23,7 +30,23 @@ export async function benchAccept(
   }: { person: Person; datanetId: string; port: number; quick: boolean },
 ): Promise<Figure[]> {
   const [rounds, perRound] = quick ? [3, 80] : [7, 200]
-  const bare = await startBare(stack, port)
+  await stack.parts.edge.stop()
+  const supervisor = createSupervisor({
+    logDir: stack.dirs.logs,
+    say: (line) => process.stderr.write(`${line}\n`),
+    onFatal: (error) => {
+      throw error
+    },
+  })
+  await supervisor.run(
+    edgePart({
+      ...stack,
+      treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
+      epochSeconds: 60,
+      config: withoutConsumers(stack.dirs.root),
+    }),
+  )
+  await supervisor.run(barePart(stack, port))
   const metadata = JSON.stringify({
     source: 'bench',
     intended_use: 'bench',
@@ -76,7 +99,7 @@ export async function benchAccept(
       ),
     ]
   } finally {
-    await bare.stopAll()
+    await supervisor.stopAll()
   }
 }
 
@@ -110,31 +133,33 @@ async function burst(
   return { seconds: (performance.now() - started) / 1000, latencies }
 }
 
-async function startBare(stack: Stack, port: number) {
-  const supervisor = createSupervisor({
-    logDir: stack.dirs.logs,
-    say: (line) => process.stderr.write(`${line}\n`),
-    onFatal: (error) => {
-      throw error
-    },
-  })
-  await supervisor.run({
-    name: 'bare',
-    command: process.execPath,
-    args: [
-      join(ROOT, 'node_modules/wrangler/bin/wrangler.js'),
-      'dev',
-      `--config=${fileURLToPath(new URL('bare.toml', import.meta.url))}`,
-      '--local',
-      '--ip=127.0.0.1',
-      `--port=${port}`,
-      `--inspector-port=${port + 1}`,
-      `--persist-to=${join(stack.dirs.edge, 'bare')}`,
-      '--show-interactive-dev-session=false',
-    ],
-    env: { WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false', CI: '1' },
-    ports: [port, port + 1],
-    ready: async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok,
-  })
-  return supervisor
+/** wrangler.toml without its queue consumers, as a file. */
+function withoutConsumers(dir: string): string {
+  const config = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8')
+    .split(/^(?=\[)/m)
+    .filter((section) => !section.startsWith('[[queues.consumers]]'))
+    .join('')
+    .replace(/^main = "(.*)"$/m, (_line, main: string) => `main = "${join(ROOT, main)}"`)
+  const path = join(dir, 'bench.toml')
+  writeFileSync(path, config)
+  return path
 }
+
+const barePart = (stack: Stack, port: number): PartSpec => ({
+  name: 'bare',
+  command: process.execPath,
+  args: [
+    join(ROOT, 'node_modules/wrangler/bin/wrangler.js'),
+    'dev',
+    `--config=${fileURLToPath(new URL('bare.toml', import.meta.url))}`,
+    '--local',
+    '--ip=127.0.0.1',
+    `--port=${port}`,
+    `--inspector-port=${port + 1}`,
+    `--persist-to=${join(stack.dirs.edge, 'bare')}`,
+    '--show-interactive-dev-session=false',
+  ],
+  env: { WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false', CI: '1' },
+  ports: [port, port + 1],
+  ready: async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok,
+})
