@@ -91,6 +91,8 @@ export function openEpochStore(storage: DurableObjectStorage) {
   const { sql } = storage
   sql.exec(SCHEMA)
   const OPEN = 'epoch IS NULL AND payer NOT IN (SELECT payer FROM insolvent)'
+  /** What waits, kept in memory: counting at every receipt would make a long queue cost its square. Null: count. */
+  let waiting: { count: number; since: number | null } | null = null
   const epochs = (where: string, ...values: (string | number)[]) =>
     sql.exec<EpochRow>(`SELECT * FROM epoch ${where}`, ...values).toArray()
   const set = (epoch: number, values: Partial<Omit<EpochRow, 'epoch'>>) => {
@@ -140,6 +142,9 @@ export function openEpochStore(storage: DurableObjectStorage) {
           now,
         )
       })
+      const [isInsolvent] = sql.exec('SELECT 1 FROM insolvent WHERE payer = ?', payer).toArray()
+      if (waiting && !isInsolvent)
+        waiting = { count: waiting.count + 1, since: waiting.since ?? now }
     },
 
     receipt(requestId: Hex): StoredReceipt | null {
@@ -158,11 +163,11 @@ export function openEpochStore(storage: DurableObjectStorage) {
 
     /** How many receipts wait for an epoch, and since when the oldest does. */
     waiting: () =>
-      sql
+      (waiting ??= sql
         .exec<{ count: number; since: number | null }>(
           `SELECT COUNT(*) AS count, MIN(received_at) AS since FROM receipt WHERE ${OPEN}`,
         )
-        .one(),
+        .one()),
 
     /** The next epoch's receipts: the oldest, all made under the same governed numbers. */
     take: (limit: number): SignedReceipt[] =>
@@ -197,6 +202,7 @@ export function openEpochStore(storage: DurableObjectStorage) {
 
     /** Closes an epoch: its receipts are its own, its payouts are what accounts have earned. All or nothing. */
     build(file: EpochFile, roots: EpochRoots, paramsHash: Hex, now: number): void {
+      waiting = null
       storage.transactionSync(() => {
         const taken = sql
           .exec(
@@ -231,6 +237,7 @@ export function openEpochStore(storage: DurableObjectStorage) {
 
     /** Undoes `build` of the newest epoch, which the chain has refused: its receipts wait again. All or nothing. */
     unbuild(epoch: number, credits: ReadonlyMap<Hex, bigint>): void {
+      waiting = null
       storage.transactionSync(() => {
         sql.exec('UPDATE receipt SET epoch = NULL WHERE epoch = ?', epoch)
         sql.exec('DELETE FROM epoch WHERE epoch = ?', epoch)
@@ -267,9 +274,14 @@ export function openEpochStore(storage: DurableObjectStorage) {
         .exec<{ payer: Hex }>('SELECT payer FROM insolvent')
         .toArray()
         .map(({ payer }) => payer),
-    setInsolvent: (payer: Hex, now: number) =>
-      sql.exec('INSERT OR IGNORE INTO insolvent (payer, since) VALUES (?, ?)', payer, now),
-    setSolvent: (payer: Hex) => sql.exec('DELETE FROM insolvent WHERE payer = ?', payer),
+    setInsolvent(payer: Hex, now: number): void {
+      waiting = null
+      sql.exec('INSERT OR IGNORE INTO insolvent (payer, since) VALUES (?, ?)', payer, now)
+    },
+    setSolvent(payer: Hex): void {
+      waiting = null
+      sql.exec('DELETE FROM insolvent WHERE payer = ?', payer)
+    },
     /** Fees of a payer's receipts that no epoch has. */
     owedBy: (payer: Hex): bigint =>
       sql
