@@ -8,6 +8,7 @@ import type { Cast } from './cast.ts'
 import { expect } from './journey-error.ts'
 
 const SETTLE_TIMEOUT_MS = 90_000
+const STAGES: ReceiptView['status'][] = ['open', 'batched', 'submitted', 'settled', 'final']
 
 /** Waits until the receipts are final, verifies them without trusting anyone, pays a contributor out, compares ledger and chain. */
 export async function settle(cast: Cast, answers: Asked[]): Promise<void> {
@@ -21,12 +22,11 @@ export async function settle(cast: Cast, answers: Asked[]): Promise<void> {
 async function awaitFinal({ consumer, progress }: Cast, answers: Asked[]): Promise<ReceiptView[]> {
   const step = progress.step('Settlement')
   const receipts: ReceiptView[] = []
-  const started = Date.now()
   for (const [i, { receipt }] of answers.entries()) {
     const final = await until(
       () => consumer.client.receipt(receipt.id),
       ({ status }) => {
-        step.update((i + (Date.now() - started) / SETTLE_TIMEOUT_MS) / answers.length, status)
+        step.update((i + STAGES.indexOf(status)) / (answers.length + STAGES.length), status)
         return status === 'final'
       },
       { timeoutMs: SETTLE_TIMEOUT_MS },
@@ -135,5 +135,5 @@ async function reconcile({ consumer, progress }: Cast): Promise<void> {
     'Ledger and chain',
     `the ledger has ${state.ledger.drawn} wei drawn and ${state.ledger.credited} credited, the chain ${state.chain.drawn}`,
   )
-  step.done(`agree to the wei over ${state.epoch} epochs: ${state.chain.drawn} wei`)
+  step.done(`agree to the wei up to epoch ${state.epoch}: ${state.chain.drawn} wei`)
 }
