@@ -37,6 +37,9 @@ export async function startTestStack(portBase: number): Promise<TestStack> {
     onFatal: (error) => {
       throw error
     },
+  }).catch((error: unknown) => {
+    rmSync(root, { recursive: true, force: true })
+    throw error
   })
   return {
     stack,
