@@ -3,6 +3,7 @@ import { attributionRoutes } from './attribution/routes.ts'
 import { authenticate } from './auth/authenticate.ts'
 import { authRoutes } from './auth/routes.ts'
 import { blobRoutes } from './blobs/routes.ts'
+import { custodyRoutes } from './custody/routes.ts'
 import { contributionRoutes } from './datanets/contribution-routes.ts'
 import { datanetRoutes } from './datanets/datanet-routes.ts'
 import { versionRoutes } from './datanets/version-routes.ts'
@@ -39,6 +40,7 @@ app.route('/', jobRoutes)
 app.route('/', workerRoutes)
 app.route('/', inferenceRoutes)
 app.route('/', attributionRoutes)
+app.route('/', custodyRoutes)
 app.route('/', settlementRoutes)
 app.route('/', governanceRoutes)
 

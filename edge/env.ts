@@ -42,6 +42,14 @@ const variables = z.object({
   OPERATOR_KEY: hex(32),
   /** Bearer that admits gpu-workers. */
   WORKER_TOKEN: z.string().min(16),
+  /** Secret from which the keys of kept prompts and answers are derived. */
+  TEXTS_KEY: hex(32),
+  /** Addresses that may read kept prompts and answers, separated by commas. */
+  VALIDATORS: z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').filter(Boolean))
+    .pipe(z.array(address)),
 })
 
 export type Settings = z.output<typeof variables>

@@ -2,6 +2,7 @@ import { newId } from '#protocol/ids.ts'
 import { app } from './app.ts'
 import { sweepNonces } from './auth/login.ts'
 import { log, makeCtx, type Ctx } from './context.ts'
+import { sweepTexts } from './custody/texts.ts'
 import { buildVersion } from './datanets/build-version.ts'
 import { buryContribution, processContribution } from './datanets/process.ts'
 import {
@@ -49,6 +50,7 @@ const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {
   leases: expireLeases,
   registrations: sweepRegistrations,
   objects: wakeObjects,
+  texts: sweepTexts,
 }
 
 /** Queues by name. */

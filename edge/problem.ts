@@ -180,6 +180,12 @@ const PROBLEMS = {
     'receipt_not_found',
     'invalid_request_error',
   ],
+  'receipt/no-texts': [
+    410,
+    'The texts of the receipt are not kept',
+    'texts_not_kept',
+    'invalid_request_error',
+  ],
   'chain/unavailable': [503, 'The chain cannot be reached', 'chain_unavailable', 'server_error'],
   'ledger/unavailable': [503, 'The ledger cannot be reached', 'ledger_unavailable', 'server_error'],
   'server/settings': [

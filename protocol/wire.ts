@@ -283,6 +283,12 @@ export const chatMessage = z.object({
   content: z.string(),
 })
 
+/** What a model is asked. */
+export const modelInput = z.union([
+  z.object({ messages: z.array(chatMessage).min(1) }),
+  z.object({ prompt: z.string() }),
+])
+
 /** edge -> gpu-worker: generate an answer, attribute it, sign the receipt. */
 export const generateRequest = z.object({
   requestId: bytes32,
@@ -290,10 +296,9 @@ export const generateRequest = z.object({
   base: bytes32,
   /** Adapter digest and the hash of its manifest; absent for the bare base. */
   adapter: z.object({ digest: bytes32, manifest: bytes32 }).optional(),
-  input: z.union([
-    z.object({ messages: z.array(chatMessage).min(1) }),
-    z.object({ prompt: z.string() }),
-  ]),
+  input: modelInput,
+  /** Whether the texts are kept for validators; the receipt says so. */
+  store: z.boolean().default(true),
   maxTokens: z.int().min(1),
   temperature: z.number().min(0).max(2).default(1),
   topP: z.number().gt(0).max(1).default(1),
@@ -329,6 +334,15 @@ export const explanation = z.object({
 })
 export type Explanation = z.infer<typeof explanation>
 
+/** What is kept of a request for the challenge window, so that its gradient can be computed again. */
+export const keptTexts = z.object({
+  input: modelInput,
+  output: z.string(),
+  /** Token ids of `output`, as they were drawn: tokenizing it again may give others. */
+  tokens: z.array(uint32),
+})
+export type KeptTexts = z.infer<typeof keptTexts>
+
 const tokenLogprob = z.object({ token: z.string(), logprob: z.number() })
 /** A token of the answer, with its likeliest alternatives; natural logarithms. */
 export const tokenLogprobs = tokenLogprob.extend({ top: z.array(tokenLogprob).max(20) })
@@ -348,7 +362,14 @@ export const generateEvent = z.discriminatedUnion('type', [
     promptTokens: uint32,
     completionTokens: uint32,
   }),
-  z.object({ type: z.literal('receipt'), receipt, signature: hex(65), explanation }),
+  z.object({
+    type: z.literal('receipt'),
+    receipt,
+    signature: hex(65),
+    explanation,
+    /** Token ids of the answer's text. */
+    tokens: z.array(uint32),
+  }),
   z.object({
     type: z.literal('error'),
     code: z.string(),

@@ -99,6 +99,7 @@ function edgeSettings({ ports, secrets, contracts, treasuries, epochSeconds }: E
     TREASURY_STAKERS: treasuries.stakers,
     OPERATOR_KEY: secrets.operatorKey,
     WORKER_TOKEN: secrets.workerToken,
+    TEXTS_KEY: secrets.textsKey,
   }
 }
 

@@ -83,6 +83,7 @@ const secretsSchema = z.object({
   operatorKey: bytes32,
   workerKey: bytes32,
   workerToken: z.string().min(32),
+  textsKey: bytes32,
 })
 
 /** Keys that a stack makes for itself once; readable by the owner only. */
@@ -96,6 +97,7 @@ export function loadSecrets(dirs: StateDirs): Secrets {
     operatorKey: toHex(randomBytes(32)),
     workerKey: toHex(randomBytes(32)),
     workerToken: randomBytes(32).toString('base64url'),
+    textsKey: toHex(randomBytes(32)),
   }
   writeFileAtomic(path, JSON.stringify(secrets, null, 2), 0o600)
   return secrets

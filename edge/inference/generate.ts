@@ -5,6 +5,7 @@ import { spendableBalance } from '../accounts/balance.ts'
 import { readChain } from '../chain/client.ts'
 import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'
 import { accountOf, log, type AccountActor, type Ctx } from '../context.ts'
+import { keepTexts, withoutWords } from '../custody/texts.ts'
 import { liveWorkers } from '../jobs/workers.ts'
 import { resolveModel, type ServedModel } from '../models/catalogue.ts'
 import { Problem } from '../problem.ts'
@@ -65,6 +66,7 @@ export async function startGeneration(
       adapter: { digest: model.adapter.digest, manifest: model.adapter.manifest },
     }),
     input: input.input,
+    store: input.store,
     maxTokens,
   }
   const stop = new AbortController()
@@ -115,10 +117,13 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
           break
         case 'receipt': {
           if (!usage) throw new Problem('inference/failed', { detail: 'A receipt before the end.' })
-          const { receipt, signature, explanation } = event
+          const { receipt, signature, explanation, tokens } = event
           const signed = { receipt, signature }
-          await checkReceipt(ctx, run, signed, { ...usage, output: texts.join('') })
+          const output = texts.join('')
+          await checkReceipt(ctx, run, signed, { ...usage, output })
           settled = true // from here the receipt may be stored, so the hold stays until settlement or expiry
+          // The texts first: a receipt that says they are kept must not be without them.
+          if (request.store) await keepTexts(ctx, receipt, { input: request.input, output, tokens })
           await keepReceipt(ctx, run, signed, explanation)
           yield { ...usage, signed, explanation }
           return
@@ -190,13 +195,13 @@ async function parametersNamed({ settings }: Ctx, hash: Hex): Promise<Parameters
 /** The receipt first, then the debt: a crash between leaves a hold, which the settlement releases. */
 async function keepReceipt(
   ctx: Ctx,
-  { actor, model }: Run,
+  { actor, model, request }: Run,
   signed: SignedReceipt,
   explanation: Explanation,
 ): Promise<void> {
   await receiptBatcher(ctx.env).append({
     signed,
-    explanation,
+    explanation: request.store ? explanation : withoutWords(explanation),
     accountId: actor.accountId,
     manifests: model.adapter?.datanets.map(({ root, manifest }) => ({ root, manifest })) ?? [],
   })

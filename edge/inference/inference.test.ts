@@ -215,6 +215,7 @@ test('what the caller asks for reaches the worker', async () => {
         { role: 'user', content: 'Hi' },
       ],
     },
+    store: true,
     maxTokens: 7,
     temperature: 0,
     topP: 0.5,

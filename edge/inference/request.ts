@@ -22,13 +22,15 @@ export type GenerationInput = Pick<GenerateRequest, 'input'> & {
   /** How tokens are drawn; what has its neutral value is left out. */
   sampling: Omit<
     GenerateRequest,
-    'input' | 'requestId' | 'payer' | 'base' | 'adapter' | 'maxTokens'
+    'input' | 'store' | 'requestId' | 'payer' | 'base' | 'adapter' | 'maxTokens'
   >
   /** Null: the default, cut to the model's context. */
   maxTokens: number | null
   stream: boolean
   includeUsage: boolean
   attribution: Attribution
+  /** Whether the texts are kept for the challenge window. */
+  store: boolean
 }
 
 const isEmpty = (value: unknown) =>
@@ -50,7 +52,6 @@ const NEUTRAL: Record<string, (value: unknown) => boolean> = {
   function_call: is('none', 'auto'),
   response_format: (value) => (value as { type?: unknown }).type === 'text',
   modalities: (value) => Array.isArray(value) && value.every((mode) => mode === 'text'),
-  store: is(false),
   service_tier: is('auto', 'default'),
 }
 
@@ -98,6 +99,10 @@ const sampling = {
       include_obfuscation: z.literal(false).optional(),
     })
     .optional(),
+  store: z.boolean().default(true).openapi({
+    description:
+      'false: nothing of the texts is kept, so nobody can check the gradient of the answer again.',
+  }),
   attribution: z
     .enum(['full', 'summary', 'none'])
     .default('summary')
@@ -188,6 +193,7 @@ const inputOf = (
   stream: options.stream,
   includeUsage: options.stream_options?.include_usage ?? false,
   attribution: options.attribution,
+  store: options.store,
 })
 
 function parse<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, body: unknown) {

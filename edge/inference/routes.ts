@@ -71,6 +71,7 @@ async function answerTo(
   const frame = newFrame(style, generation, ctx.requestId, input)
   if (input.stream) return streamAnswer(ctx, generation, frame, gone)
   const { end, ...said } = await collect(generation)
+  if (!input.store) c.header('cache-control', 'no-store') // not even for a repeated Idempotency-Key
   return c.json(wholeBody(frame, said, end))
 }
 

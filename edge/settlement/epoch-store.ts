@@ -1,6 +1,7 @@
 import type { Hex } from '#protocol/bytes.ts'
 import type { EpochFile, EpochRoots } from '#protocol/epoch.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
+import { withoutWords } from '../custody/texts.ts'
 import { explanation, signedReceipt, type Explanation } from '#protocol/wire.ts'
 
 /**
@@ -159,6 +160,39 @@ export function openEpochStore(storage: DurableObjectStorage) {
             epoch: row.epoch === null ? null : (epochs('WHERE epoch = ?', row.epoch)[0] ?? null),
           }
         : null
+    },
+
+    /** Requests whose epoch can no longer be challenged, and those with a receipt that is not so far. */
+    finality(requestIds: readonly Hex[], now: number): { open: Hex[]; final: Hex[] } {
+      const known = sql
+        .exec<{ request_id: Hex; active_at: number | null }>(
+          `SELECT request_id, active_at FROM receipt LEFT JOIN epoch USING (epoch)
+           WHERE request_id IN (SELECT value FROM json_each(?))`,
+          JSON.stringify(requestIds),
+        )
+        .toArray()
+      const isFinal = (row: { active_at: number | null }) =>
+        row.active_at !== null && row.active_at <= now
+      return {
+        open: known.filter((row) => !isFinal(row)).map(({ request_id: id }) => id),
+        final: known.filter(isFinal).map(({ request_id: id }) => id),
+      }
+    },
+
+    /** Drops the answers' words from explanations. */
+    forgetWords(requestIds: readonly Hex[]): void {
+      storage.transactionSync(() => {
+        for (const id of requestIds)
+          for (const row of sql.exec<{ explanation: string }>(
+            'SELECT explanation FROM receipt WHERE request_id = ?',
+            id,
+          ))
+            sql.exec(
+              'UPDATE receipt SET explanation = ? WHERE request_id = ?',
+              JSON.stringify(withoutWords(explanation.parse(JSON.parse(row.explanation)))),
+              id,
+            )
+      })
     },
 
     /** How many receipts wait for an epoch, and since when the oldest does. */

@@ -37,6 +37,16 @@ export class ReceiptBatcher extends DurableObject<Env> {
     return this.#store.receipt(requestId)
   }
 
+  /** Which of these requests have a receipt that is final, and which one that is not; the others have none. */
+  finality(requestIds: Hex[]): { open: Hex[]; final: Hex[] } {
+    return this.#store.finality(requestIds, Date.now())
+  }
+
+  /** Drops the answers' words from the explanations of these requests. */
+  forgetWords(requestIds: Hex[]): void {
+    this.#store.forgetWords(requestIds)
+  }
+
   /** Wei that all epochs so far, settled or under way, have credited to an account. */
   credited(account: Hex): bigint {
     return this.#store.payout(account)

@@ -94,6 +94,7 @@ export async function startGpuWorker(
       type: 'receipt',
       ...(behaviour.signed?.(signed) ?? signed),
       explanation: EXPLANATION,
+      tokens: texts.map((_, i) => i),
     })
     response.end()
   }

@@ -19,6 +19,7 @@ const VARS = {
   TREASURY_STAKERS: `0x${'0b'.repeat(20)}`,
   OPERATOR_KEY: `0x${'11'.repeat(32)}`,
   WORKER_TOKEN,
+  TEXTS_KEY: `0x${'22'.repeat(32)}`,
 }
 
 // Otherwise every start asks the internet for a sample of `request.cf` and waits for the answer.

@@ -177,7 +177,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       unattributed: attributed?.explanation.unattributed ?? 0,
       attributionMs: performance.now() - started,
     }
-    return { type: 'receipt', ...signed, explanation }
+    return { type: 'receipt', ...signed, explanation, tokens: generation.tokens }
   }
 
   return {
