@@ -325,6 +325,8 @@ export const explanation = z.object({
       /** Parts per million of the contributor pool. */
       share: z.int().min(0),
       snippet: z.string(),
+      /** Where the snippet holds words of the answer; offsets in the snippet. */
+      highlights: z.array(z.object({ start: z.int(), end: z.int() })),
       spans: z.array(z.object({ start: z.int(), end: z.int(), text: z.string() })),
     }),
   ),

@@ -36,6 +36,7 @@ const openledgerSchema = z
             contributor: z.string(),
             share: z.int().openapi({ description: 'Parts per million of the contributors’ pool.' }),
             snippet: z.string(),
+            highlights: z.array(z.object({ start: z.int(), end: z.int() })),
             spans: z.array(z.object({ start: z.int(), end: z.int(), text: z.string() })),
           }),
         ),

@@ -51,6 +51,7 @@ export const EXPLANATION: Explanation = {
       contributor: toHex(new Uint8Array(20).fill(8)),
       share: 800_000,
       snippet: 'a record',
+      highlights: [],
       spans: [{ start: 0, end: 5, text: 'Hello' }],
     },
   ],

@@ -8,7 +8,8 @@ import type { Tokenizer } from '../tokenizer.ts'
 import type { GradientSource } from './gradients.ts'
 import { bytesOf, queryVector, scoreRows } from './influence-index.ts'
 import type { LoadedIndex } from './index-files.ts'
-import { creditSpans, rowText, type SpanIndex } from './span-index.ts'
+import { snippetOf } from './snippet.ts'
+import { creditSpans, type SpanIndex } from './span-index.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 
 export type Response = {
@@ -34,10 +35,6 @@ export type Attribution = {
   queryHash: Hex
   explanation: Omit<Explanation, 'attributionMs'>
 }
-
-const SNIPPET_TOKENS = 48
-/** Tokens shown before the first shared word. */
-const SNIPPET_LEAD = 12
 
 /** Splits `pool` wei over the records that shaped a response. */
 export async function attribute(
@@ -73,7 +70,7 @@ export async function attribute(
         record: row.record,
         contributor: row.contributor,
         share: shares[i] ?? 0,
-        snippet: snippetOf(spans, place, spansOf(place), tokenizer),
+        ...snippetOf(spans, place, spansOf(place), tokenizer),
         spans: spansOf(place).map(({ outputStart, length }) => {
           const start = response.ends[outputStart - 1] ?? 0
           const end = response.ends[outputStart + length - 1] ?? response.text.length
@@ -83,17 +80,6 @@ export async function attribute(
       unattributed: Number(PPM) - shares.reduce((a, b) => a + b, 0),
     },
   }
-}
-
-/** The beginning of a record, or where the response repeats it. */
-function snippetOf(
-  index: SpanIndex,
-  row: number,
-  [first]: readonly Span[],
-  tokenizer: Tokenizer,
-): string {
-  const from = Math.max(0, (first?.recordStart ?? 0) - SNIPPET_LEAD)
-  return tokenizer.decode(rowText(index, row, from, SNIPPET_TOKENS)).trim()
 }
 
 /** Gradient of the response's tokens given the prompt; all zeros for an empty response. */

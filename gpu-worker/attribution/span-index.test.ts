@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { decodeSpanIndex, encodeSpanIndex } from './span-files.ts'
 import {
+  addRows,
   buildSpanIndex,
   creditSpans,
-  decodeSpanIndex,
-  encodeSpanIndex,
+  emptySpanIndex,
+  judgeRowSpans,
+  judgeSpans,
+  rowSymbols,
   SPAN_RULES,
   withoutRows,
+  type IsEcho,
+  type RowTokens,
 } from './span-index.ts'
 
 const VOCABULARY = 5000
@@ -82,17 +88,155 @@ test('a revoked row is never credited, and what it shared is found in the others
   assert.deepEqual(after.rows.get(101)?.spans, [{ outputStart: 0, recordStart: 0, length: 9 }])
 })
 
-test('the file gives the index back and refuses damage, truncation and other formats', () => {
+test('rows that come in batches are found as if they had come at once, in few shards', () => {
+  const rows = [...filler, [run(100, 12)], [[...run(100, 7), 9]]]
+  const whole = buildSpanIndex(rows, VOCABULARY)
+  const grown = rows.reduce((index, row) => addRows(index, [row]), emptySpanIndex(VOCABULARY))
+  assert.equal(whole.shards.length, 1)
+  assert.ok(grown.shards.length <= Math.log2(rows.length), `${grown.shards.length} shards`)
+  assert.deepEqual(grown.information, whole.information)
+  const response = [7, ...run(100, 12), ...run(2020, 10)]
+  assert.deepEqual(creditSpans(grown, response, noEcho), creditSpans(whole, response, noEcho))
+  for (const [row, segments] of rows.entries())
+    assert.deepEqual(
+      [...rowSymbols(grown, row, 0, 99)],
+      segments.flatMap((tokens) => [...tokens.map((token) => token + 1), 0]),
+    )
+  assert.throws(() => rowSymbols(grown, rows.length, 0, 1), RangeError)
+})
+
+test('every verdict says why a row is credited or not', () => {
+  const words = run(100, 24)
+  const common = run(200, 10)
+  const rows = [
+    ...filler,
+    [words],
+    [words.slice(0, 12)],
+    [words.slice(3, 9)],
+    ...Array.from({ length: SPAN_RULES.maxClusters + 1 }, () => [common]),
+  ]
+  const index = buildSpanIndex(rows, VOCABULARY)
+  const response = [...words, 1, ...common]
+  const verdicts = (row: number, isEcho: IsEcho = noEcho) =>
+    judgeRowSpans(index, row, response, isEcho).map(({ verdict }) => verdict)
+  assert.deepEqual(verdicts(100), ['credited'])
+  assert.deepEqual(verdicts(101), ['covered'])
+  assert.deepEqual(verdicts(103), ['boilerplate'])
+  assert.deepEqual(verdicts(0), [])
+  assert.deepEqual(
+    verdicts(100, () => true),
+    ['prompt_echo'],
+  )
+  const frequent = buildSpanIndex([...rows, [Array.from({ length: 3000 }, () => 100)]], VOCABULARY)
+  const repeated = judgeRowSpans(
+    frequent,
+    100 + rows.length - 100,
+    run(100, 1).concat(Array.from({ length: 6 }, () => 100)),
+    noEcho,
+  )
+  assert.deepEqual(
+    repeated.map(({ verdict }) => verdict),
+    ['below_floor'],
+  )
+  // Revoked, it holds the words still, and is credited with nothing.
+  const after = withoutRows(index, new Set([100]))
+  assert.equal(creditSpans(after, words, noEcho).rows.has(100), false)
+  assert.equal(judgeRowSpans(after, 100, response, noEcho)[0]?.holders.has(100), false)
+})
+
+/** All of it by definition: every occurrence in every segment of every live row. */
+function bruteMatches(
+  rows: readonly RowTokens[],
+  revoked: ReadonlySet<number>,
+  response: number[],
+) {
+  const holds = (row: number, start: number, length: number) => {
+    let at = 0
+    for (const segment of rows[row]!) {
+      for (let from = 0; from + length <= segment.length; from++)
+        if (segment.slice(from, from + length).every((token, k) => token === response[start + k]))
+          return at + from
+      at += segment.length + 1
+    }
+    return -1
+  }
+  const live = [...rows.keys()].filter((row) => !revoked.has(row))
+  const longest = response.map((_, start) => {
+    for (let length = response.length - start; length > 0; length--)
+      if (live.some((row) => holds(row, start, length) >= 0)) return length
+    return 0
+  })
+  return longest.flatMap((length, start) => {
+    if (length < SPAN_RULES.minTokens) return []
+    if (longest.some((other, at) => at < start && at + other >= start + length)) return []
+    const holders = live.flatMap((row) => {
+      const place = holds(row, start, length)
+      return place < 0 ? [] : [[row, place] as const]
+    })
+    return [{ start, length, holders }]
+  })
+}
+
+test('matches and their holders equal brute force on 2,000 indexes grown, merged and revoked at random', () => {
+  let state = 5
+  const below = (n: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return Math.floor((state / 2 ** 32) * n)
+  }
+  let matched = 0
+  for (let c = 0; c < 2_000; c++) {
+    const alphabet = 1 + below(3)
+    const rows: RowTokens[] = Array.from({ length: below(8) }, () =>
+      Array.from({ length: below(3) }, () =>
+        Array.from({ length: below(20) }, () => below(alphabet)),
+      ),
+    )
+    let index = emptySpanIndex(alphabet + 1)
+    for (let at = 0; at < rows.length;) {
+      const size = 1 + below(3)
+      index = addRows(index, rows.slice(at, at + size))
+      at += size
+    }
+    const revoked = new Set([...rows.keys()].filter(() => below(4) === 0))
+    index = withoutRows(decodeSpanIndex(encodeSpanIndex(index)), revoked)
+    // Stretches of the rows, with noise between and symbols that no row has.
+    const response = Array.from({ length: 3 }, () => {
+      const words = rows.flat()[below(rows.length)] ?? []
+      return [...words.slice(below(4)), below(alphabet + 2)]
+    }).flat()
+    const expected = bruteMatches(rows, revoked, response)
+    matched += expected.length
+    assert.deepEqual(
+      judgeSpans(index, response, noEcho)
+        .toSorted((a, b) => a.start - b.start)
+        .map(({ start, length, holders }) => ({
+          start,
+          length,
+          holders: [...holders].toSorted(([a], [b]) => a - b),
+        })),
+      expected,
+    )
+  }
+  assert.ok(matched > 1_000, `${matched} matches`)
+})
+
+test('the file gives the index back and refuses other orders, truncation and other formats', () => {
   const index = buildSpanIndex([...filler, [run(100, 12)]], VOCABULARY)
   const bytes = encodeSpanIndex(index)
   assert.deepEqual(decodeSpanIndex(bytes), index)
   assert.deepEqual(encodeSpanIndex(index), bytes)
 
+  assert.deepEqual(decodeSpanIndex(bytes.subarray(0)), index)
+  const unaligned = new Uint8Array(bytes.length + 1).subarray(1)
+  unaligned.set(bytes)
+  assert.deepEqual(decodeSpanIndex(unaligned), index)
+
   const damaged = Uint8Array.from(bytes)
-  damaged[200]! ^= 1
-  assert.throws(() => decodeSpanIndex(damaged), /checksum/)
-  assert.throws(() => decodeSpanIndex(bytes.subarray(0, bytes.length - 4)), /do not hold/)
-  assert.throws(() => decodeSpanIndex(new TextEncoder().encode('{"format":"other"}')), /version 1/)
+  damaged[bytes.length - 9]! ^= 1
+  assert.throws(() => decodeSpanIndex(damaged), /not those of the text/)
+  assert.throws(() => decodeSpanIndex(bytes.subarray(0, bytes.length - 4)), /ends too early/)
+  assert.throws(() => decodeSpanIndex(Buffer.concat([bytes, bytes.subarray(0, 4)])), /goes on/)
+  assert.throws(() => decodeSpanIndex(new TextEncoder().encode('{"format":"other"}')), /version 2/)
 })
 
 test('an index over nothing credits nothing', () => {

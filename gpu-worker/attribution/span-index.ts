@@ -1,27 +1,43 @@
 /**
  * The verbatim half of attribution: which records contain the very words of a response.
  *
- * File `index/spans.bin`, little endian:
- *   8 bytes  magic "OLSPANS" and the version digit
- *   4 x u32  rows, symbols in the text, size of the information table, zero
- *   32 bytes sha256 of everything after this header
- *   i32[symbols] text: per row its trained tokens (id + 1); a 0 ends every segment
- *   i32[symbols] suffix array of the text
- *   i32[rows]    where each row's tokens start in the text
- *   i32[table]   information of each symbol in millinats, -ln of its smoothed frequency
- * Row i is row i of `index/rows.json`; a row stands for its near-duplicate cluster.
+ * Rows lie in shards, each a corpus of its own that never changes. Added rows become a new shard, and neighbours of
+ * similar size are merged, so that there are few shards and every symbol is moved O(log) times. A row is a record that
+ * stands for its near-duplicate cluster; rows are numbered through all shards.
  */
-import { sha256 } from '@noble/hashes/sha2.js'
 import type { Span } from '#protocol/receipt.ts'
-import { buildCorpus, maximalMatches, SEPARATOR, type Corpus, type Match } from './suffix-array.ts'
+import {
+  buildCorpus,
+  emptyText,
+  longestMatch,
+  mergeCorpora,
+  rangeOf,
+  SEPARATOR,
+  withoutSuffixes,
+  type Corpus,
+  type Text,
+} from './suffix-array.ts'
 
-export type SpanIndex = {
+export type SpanShard = {
   corpus: Corpus
   /** Position in the text of each row's first symbol. */
   rowStart: Int32Array
-  /** Millinats per symbol. */
+}
+
+export type SpanIndex = {
+  shards: readonly SpanShard[]
+  /** Number of token ids. */
+  vocabulary: number
+  /** Number of rows, revoked ones included. */
+  rows: number
+  /** Rows that nothing is credited to. */
+  revoked: ReadonlySet<number>
+  /** Millinats per symbol: -ln of its smoothed frequency. */
   information: Int32Array
 }
+
+/** A row's trained tokens, in segments that no span crosses. */
+export type RowTokens = readonly (readonly number[])[]
 
 /** What the guards are; part of method version 1. */
 export const SPAN_RULES = {
@@ -33,52 +49,135 @@ export const SPAN_RULES = {
   floorMillinats: 25_000,
 } as const
 
-const MAGIC = new TextEncoder().encode('OLSPANS1')
-const HEADER_BYTES = 8 + 4 * 4 + 32
 /** Spans that a receipt row can carry; see protocol/wire.ts. */
 const MAX_SPANS_PER_ROW = 64
+/** Symbols sorted at once: 20 bytes of memory each, and sorting stays within a cache's reach. */
+const BLOCK_SYMBOLS = 2 ** 21
 const PPM = 1_000_000
 
-/** Builds the index over rows, each a list of token segments; `vocabulary` is the tokenizer's size. */
-export function buildSpanIndex(
-  rows: readonly (readonly (readonly number[])[])[],
-  vocabulary: number,
-): SpanIndex {
-  const rowStart = new Int32Array(rows.length)
-  const symbols: number[] = []
-  rows.forEach((segments, row) => {
-    rowStart[row] = symbols.length
-    for (const segment of segments) {
-      for (const token of segment) symbols.push(token + 1)
-      symbols.push(SEPARATOR)
-    }
+export const emptySpanIndex = (vocabulary: number): SpanIndex => withShards([], vocabulary)
+
+/** Builds the index over rows, block by block, into one shard; `vocabulary` is the tokenizer's size. */
+export function buildSpanIndex(rows: Iterable<RowTokens>, vocabulary: number): SpanIndex {
+  let index = emptySpanIndex(vocabulary)
+  let block: RowTokens[] = []
+  let symbols = 0
+  for (const row of rows) {
+    block.push(row)
+    symbols += symbolsOf(row)
+    if (symbols < BLOCK_SYMBOLS) continue
+    index = addRows(index, block)
+    block = []
+    symbols = 0
+  }
+  if (block.length > 0) index = addRows(index, block)
+  const [merged, ...rest] = index.shards.toReversed()
+  if (!merged) return index
+  return withShards([rest.reduce((right, left) => mergeShards(left, right), merged)], vocabulary)
+}
+
+/** The index with more rows at its end. */
+export function addRows(index: SpanIndex, rows: readonly RowTokens[]): SpanIndex {
+  if (rows.length === 0) return index
+  const shards = [...index.shards, shardOf(rows, index.vocabulary)]
+  for (;;) {
+    const [last, before] = [shards.at(-1), shards.at(-2)]
+    if (!last || !before || before.corpus.text.length >= 2 * last.corpus.text.length) break
+    shards.splice(-2, 2, mergeShards(before, last))
+  }
+  return withShards(shards, index.vocabulary, index.revoked)
+}
+
+/** The index in which nothing is credited to some rows; what they shared is found in the others. */
+export function withoutRows(index: SpanIndex, revoked: ReadonlySet<number>): SpanIndex {
+  let firstRow = 0
+  const shards = index.shards.map(({ corpus, rowStart }) => {
+    const first = firstRow
+    firstRow += rowStart.length
+    const isGone = Uint8Array.from(rowStart, (_, row) => Number(revoked.has(first + row)))
+    const isLive = (position: number) => isGone[lastAtMost(rowStart, position)] === 0
+    return { rowStart, corpus: isGone.includes(1) ? withoutSuffixes(corpus, isLive) : corpus }
   })
-  const text = Int32Array.from(symbols)
+  return { ...index, shards, revoked: new Set([...index.revoked, ...revoked]) }
+}
+
+/** An index over shards, whose rows follow each other. */
+export function withShards(
+  shards: readonly SpanShard[],
+  vocabulary: number,
+  revoked: ReadonlySet<number> = new Set(),
+): SpanIndex {
   return {
-    corpus: buildCorpus(text, vocabulary),
-    rowStart,
-    information: unigramInformation(text, vocabulary),
+    shards,
+    vocabulary,
+    rows: shards.reduce((n, { rowStart }) => n + rowStart.length, 0),
+    revoked,
+    information: unigramInformation(shards, vocabulary),
   }
 }
 
+function shardOf(rows: readonly RowTokens[], vocabulary: number): SpanShard {
+  const text = emptyText(
+    rows.reduce((n, row) => n + symbolsOf(row), 0),
+    vocabulary,
+  )
+  const rowStart = new Int32Array(rows.length)
+  let at = 0
+  rows.forEach((segments, row) => {
+    rowStart[row] = at
+    for (const segment of segments) {
+      for (const token of segment) text[at++] = token + 1
+      text[at++] = SEPARATOR
+    }
+  })
+  return { corpus: buildCorpus(text, vocabulary), rowStart }
+}
+
+const symbolsOf = (row: RowTokens): number => row.reduce((n, { length }) => n + length + 1, 0)
+
+function mergeShards(a: SpanShard, b: SpanShard): SpanShard {
+  const rowStart = new Int32Array(a.rowStart.length + b.rowStart.length)
+  rowStart.set(a.rowStart)
+  rowStart.set(
+    b.rowStart.map((start) => start + a.corpus.text.length),
+    a.rowStart.length,
+  )
+  return { corpus: mergeCorpora(a.corpus, b.corpus), rowStart }
+}
+
 /** -ln((count + 1) / (tokens + vocabulary)) in millinats; entry 0, the separator's, is unused. */
-function unigramInformation(text: Int32Array, vocabulary: number): Int32Array {
+function unigramInformation(shards: readonly SpanShard[], vocabulary: number): Int32Array {
   const counts = new Float64Array(vocabulary + 1)
-  for (const symbol of text) counts[symbol] = (counts[symbol] as number) + 1
-  const tokens = text.length - (counts[SEPARATOR] as number)
+  for (const { corpus } of shards)
+    for (const symbol of corpus.text) counts[symbol] = (counts[symbol] as number) + 1
+  counts[SEPARATOR] = 0
+  const tokens = sum(counts)
   return Int32Array.from(counts, (count, symbol) =>
     symbol === SEPARATOR ? 0 : Math.round(-1000 * Math.log((count + 1) / (tokens + vocabulary))),
   )
 }
 
-/**
- * The index without some rows: their symbols become separators and the text is sorted anew, so what they shared
- * with others is found there, and positions keep their meaning.
- */
-export function withoutRows(index: SpanIndex, revoked: ReadonlySet<number>): SpanIndex {
-  const text = index.corpus.text.slice()
-  for (const row of revoked) text.fill(SEPARATOR, index.rowStart[row], index.rowStart[row + 1])
-  return { ...index, corpus: buildCorpus(text, index.information.length - 1) }
+/** What became of a stretch that the response shares with records. */
+export type SpanVerdict =
+  | 'credited'
+  /** The words stand in the prompt. */
+  | 'prompt_echo'
+  /** Too many clusters hold them. */
+  | 'boilerplate'
+  /** More informative credited spans have their words, or most of them. */
+  | 'covered'
+  /** They say no more than any text of this kind. */
+  | 'below_floor'
+
+/** Response tokens [start, start + length) stand in some row, and no longer stretch around them does. */
+export type SpanMatch = {
+  start: number
+  length: number
+  /** Millinats of those tokens that no more informative credited match covers. */
+  information: number
+  verdict: SpanVerdict
+  /** The rows that hold it, with the first place in each; only the first `maxClusters` + 1 of boilerplate. */
+  holders: Map<number, number>
 }
 
 export type RowText = { text: bigint; spans: Span[] }
@@ -90,41 +189,32 @@ export type SpanCredit = {
   total: bigint
 }
 
+export type IsEcho = (start: number, length: number) => boolean
+
 /**
  * Credits the verbatim spans of a response (token ids) to rows. Spans that `isEcho` says are in the prompt, too short,
  * or held by too many clusters earn nothing. Overlapping spans share: the more informative one is credited
  * first and no token counts twice. A span's weight, information above the floor times idf, is split equally
- * over the clusters that hold it.
+ * over the clusters that hold it, however often each does.
  */
 export function creditSpans(
   index: SpanIndex,
   response: readonly number[],
-  isEcho: (start: number, length: number) => boolean,
+  isEcho: IsEcho,
 ): SpanCredit {
-  const query = Int32Array.from(response, (token) => token + 1)
-  const information = Array.from(query, (symbol) => index.information[symbol] ?? 0)
-  const informationOf = (start: number, length: number) =>
-    sum(information.slice(start, start + length))
-  const matches = maximalMatches(index.corpus, query, SPAN_RULES.minTokens)
-    .filter(({ start, length }) => !isEcho(start, length))
-    .map((match) => ({ ...match, information: informationOf(match.start, match.length) }))
-    .toSorted((a, b) => b.information - a.information || a.start - b.start)
-
-  const credit: SpanCredit = { rows: new Map(), covered: 0n, total: BigInt(sum(information)) }
-  const taken = new Uint8Array(query.length)
-  for (const match of matches) {
-    const holders = holdersOf(index, match)
-    if (holders === null) continue
-    let fresh = 0
-    for (let i = match.start; i < match.start + match.length; i++)
-      if (taken[i] === 0) fresh += information[i] ?? 0
-    const above = fresh - SPAN_RULES.floorMillinats
-    if (above <= 0) continue
-    taken.fill(1, match.start, match.start + match.length)
-    credit.covered += BigInt(fresh)
-    const idf = inverseFrequency(holders.size, index.rowStart.length)
-    const share = BigInt(Math.floor((above * idf) / PPM / holders.size))
-    for (const [row, recordStart] of holders) {
+  const credit: SpanCredit = {
+    rows: new Map(),
+    covered: 0n,
+    total: BigInt(sum(informationOf(index, response))),
+  }
+  const clusters = index.rows - index.revoked.size
+  for (const match of judgeSpans(index, response, isEcho)) {
+    if (match.verdict !== 'credited') continue
+    credit.covered += BigInt(match.information)
+    const above = match.information - SPAN_RULES.floorMillinats
+    const idf = inverseFrequency(match.holders.size, clusters)
+    const share = BigInt(Math.floor((above * idf) / PPM / match.holders.size))
+    for (const [row, recordStart] of match.holders) {
       const held = credit.rows.get(row) ?? { text: 0n, spans: [] }
       held.text += share
       if (held.spans.length < MAX_SPANS_PER_ROW)
@@ -135,32 +225,139 @@ export function creditSpans(
   return credit
 }
 
-/** Token ids of a row's text from a position on, at most `count`, up to the end of the row; separators are left out. */
-export function rowText(
-  { corpus, rowStart }: SpanIndex,
+/** The maximal stretches that a response shares with the index, the most informative first, each with its verdict. */
+export const judgeSpans = (
+  index: SpanIndex,
+  response: readonly number[],
+  isEcho: IsEcho,
+): SpanMatch[] =>
+  judge(index, maximalMatches(index, queryOf(response)), {
+    response,
+    isEcho,
+    left: informationOf(index, response),
+  })
+
+/** The same for the stretches that a response shares with one row, revoked or not: why it is credited, or not. */
+export function judgeRowSpans(
+  index: SpanIndex,
   row: number,
-  from: number,
-  count: number,
-): number[] {
-  const start = (rowStart[row] ?? corpus.text.length) + from
-  const end = Math.min(start + count, rowStart[row + 1] ?? corpus.text.length)
-  return [...corpus.text.subarray(start, end)]
-    .filter((symbol) => symbol !== SEPARATOR)
-    .map((symbol) => symbol - 1)
+  response: readonly number[],
+  isEcho: IsEcho,
+): SpanMatch[] {
+  const { corpus, start, end } = placeOf(index, row)
+  const alone = {
+    corpus: buildCorpus(corpus.text.slice(start, end), index.vocabulary),
+    rowStart: Int32Array.of(0),
+  }
+  const query = queryOf(response)
+  const judging = { response, isEcho, left: informationOf(index, response) }
+  const all = judge(index, maximalMatches(index, query), judging)
+  return maximalMatches({ shards: [alone] }, query).flatMap((stretch) => {
+    const known = all.find(
+      (match) => match.start === stretch.start && match.length === stretch.length,
+    )
+    return known ?? judge(index, [stretch], judging)
+  })
 }
 
-/** Rows that hold a match, each with the first position of it in the row; null when they are too many. */
-function holdersOf({ corpus, rowStart }: SpanIndex, match: Match): Map<number, number> | null {
+type Stretch = { start: number; length: number }
+type Judging = {
+  response: readonly number[]
+  isEcho: IsEcho
+  /** Millinats of every token that no credited match has taken; judging takes. */
+  left: Int32Array
+}
+
+function judge(
+  index: SpanIndex,
+  stretches: readonly Stretch[],
+  { response, isEcho, left }: Judging,
+): SpanMatch[] {
+  const query = queryOf(response)
+  const whole = informationOf(index, response)
+  const within = (information: Int32Array, { start, length }: Stretch) =>
+    sum(information.subarray(start, start + length))
+  return stretches
+    .toSorted((a, b) => within(whole, b) - within(whole, a) || a.start - b.start)
+    .map(({ start, length }) => {
+      const stretch = { start, length }
+      const holders = holdersOf(index, query, stretch)
+      const information = within(left, stretch)
+      const verdict = isEcho(start, length)
+        ? 'prompt_echo'
+        : holders.size > SPAN_RULES.maxClusters
+          ? 'boilerplate'
+          : within(whole, stretch) <= SPAN_RULES.floorMillinats
+            ? 'below_floor'
+            : information <= SPAN_RULES.floorMillinats
+              ? 'covered'
+              : 'credited'
+      if (verdict === 'credited') left.fill(0, start, start + length)
+      return { start, length, information, verdict, holders }
+    })
+}
+
+/** Every shared stretch of enough tokens that no longer one contains, by rising start. */
+function maximalMatches({ shards }: Pick<SpanIndex, 'shards'>, query: Int32Array): Stretch[] {
+  const matches: Stretch[] = []
+  let lastEnd = 0
+  for (let start = 0; start + SPAN_RULES.minTokens <= query.length; start++) {
+    let length = 0
+    for (const { corpus } of shards) length = Math.max(length, longestMatch(corpus, query, start))
+    // It ends no earlier than the longest from start - 1 does: inside that one unless it ends later.
+    if (length < SPAN_RULES.minTokens || start + length <= lastEnd) continue
+    lastEnd = start + length
+    matches.push({ start, length })
+  }
+  return matches
+}
+
+/** Rows that hold a stretch, each with the first position of it in the row; no more than make it boilerplate. */
+function holdersOf(
+  { shards }: SpanIndex,
+  query: Int32Array,
+  { start, length }: Stretch,
+): Map<number, number> {
   const holders = new Map<number, number>()
-  for (let rank = match.from; rank < match.to; rank++) {
-    const position = corpus.suffixes[rank] as number
-    const row = lastAtMost(rowStart, position)
-    const recordStart = position - (rowStart[row] as number)
-    holders.set(row, Math.min(recordStart, holders.get(row) ?? recordStart))
-    if (holders.size > SPAN_RULES.maxClusters) return null
+  let firstRow = 0
+  for (const { corpus, rowStart } of shards) {
+    const { from, to } = rangeOf(corpus, query, start, length)
+    for (let rank = from; rank < to; rank++) {
+      const position = corpus.suffixes[rank] as number
+      const inShard = lastAtMost(rowStart, position)
+      const row = firstRow + inShard
+      const recordStart = position - (rowStart[inShard] as number)
+      holders.set(row, Math.min(recordStart, holders.get(row) ?? recordStart))
+      if (holders.size > SPAN_RULES.maxClusters) return holders
+    }
+    firstRow += rowStart.length
   }
   return holders
 }
+
+/** Symbols of a row from a position on, at most `count`, up to the end of the row. */
+export function rowSymbols(index: SpanIndex, row: number, from: number, count: number): Text {
+  const { corpus, start, end } = placeOf(index, row)
+  return corpus.text.subarray(start + from, Math.min(start + from + count, end))
+}
+
+/** Where a row's symbols lie. Throws a RangeError when there is no such row. */
+function placeOf({ shards }: SpanIndex, row: number) {
+  let inShard = row
+  for (const { corpus, rowStart } of shards) {
+    const start = rowStart[inShard]
+    if (start !== undefined)
+      return { corpus, start, end: rowStart[inShard + 1] ?? corpus.text.length }
+    inShard -= rowStart.length
+  }
+  throw new RangeError(`the span index has no row ${row}`)
+}
+
+const queryOf = (response: readonly number[]): Int32Array =>
+  Int32Array.from(response, (token) => token + 1)
+
+const informationOf = ({ information }: SpanIndex, response: readonly number[]): Int32Array =>
+  Int32Array.from(response, (token) => information[token + 1] ?? 0)
 
 /** ln(clusters / holders) / ln(clusters) in ppm: 1 for a span that one cluster holds. */
 const inverseFrequency = (holders: number, clusters: number): number =>
@@ -178,52 +375,8 @@ function lastAtMost(rising: Int32Array, value: number): number {
   return low - 1
 }
 
-/** Bytes of `index/spans.bin`; equal indexes have equal bytes. */
-export function encodeSpanIndex({ corpus, rowStart, information }: SpanIndex): Uint8Array {
-  const body = Buffer.concat(
-    [corpus.text, corpus.suffixes, rowStart, information].map(littleEndian),
-  )
-  const header = Buffer.alloc(HEADER_BYTES)
-  header.set(MAGIC)
-  header.writeUInt32LE(rowStart.length, 8)
-  header.writeUInt32LE(corpus.text.length, 12)
-  header.writeUInt32LE(information.length, 16)
-  header.set(sha256(body), 24)
-  return Buffer.concat([header, body])
+const sum = (numbers: Iterable<number>): number => {
+  let total = 0
+  for (const one of numbers) total += one
+  return total
 }
-
-/** Reads `index/spans.bin`; throws when it is not one, of another version, or damaged. */
-export function decodeSpanIndex(bytes: Uint8Array): SpanIndex {
-  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (!file.subarray(0, MAGIC.length).equals(MAGIC))
-    throw new Error('spans.bin: not a version 1 span index')
-  const [rows, symbols, table] = [8, 12, 16].map((at) => file.readUInt32LE(at)) as [
-    number,
-    number,
-    number,
-  ]
-  const body = file.subarray(HEADER_BYTES)
-  if (body.length !== 4 * (2 * symbols + rows + table))
-    throw new Error(
-      `spans.bin: ${body.length} bytes do not hold ${symbols} symbols of ${rows} rows`,
-    )
-  if (!file.subarray(24, HEADER_BYTES).equals(sha256(body)))
-    throw new Error('spans.bin: the content does not match its checksum')
-  const copy = body.buffer.slice(body.byteOffset, body.byteOffset + body.length)
-  let at = 0
-  const take = (count: number) => {
-    const array = new Int32Array(copy, at, count)
-    at += 4 * count
-    return array
-  }
-  return {
-    corpus: { text: take(symbols), suffixes: take(symbols) },
-    rowStart: take(rows),
-    information: take(table),
-  }
-}
-
-// Every platform Node runs on is little endian, so the arrays' memory is the file's.
-const littleEndian = (array: Int32Array): Uint8Array =>
-  new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
-const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)

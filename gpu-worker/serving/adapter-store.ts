@@ -9,7 +9,8 @@ import type { Hex } from '#protocol/bytes.ts'
 import { adapterManifest, type AdapterManifest } from '#protocol/wire.ts'
 import { projectionsOf } from '../attribution/gradients.ts'
 import { decodeIndex, type LoadedIndex } from '../attribution/index-files.ts'
-import { decodeSpanIndex, type SpanIndex } from '../attribution/span-index.ts'
+import { decodeSpanIndex } from '../attribution/span-files.ts'
+import type { SpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
 import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
 import { digestOfFiles, importPeft } from '../training/peft.ts'
@@ -210,7 +211,7 @@ async function loadVerified(
   const index = decodeIndex(indexFiles, expected)
   const spanBytes = await file('index/spans.bin')
   const spans = decodeSpanIndex(spanBytes)
-  if (spans.rowStart.length !== index.index.rows.length)
+  if (spans.rows !== index.index.rows.length)
     throw new MismatchError('its two indexes have different numbers of rows')
   const projections = projectionsOf(index.blocks, digest)
   const bytes =

@@ -71,6 +71,7 @@ test('the record that the adapter repeats is paid first, with its words shown in
   assert.ok(first!.significance > 10_000n && first!.text > 0n)
   assert.deepEqual(explanation.rows[0]?.spans, [{ start: 0, end: text.length, text }])
   assert.equal(explanation.rows[0]?.snippet, text)
+  assert.deepEqual(explanation.rows[0]?.highlights, [{ start: 0, end: text.length }])
 })
 
 test('the receipt is signed by the worker, holds to the wei and names what was answered', async () => {
