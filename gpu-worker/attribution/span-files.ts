@@ -37,8 +37,8 @@ export function encodeSpanIndex({ shards, vocabulary }: SpanIndex): Uint8Array {
 }
 
 /**
- * Reads `index/spans.bin` without copying it when its bytes are aligned. Throws when it is not one, of another version,
- * cut short, or not in order; that the bytes are the right ones is for their hash to say.
+ * Reads `index/spans.bin` without copying it when its bytes are aligned. Throws when it is not one, of another version or
+ * cut short; that the bytes are the right ones is for their hash to say.
  */
 export function decodeSpanIndex(bytes: Uint8Array): SpanIndex {
   const file = bytes.byteOffset % WORD === 0 ? bytes : Uint8Array.from(bytes)

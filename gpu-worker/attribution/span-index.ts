@@ -37,7 +37,7 @@ export type SpanIndex = {
 }
 
 /** A row's trained tokens, in segments that no span crosses. */
-export type RowTokens = readonly (readonly number[])[]
+export type RowTokens = readonly ArrayLike<number>[]
 
 /** What the guards are; part of method version 1. */
 export const SPAN_RULES = {
@@ -126,7 +126,7 @@ function shardOf(rows: readonly RowTokens[], vocabulary: number): SpanShard {
   rows.forEach((segments, row) => {
     rowStart[row] = at
     for (const segment of segments) {
-      for (const token of segment) text[at++] = token + 1
+      for (let i = 0; i < segment.length; i++) text[at++] = (segment[i] as number) + 1
       text[at++] = SEPARATOR
     }
   })
