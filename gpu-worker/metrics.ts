@@ -33,7 +33,8 @@ const TOTALS = {
   openledger_adapter_hits_total: 'Requests whose adapter was in memory.',
   openledger_adapter_misses_total: 'Requests whose adapter had to be loaded.',
   openledger_adapter_evictions_total: 'Adapters that left memory for others.',
-  openledger_deferrals_total: 'Requests that waited because their adapter was not in the batch.',
+  openledger_deferrals_total:
+    'Requests that had to wait because the ranks of the batch left no room.',
 } as const
 const GAUGES = {
   openledger_requests_active: 'Requests being generated.',

@@ -1,6 +1,6 @@
 // Decides whether an execution provider computes what the CPU provider computes. Providers fail silently (WebGPU leaves
 // some outputs at zero), so every program runs on a small model on both, and every output must agree.
-import { packAdapters } from './adapter-pack.ts'
+import { AdapterPack } from './adapter-pack.ts'
 import { packBatch, padBatch } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
 import { parseLlamaConfig } from './models/config.ts'
@@ -109,8 +109,9 @@ function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[
   if (!tokens || !positions) throw new Error('a batch has tokens and positions')
   const cache = new KvCache(config)
   sequences.forEach(() => cache.add())
-  const pack = packAdapters(config, [{ lora, tensors }])
-  const serving = { ...cache.feeds(), ...pack.feeds, mask: pack.mask([0, null, 0]) }
+  const served = { lora, tensors }
+  const adapters = new AdapterPack(config).feeds([served, null, served])
+  const serving = { ...cache.feeds(), ...adapters }
 
   return [
     {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import test from 'node:test'
-import { packAdapters } from './adapter-pack.ts'
+import { AdapterPack } from './adapter-pack.ts'
 import type { Adapter } from './adapter-pack.ts'
 import { packBatch, padBatch } from './batch.ts'
 import type { Batch, Sequence } from './batch.ts'
@@ -70,9 +70,8 @@ for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3', 'p
   }
 
   /** Logits of every real token of the batch, through `prefill`. */
-  async function logitsOf(model: TensorMap, adapters: readonly Adapter[], index: number | null) {
+  async function logitsOf(model: TensorMap, adapter: Adapter | null) {
     const session = await openSession(prefillProgram(config), model)
-    const pack = packAdapters(config, adapters)
     const { tokens, positions } = padBatch(examples).feeds
     const [batch = 0, time = 0] = tokens!.dims
     const real = sequences.flatMap((row: number[], b: number) => row.map((_, t) => b * time + t))
@@ -83,21 +82,20 @@ for (const name of ['tied', 'untied', 'smollm2', 'mistral', 'qwen2', 'qwen3', 'p
       positions: positions!,
       rows: { dims: [real.length], data: Int32Array.from(real) },
       ...cache.feeds(),
-      ...pack.feeds,
-      mask: pack.mask(Array.from({ length: batch }, () => index)),
+      ...new AdapterPack(config).feeds(Array.from({ length: batch }, () => adapter)),
     })
     await session.release()
     return outputs.get('logits')!.data
   }
 
   test(`${name}: logits with and without the adapter, packed or merged, equal those of transformers and PEFT`, async () => {
-    const packed = [{ lora, tensors: adapter }]
+    const packed = { lora, tensors: adapter }
     const plain = expected.get('logits')!.data
     const adapted = expected.get('lora_logits')!.data
-    const merged = readSafetensors(exportMerged(config, parameters, packed[0]!, 'F32'))
-    assert.ok(relativeError(await logitsOf(parameters, packed, null), plain) < TOLERANCE)
-    assert.ok(relativeError(await logitsOf(parameters, packed, 0), adapted) < TOLERANCE)
-    assert.ok(relativeError(await logitsOf(merged, [], null), adapted) < TOLERANCE)
+    const merged = readSafetensors(exportMerged(config, parameters, packed, 'F32'))
+    assert.ok(relativeError(await logitsOf(parameters, null), plain) < TOLERANCE)
+    assert.ok(relativeError(await logitsOf(parameters, packed), adapted) < TOLERANCE)
+    assert.ok(relativeError(await logitsOf(merged, null), adapted) < TOLERANCE)
   })
 
   test(`${name}: an adapter goes to PEFT's file and back unchanged`, () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { packAdapters } from './adapter-pack.ts'
+import { AdapterPack } from './adapter-pack.ts'
 import { packBatch, padBatch } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
 import { loraConfig } from './models/lora.ts'
@@ -89,14 +89,12 @@ for (const [format, tolerance] of [
     const { tokens, positions } = padBatch(sequences).feeds
     const cache = new KvCache(config)
     sequences.forEach(() => cache.add())
-    const pack = packAdapters(config, [adapter])
     const feeds = {
       tokens: tokens!,
       positions: positions!,
       rows: { dims: [3], data: Int32Array.of(8, 27, 33) },
       ...cache.feeds(),
-      ...pack.feeds,
-      mask: pack.mask([0, null, 0]),
+      ...new AdapterPack(config).feeds([adapter, null, adapter]),
     }
     const reference = await openSession(prefillProgram(config), dequantized(format))
     const expected = (await reference.run(feeds)).get('logits')!.data

@@ -193,7 +193,7 @@ async function loadVerified(
   const found = digestOfFiles(peft, base.digest)
   if (found !== digest) throw new MismatchError(`its files make the digest ${found}`)
   const adapter = importPeft(base.config, peft)
-  // Rows of a batch share products whose foreign parts are masked: zero times an overflow would be NaN for everybody.
+  // An overflow would answer every request of the adapter with noise: better to refuse it once.
   for (const [name, { data }] of adapter.tensors)
     if (data.some((weight) => !(Math.abs(weight) <= MOST_WEIGHT)))
       throw new MismatchError(`${name} has a weight beyond ±${MOST_WEIGHT}`)

@@ -8,7 +8,7 @@ import { padBatch } from '#engine/batch.ts'
 import { openSession } from '#engine/session.ts'
 import { prefillProgram } from '#engine/programs/generate.ts'
 import { KvCache } from '#engine/kv-cache.ts'
-import { packAdapters } from '#engine/adapter-pack.ts'
+import { AdapterPack } from '#engine/adapter-pack.ts'
 import { gaussian, randomSource } from '#engine/random.ts'
 import { initialAdapter, loraConfig } from '#engine/models/lora.ts'
 import { loadBaseModel } from '../base-model.ts'
@@ -49,7 +49,6 @@ async function reference(tokens: readonly number[], count: number, merged: boole
     ? mergeAdapter(base.config, base.parameters, adapter.lora, adapter.tensors)
     : base.parameters
   const session = await openSession(prefillProgram(base.config), parameters)
-  const pack = packAdapters(base.config, [])
   const out: number[] = []
   while (out.length < count) {
     const cache = new KvCache(base.config)
@@ -61,8 +60,7 @@ async function reference(tokens: readonly number[], count: number, merged: boole
       positions: feeds['positions']!,
       rows: { dims: [1], data: Int32Array.of(all.length - 1) },
       ...cache.feeds(row, row + 1),
-      ...pack.feeds,
-      mask: pack.mask([null]),
+      ...new AdapterPack(base.config).feeds([null]),
     })
     out.push(argmax(outputs.get('logits')!.data))
   }

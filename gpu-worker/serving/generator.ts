@@ -4,14 +4,14 @@
  * adapter. Requests join when their prompt has been read and leave when they end. Runs in the inference thread,
  * because sessions block the thread that runs them.
  */
-import type { Adapter } from '#engine/adapter-pack.ts'
+import { AdapterPack, rankOf, type Adapter } from '#engine/adapter-pack.ts'
 import { KvCache } from '#engine/kv-cache.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import { decodeProgram, prefillProgram } from '#engine/programs/generate.ts'
 import { openSession, type SessionOptions } from '#engine/session.ts'
 import { requireTensor, type TensorMap } from '#engine/tensor.ts'
 import type { BaseModel } from '../base-model.ts'
-import { adapterPacks, asSource, rankOf, type AdapterSource } from './batch-adapters.ts'
+import { asSource, type AdapterSource } from './adapter-source.ts'
 import { createSampler, type Sampler, type SamplerOptions, type TokenLogprobs } from './sampler.ts'
 import {
   createScheduler,
@@ -109,10 +109,11 @@ export async function openGenerator(
   const decode = await openSession(decodeProgram(config), parameters, options)
   const scheduler = createScheduler<Row>(limits)
   const cache = new KvCache(config)
-  const active: Row[] = [] // row i of `cache` belongs to active[i]
+  const active: Row[] = [] // row i of `cache` and of `adapters` belongs to active[i]
+  const adapters = new AdapterPack(config)
   const prompts = new KvCache(config)
-  const reading: Reading[] = [] // row i of `prompts` belongs to reading[i]
-  const packed = adapterPacks(config)
+  const reading: Reading[] = [] // row i of `prompts` and of `promptAdapters` belongs to reading[i]
+  const promptAdapters = new AdapterPack(config)
   const speed = tokenRate()
   let running = false
 
@@ -162,7 +163,6 @@ export async function openGenerator(
         positions[index * time + t] = read + t
       }
     })
-    const pack = packed.for([...active, ...reading.map(({ row }) => row)])
     const outputs = await prefill.run({
       tokens: { dims: [reading.length, time], data: tokens },
       positions: { dims: [reading.length, time], data: positions },
@@ -171,11 +171,7 @@ export async function openGenerator(
         data: Int32Array.from(counts, (count, index) => index * time + count - 1),
       },
       ...prompts.feeds(),
-      ...pack.feeds,
-      mask: packed.mask(
-        reading.map(({ row }) => row),
-        pack,
-      ),
+      ...promptAdapters.feeds(reading.map(({ row }) => row.loaded)),
     })
     reading.forEach((one, index) => {
       const count = counts[index] ?? 0
@@ -202,13 +198,11 @@ export async function openGenerator(
   }
 
   const step = async (): Promise<void> => {
-    const pack = packed.for([...active, ...reading.map(({ row }) => row)])
     const outputs = await decode.run({
       tokens: column(active.map(({ drawn }) => drawn.at(-1) ?? 0)),
       positions: column(active.map((_, row) => cache.length(row))),
       ...cache.feeds(),
-      ...pack.feeds,
-      mask: packed.mask(active, pack),
+      ...adapters.feeds(active.map(({ loaded }) => loaded)),
     })
     const ones = active.map(() => 1)
     cache.append(0, outputs, ones)

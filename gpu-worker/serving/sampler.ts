@@ -3,7 +3,7 @@
  * its random numbers and counts, so that a seed gives the same answer whatever batch the request runs in.
  */
 import { randomSource } from '#engine/random.ts'
-import { sample, type Sampling } from './sampling.ts'
+import { sample, topTokens, type Sampling } from './sampling.ts'
 
 export type SamplerOptions = Sampling & {
   /** Divides positive and multiplies negative logits of tokens in prompt and answer (Keskar et al. 2019); 1 is none. */
@@ -69,7 +69,7 @@ export function createSampler(
 }
 
 function describe(logits: Float32Array, token: number, alternatives: number): TokenLogprobs {
-  const likeliest = topTokens(logits, Math.max(1, alternatives))
+  const likeliest = [...topTokens(logits, Math.max(1, alternatives))]
   const largest = logits[likeliest[0] ?? 0] ?? 0
   let sum = 0
   for (const logit of logits) sum += Math.exp(logit - largest)
@@ -80,18 +80,4 @@ function describe(logits: Float32Array, token: number, alternatives: number): To
     logprob: logprob(token),
     top: likeliest.slice(0, alternatives).map((of) => ({ token: of, logprob: logprob(of) })),
   }
-}
-
-/** The k tokens with the largest logits, falling; ties by token. One pass, because k is small. */
-function topTokens(logits: Float32Array, k: number): number[] {
-  const top: number[] = []
-  for (let token = 0; token < logits.length; token++) {
-    const logit = logits[token] as number
-    const last = top[k - 1]
-    if (last !== undefined && logit <= (logits[last] as number)) continue
-    const at = top.findIndex((other) => (logits[other] as number) < logit)
-    top.splice(at < 0 ? top.length : at, 0, token)
-    if (top.length > k) top.pop()
-  }
-  return top
 }

@@ -11,24 +11,28 @@ export type Sampling = {
   minP?: number | undefined
 }
 
-type Candidate = { token: number; weight: number }
-
 /** Draws a token: temperature, then top-k, top-p and min-p, as Hugging Face's generate does. `random` is uniform in [0, 1). */
 export function sample(logits: Float32Array, sampling: Sampling, random: () => number): number {
   const best = argmax(logits)
-  if (sampling.temperature === 0) return best
-  const weights = softWeights(logits, logits[best] as number, sampling.temperature)
-  const chosen =
-    sampling.topP < 1 || (sampling.topK > 0 && sampling.topK < logits.length)
-      ? likeliest(weights, sampling)
-      : Array.from(weights, (weight, token) => ({ token, weight }))
-  // The likeliest token has weight 1, so that min-p is a weight.
-  const { minP = 0 } = sampling
-  const kept = minP > 0 ? chosen.filter(({ weight }) => weight >= minP) : chosen
-  let left = random() * totalOf(kept)
-  for (const { token, weight } of kept) {
-    left -= weight
-    if (left < 0) return token
+  const { temperature, topK, topP, minP = 0 } = sampling
+  if (temperature === 0) return best
+  const largest = logits[best] as number
+  // Subtracting the largest logit keeps weights finite; the likeliest token has weight 1, so that min-p is a weight.
+  const weightOf = (token: number): number =>
+    Math.exp(((logits[token] as number) - largest) / temperature)
+  const isCut = topP < 1 || (topK > 0 && topK < logits.length)
+  const tokens = isCut ? likeliest(logits, { topK, topP }, weightOf) : null
+  const count = tokens ? tokens.length : logits.length
+  const weights = scratchOf(count)
+  let total = 0
+  for (let i = 0; i < count; i++) {
+    const weight = weightOf(tokens ? (tokens[i] as number) : i)
+    total += weights[i] = weight >= minP ? weight : 0
+  }
+  let left = random() * total
+  for (let i = 0; i < count; i++) {
+    left -= weights[i] as number
+    if (left < 0) return tokens ? (tokens[i] as number) : i
   }
   return best // what rounding leaves at the very end of the range
 }
@@ -41,47 +45,54 @@ export function argmax(logits: Float32Array): number {
   return best
 }
 
-/** Unnormalised probabilities; subtracting the largest logit keeps them finite at any temperature. */
-function softWeights(logits: Float32Array, largest: number, temperature: number): Float64Array {
-  const weights = new Float64Array(logits.length)
-  for (let i = 0; i < logits.length; i++)
-    weights[i] = Math.exp(((logits[i] as number) - largest) / temperature)
-  return weights
-}
-
-/** The top k, and of them the smallest set that reaches the share p; by falling weight, ties by token. */
-function likeliest(weights: Float64Array, { topK, topP }: Sampling): Candidate[] {
-  const k = topK > 0 ? Math.min(topK, weights.length) : weights.length
-  // Sorting a whole vocabulary per token costs more than computing it: what cannot be kept is dropped first.
-  const floor = k < weights.length ? (weights.toSorted()[weights.length - k] as number) : 0
-  const total = k < weights.length ? sumAbove(weights, floor) : sumAbove(weights, 0)
-  // Tokens below this share could all be left out and the rest would still reach p.
-  const negligible = ((1 - topP) * total) / Math.max(1, weights.length - 1)
-  const candidates: Candidate[] = []
-  for (let token = 0; token < weights.length; token++) {
-    const weight = weights[token] as number
-    if (weight >= floor && weight > 0 && weight >= negligible) candidates.push({ token, weight })
+/** The k tokens with the largest logits, falling; ties by token. */
+export function topTokens(logits: Float32Array, k: number): Int32Array {
+  if (k > MOST_INSERTED)
+    return Int32Array.from(logits.keys())
+      .sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b)
+      .subarray(0, k)
+  const top = new Int32Array(k)
+  let found = 0
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token] as number
+    if (found === k && logit <= (logits[top[k - 1] as number] as number)) continue
+    let at = found < k ? found++ : k - 1
+    for (; at > 0 && logit > (logits[top[at - 1] as number] as number); at--)
+      top[at] = top[at - 1] as number
+    top[at] = token
   }
-  candidates.sort((a, b) => b.weight - a.weight || a.token - b.token)
-  return nucleus(candidates.slice(0, k), topP, total)
+  return top.subarray(0, found)
 }
 
-/** The shortest beginning of falling candidates that reaches a share of the total; at least one. */
-function nucleus(candidates: readonly Candidate[], share: number, total: number): Candidate[] {
-  if (share >= 1) return [...candidates]
-  let sum = 0
-  const enough = candidates.findIndex(({ weight }) => (sum += weight) >= share * total)
-  return enough < 0 ? [...candidates] : candidates.slice(0, enough + 1)
+/** Inserting into so many sorted tokens is cheaper than sorting a vocabulary. */
+const MOST_INSERTED = 256
+const FIRST_TRIED = 32
+
+/** The top k, and of them the smallest set that reaches the share p; falling. */
+function likeliest(
+  logits: Float32Array,
+  { topK, topP }: Pick<Sampling, 'topK' | 'topP'>,
+  weightOf: (token: number) => number,
+): Int32Array {
+  const k = topK > 0 ? Math.min(topK, logits.length) : logits.length
+  if (topP >= 1) return topTokens(logits, k)
+  const bounded = topK > 0 ? topTokens(logits, k) : null
+  let total = 0
+  if (bounded) for (const token of bounded) total += weightOf(token)
+  else for (let token = 0; token < k; token++) total += weightOf(token)
+  // Most often few tokens reach the share: more are sorted only when they are needed.
+  for (let tried = bounded ? k : FIRST_TRIED; ; tried *= FIRST_TRIED) {
+    const tokens = bounded ?? topTokens(logits, Math.min(tried, k))
+    let sum = 0
+    const last = tokens.findIndex((token) => (sum += weightOf(token)) >= topP * total)
+    if (last >= 0) return tokens.subarray(0, last + 1)
+    if (tokens.length === k) return tokens
+  }
 }
 
-function sumAbove(weights: Float64Array, floor: number): number {
-  let sum = 0
-  for (const weight of weights) if (weight >= floor) sum += weight
-  return sum
-}
-
-const totalOf = (candidates: readonly Candidate[]): number => {
-  let sum = 0
-  for (const { weight } of candidates) sum += weight
-  return sum
+/** Reused between draws: a vocabulary's weights per token drawn would keep the collector busy. */
+let scratch = new Float64Array()
+function scratchOf(size: number): Float64Array {
+  if (scratch.length < size) scratch = new Float64Array(size)
+  return scratch
 }

@@ -3,9 +3,11 @@
  *
  * Fair across payers by a virtual token counter (VTC, Sheng et al. 2024, arXiv 2401.00588): every payer's counter
  * grows by INPUT_WEIGHT per prompt token and OUTPUT_WEIGHT per generated token, the smallest goes first, and a
- * newcomer's is lifted to the smallest among those that wait, so that idling earns no credit. Within that, requests
- * whose adapter is already in the batch are preferred (S-LoRA's adapter clustering), because a step's cost grows with
- * the sum of the active ranks; a request that has waited for `ageMs` ends the preference, so nothing waits for ever.
+ * newcomer's is lifted to the smallest among those that wait, so that idling earns no credit. A payer's requests go in
+ * order of arrival. The ranks of a batch are capped, because its slots are as wide as its widest adapter; a request
+ * that does not fit is passed by those that do until it has waited for `ageMs`, then they wait for it, so nothing waits
+ * for ever. Requests of one adapter are not gathered (S-LoRA's clustering): a row's cost here does not depend on what
+ * its neighbours use.
  *
  * Pure: time comes in as an argument.
  */
@@ -23,23 +25,20 @@ export type Ticket = {
 export type SchedulerLimits = {
   /** Requests that run at once. */
   running: number
-  /** Sum of the ranks of the running adapters; one adapter alone may exceed it. */
+  /** Rows times the widest rank; one adapter alone may exceed it, because its rows share a slot. */
   rankSum: number
   waiting: number
   waitingPerPayer: number
-  /** After so long in the queue a request is served in order of arrival among its payer's, whatever its adapter. */
+  /** After so long in the queue a request is passed by no other. */
   ageMs: number
-  /** Virtual tokens by which a payer may be behind another whose adapter is in the batch. */
-  slack: number
 }
 
 export const DEFAULT_LIMITS: SchedulerLimits = {
   running: 16,
-  rankSum: 128, // the packed mask's cost grows with it: about a fifth of a step here
+  rankSum: 512, // of the embedded base 57 MB, which every step reads
   waiting: 256,
   waitingPerPayer: 64,
   ageMs: 1_000,
-  slack: 512,
 }
 
 /** Weights of OpenAI's usual price ratio, as in the VTC paper. */
@@ -55,7 +54,7 @@ export type SchedulerLoad = {
   /** Adapters of running and of waiting requests. */
   running: string[]
   queued: string[]
-  /** Requests that have waited while a younger one of the same payer ran, or had no room under the sum of ranks. */
+  /** Requests that had no room under the cap on ranks when it was their turn. */
   deferrals: number
 }
 
@@ -99,33 +98,17 @@ export function createScheduler<T extends Ticket>(
     for (const [name, { counter, queue, running }] of payers)
       if (queue.length === 0 && running === 0 && counter <= floor) payers.delete(name)
   }
-  const rankSum = () => [...running.values()].reduce((sum, { rank }) => sum + rank, 0)
-  const isActive = ({ adapter }: T): boolean => adapter === null || running.has(adapter)
-  const fits = (ticket: T): boolean => {
-    if (isActive(ticket)) return true
-    const taken = rankSum()
-    return taken === 0 || taken + (ticket.rank ?? 0) <= limits.rankSum
-  }
-  /** Active adapters whose end makes room for a request: those with the fewest requests, which end first. */
-  const toLeave = ({ rank }: T): Set<string | null> => {
-    const leaving = new Set<string | null>()
-    let excess = rankSum() + (rank ?? 0) - limits.rankSum
-    const adapters = [...running].filter(([adapter]) => adapter !== null)
-    for (const [adapter, used] of adapters.toSorted(([, a], [, b]) => a.requests - b.requests)) {
-      if (excess <= 0) break
-      leaving.add(adapter)
-      excess -= used.rank
-    }
-    return leaving
+  const fits = ({ adapter, rank }: T): boolean => {
+    const isShared = running.size === 0 || (running.size === 1 && running.has(adapter))
+    const widest = Math.max(rank ?? 0, ...[...running.values()].map((used) => used.rank))
+    return isShared || (active + 1) * widest <= limits.rankSum
   }
   const isReady = ({ ticket }: Waiting<T>): boolean => ticket.rank !== null
   const isAged = ({ since }: Waiting<T>, nowMs: number): boolean => nowMs - since >= limits.ageMs
 
   const take = (payer: Payer<T>, chosen: Waiting<T>): T => {
     const { ticket } = chosen
-    const at = payer.queue.indexOf(chosen)
-    for (const passed of payer.queue.slice(0, at)) defer(passed)
-    payer.queue.splice(at, 1)
+    payer.queue.splice(payer.queue.indexOf(chosen), 1)
     waiting--
     payer.running++
     payer.counter += INPUT_WEIGHT * ticket.promptTokens
@@ -139,44 +122,19 @@ export function createScheduler<T extends Ticket>(
     return ticket
   }
   const defer = (passed: Waiting<T>): void => {
-    if (passed.deferred || !isReady(passed)) return
+    if (passed.deferred) return
     passed.deferred = true
     deferrals++
   }
 
-  /** The payers with something to run, the one with the smallest counter first. */
-  const inTurn = () =>
-    backlogged()
-      .filter(({ queue }) => queue.some(isReady))
-      .toSorted((a, b) => a.counter - b.counter)
-
   const choose = (nowMs: number): { payer: Payer<T>; entry: Waiting<T> } | null => {
-    const turn = inTurn()
-    const [first] = turn
-    if (!first) return null
-    const aged = first.queue.find((entry) => isReady(entry) && isAged(entry, nowMs))
-    if (aged) {
-      if (fits(aged.ticket)) return { payer: first, entry: aged }
-      defer(aged)
-      // The adapters that must leave for it get no more requests; the bare base and the other adapters do.
-      const leaving = toLeave(aged.ticket)
-      return firstWhere(turn, ({ ticket }) => isActive(ticket) && !leaving.has(ticket.adapter))
-    }
-    const near = turn.filter(({ counter }) => counter - first.counter <= limits.slack)
-    const clustered = firstWhere(near, ({ ticket }) => isActive(ticket))
-    if (clustered) return clustered
-    const found = firstWhere(turn, ({ ticket }) => fits(ticket))
-    if (!found) for (const { queue } of turn) queue.forEach(defer)
-    return found
-  }
-  const firstWhere = (
-    turn: readonly Payer<T>[],
-    accept: (entry: Waiting<T>) => boolean,
-  ): { payer: Payer<T>; entry: Waiting<T> } | null => {
-    for (const payer of turn) {
-      const entry = payer.queue.find((entry) => isReady(entry) && accept(entry))
-      if (entry) return { payer, entry }
-    }
+    // The payer with the smallest counter first.
+    for (const payer of backlogged().toSorted((a, b) => a.counter - b.counter))
+      for (const entry of payer.queue.filter(isReady)) {
+        if (fits(entry.ticket)) return { payer, entry }
+        defer(entry)
+        if (isAged(entry, nowMs)) return null // the batch shrinks until it fits
+      }
     return null
   }
 

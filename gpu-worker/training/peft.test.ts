@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
-import { packAdapters } from '#engine/adapter-pack.ts'
+import { AdapterPack } from '#engine/adapter-pack.ts'
 import { padBatch } from '#engine/batch.ts'
 import { KvCache } from '#engine/kv-cache.ts'
 import { initialAdapter, loraConfig } from '#engine/models/lora.ts'
@@ -40,7 +40,6 @@ async function exportedLogits(): Promise<Logits> {
   await writeFile(join(adapterDirectory, 'adapter_config.json'), files.config)
 
   const session = await openSession(prefillProgram(base.config), base.parameters)
-  const pack = packAdapters(base.config, [importPeft(base.config, files)])
   const cache = new KvCache(base.config)
   cache.add()
   const { feeds } = padBatch([{ tokens: TOKENS }])
@@ -49,8 +48,7 @@ async function exportedLogits(): Promise<Logits> {
     positions: feeds['positions']!,
     rows: { dims: [TOKENS.length], data: Int32Array.from(TOKENS.keys()) },
     ...cache.feeds(),
-    ...pack.feeds,
-    mask: pack.mask([0]),
+    ...new AdapterPack(base.config).feeds([importPeft(base.config, files)]),
   })
   await session.release()
   const { data } = outputs.get('logits')!

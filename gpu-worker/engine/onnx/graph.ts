@@ -275,14 +275,31 @@ export class Graph {
     return this.transpose(x, [...perm.slice(0, -2), rank - 1, rank - 2])
   }
 
+  /** `dims` may hold one name that no input has: its size follows from the others. */
   reshape(x: Value, dims: readonly Dim[]): Value {
     // ONNX copies a dimension of the same position for 0 and infers one for -1; only beyond that is a runtime shape needed.
     const literal = dims.map((dim, axis) =>
       typeof dim === 'number' ? dim : x.dims[axis] === dim ? 0 : -1,
     )
     const isLiteral = literal.filter((dim) => dim === -1).length <= 1
-    const shape = isLiteral ? this.int64(literal) : this.#runtimeShape(dims)
+    const shape = isLiteral ? this.int64(literal) : this.#runtimeShape(dims, 'infer')
     return this.op('Reshape', [x, shape], { dims, dtype: x.dtype })
+  }
+
+  /** x cut into `count` equal parts of dimension `size` along one axis. */
+  split(x: Value, axis: number, count: number, size: Dim): readonly Value[] {
+    if (count === 1) return [x]
+    const dims = x.dims.map((dim, i) => (i === axis ? size : dim))
+    const parts = Array.from({ length: count }, (_, part) => `v${this.#nodes.length}.${part}`)
+    for (const part of parts) this.#produced.add(part)
+    this.#nodes.push({
+      op: 'Split',
+      domain: '',
+      inputs: [x.name],
+      outputs: parts,
+      attributes: { axis: { int: axis }, num_outputs: { int: count } },
+    })
+    return parts.map((name) => ({ name, dtype: x.dtype, dims }))
   }
 
   concat(values: readonly Value[], axis: number): Value {
@@ -355,17 +372,23 @@ export class Graph {
     })
   }
 
-  #runtimeShape(dims: readonly Dim[]): Value {
+  /** The shape as int64; an unknown name is an error, or for `infer` what the runtime finds out. */
+  #runtimeShape(dims: readonly Dim[], unknown: 'throw' | 'infer' = 'throw'): Value {
     const key = dims.join()
     const cached = this.#shapes.get(key)
     if (cached) return cached
     if (dims.every((dim) => typeof dim === 'number')) return this.int64(dims)
-    const parts = dims.map((dim) =>
-      typeof dim === 'number' ? this.int64([dim]) : this.sizeOf(dim),
-    )
+    const parts = dims.map((dim) => {
+      if (typeof dim === 'number') return this.int64([dim])
+      return unknown === 'infer' && !this.#isKnown(dim) ? this.int64([-1]) : this.sizeOf(dim)
+    })
     const shape = this.concat(parts, 0)
     this.#shapes.set(key, shape)
     return shape
+  }
+
+  #isKnown(symbol: string): boolean {
+    return symbol.split('*').every((factor) => /^\d+$/.test(factor) || this.#symbols.has(factor))
   }
 
   /** The integers 0, 1, ... below the size of a named dimension, int64. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { packAdapters } from '../adapter-pack.ts'
+import { AdapterPack } from '../adapter-pack.ts'
 import type { Adapter } from '../adapter-pack.ts'
 import { padBatch } from '../batch.ts'
 import { KvCache } from '../kv-cache.ts'
@@ -55,8 +55,9 @@ async function logitsOf(
 ): Promise<Float32Array[][]> {
   const prefill = await openSession(prefillProgram(config), model)
   const decode = await openSession(decodeProgram(config), model)
-  const pack = packAdapters(config, adapters)
-  const lora = { ...pack.feeds, mask: pack.mask(rows.map((row) => row.adapter)) }
+  const lora = new AdapterPack(config).feeds(
+    rows.map(({ adapter }) => (adapter === null ? null : adapters[adapter]!)),
+  )
   const cache = new KvCache(config)
   rows.forEach(() => cache.add())
 
@@ -214,5 +215,6 @@ for (const { name, config, parameters } of families) {
 }
 
 test('an adapter that changes a layer outside the program is refused', () => {
-  assert.throws(() => packAdapters(config, [small], ['self_attn.q_proj']), /does not adapt/)
+  const pack = new AdapterPack(config, ['self_attn.q_proj'])
+  assert.throws(() => pack.feeds([small]), /does not adapt/)
 })

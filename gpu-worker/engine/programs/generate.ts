@@ -32,7 +32,7 @@ export const newValues = (layer: number): string => `new.${layer}.values`
 /**
  * Compiles `prefill`. Inputs: tokens, positions int32 [B, T] (rows padded on the right); cached
  * int32 [B], the number of valid cache entries per row; rows int32 [M] of the flattened batch; the cache per layer,
- * keys [B, KV, D, C] and values [B, KV, C, D]; mask [B, R] and the stacked adapters, as `packAdapters` makes them.
+ * keys [B, KV, D, C] and values [B, KV, C, D]; the adapters in S slots, as `AdapterPack` lays them out, S being B or 1.
  * Outputs: logits [M, vocab] of the chosen rows, and per layer the new keys and values [B, KV, T, D].
  */
 export const prefillProgram = (config: LlamaConfig, options: GenerateOptions = {}): Program =>
@@ -62,7 +62,7 @@ function compile(
 
   const base = frozenModel(tape, config, format, 'rounded')
   const attend = cachedAttention(g, config, { positions, cached, caches })
-  const adapt = packedAdapters(tape, config, targets, time)
+  const adapt = packedAdapters(tape, config, targets)
   const hidden = llama(tape, config, { tokens, positions }, { ...base, adapt, attend })
   const chosen = rows ? g.gather(hidden, rows) : hidden
   g.output('logits', linear(tape, chosen, base.parameter(outputEmbedding(config))))

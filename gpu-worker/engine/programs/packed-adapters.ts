@@ -1,22 +1,24 @@
-// Many adapters in one batch: all active adapters are stacked along the rank axis and a mask selects a row's own,
+// Many adapters in one batch. Every row has a slot with its own adapter, or all rows share one:
 //
-//   y = x Wᵀ + ((x Aᵀ) mask) B        A [R, in], B [R, out] with R the sum of the ranks, mask [B, R] of zeros and ones
+//   y[s] = x[s] Wᵀ + (x[s] A[s]ᵀ) B[s]        x [S, P, in], A [S, R, in], B [S, R, out]
 //
-// Layers that read the same activations (q, k and v; gate and up) share one product with their A stacked on top of each
-// other: at one row per step a program costs what its number of nodes costs.
+// with S slots of P tokens each and R the largest rank. A row reads its own slot and nothing else, so its answer does not
+// depend on its neighbours', and a step reads every adapter once. Stacking all ranks under a mask, (x Aᵀ ∘ mask) B, needs
+// one product per layer instead of one per slot, but S times the arithmetic: the kernels of a step with 16 rows and 16
+// adapters of rank 8 on the embedded base took 7.2 ms that way and take 6.0 this way (one thread of an AMD EPYC).
+//
+// Layers that read the same activations (q, k and v; gate and up) share one product with their A on top of each other.
 import type { Tape } from '../autodiff/tape.ts'
-import { linear } from '../autodiff/ops.ts'
 import type { LlamaConfig } from '../models/config.ts'
 import type { LlamaParts } from '../models/llama.ts'
 import { loraA, loraB } from '../models/lora.ts'
 import { SAME_INPUT, modulesOf } from '../models/parameters.ts'
 import type { LinearLayer, Module } from '../models/parameters.ts'
-import { dimSum } from '../onnx/dims.ts'
-import type { Dim } from '../onnx/dims.ts'
+import { dimProduct } from '../onnx/dims.ts'
 import type { Value } from '../onnx/graph.ts'
 import { withoutAdapter } from './sequence.ts'
 
-/** Modules of one block that read the same activations. Their A is one input [modules * R, in]. */
+/** Modules of one block that read the same activations. Their A is one input [S, modules * R, in]. */
 export type ModuleGroup = {
   readonly a: string // the name of the stacked A
   readonly inDim: number
@@ -40,50 +42,36 @@ export function moduleGroups(
   ).flat()
 }
 
-/** `size` stacked ranks as one dimension. */
-const stackedRank = (size: number): Dim => dimSum(Array.from({ length: size }, () => 'R'))
-
-/** Declares the mask [B, R], the stacked A per group and B [R, out] per module, and adds them to the layers. */
+/** Declares the stacked A per group and B [S, R, out] per module, and adds them to the layers. */
 export function packedAdapters(
-  tape: Tape,
+  { graph: g }: Tape,
   config: LlamaConfig,
   targets: readonly LinearLayer[],
-  time: Dim,
 ): LlamaParts['adapt'] {
   if (targets.length === 0) return withoutAdapter
-  const g = tape.graph
-  const mask = perToken(tape, g.input('mask', 'float32', ['B', 'R']), time)
-  const masks = new Map<number, Value>() // by the number of modules side by side
-  const rankBound = (times: number): Value => g.mul(g.sizeOf('R'), g.int64([times]))
-
   const groupOf = new Map(
-    moduleGroups(config, targets).flatMap((group) => {
-      const size = group.modules.length
-      const a = g.input(group.a, 'float32', [stackedRank(size), group.inDim])
-      return group.modules.map(({ name, outDim }, position) => {
-        const b = g.input(loraB(name), 'float32', ['R', outDim])
-        return [name, { size, position, a, b }] as const
+    moduleGroups(config, targets).flatMap(({ a: name, inDim, modules }) => {
+      const a = g.input(name, 'float32', ['S', dimProduct(modules.length, 'R'), inDim])
+      return modules.map((module, position) => {
+        const b = g.input(loraB(module.name), 'float32', ['S', 'R', module.outDim])
+        return [module.name, { a, b, inDim, position, size: modules.length }] as const
       })
     }),
   )
-  const selected = new Map<string, Value>() // (x Aᵀ) mask by the stacked A
+  const projected = new Map<string, readonly Value[]>() // x Aᵀ per module of the group, by the stacked A
 
   return (module, x, base) => {
     const group = groupOf.get(module)
     if (!group) return base
-    const { size, position, a, b } = group
-    const wide = masks.get(size) ?? g.tile(mask, 1, size)
-    masks.set(size, wide)
-    const u = selected.get(a.name) ?? g.mul(linear(tape, x, a), wide) // [B*T, size * R]
-    selected.set(a.name, u)
-    const own = size === 1 ? u : g.slice(u, 1, rankBound(position), rankBound(position + 1), 'R')
-    return linear(tape, own, b, { layout: 'in,out', plus: base })
+    const { a, b, inDim, position, size } = group
+    const project = (): readonly Value[] => {
+      const bySlot = g.reshape(x, ['S', 'P', inDim])
+      return g.split(g.matMul(bySlot, g.matrixTranspose(a)), 2, size, 'R') // [S, P, R] each
+    }
+    const ranks = projected.get(a.name) ?? project()
+    projected.set(a.name, ranks)
+    const own = ranks[position]
+    if (!own) throw new Error(`${module} is not in its group`)
+    return g.add(base, g.reshape(g.matMul(own, b), base.dims))
   }
-}
-
-/** mask [B, R] for every token: [B*T, R]. */
-function perToken({ graph: g }: Tape, mask: Value, time: Dim): Value {
-  if (time === 1) return mask
-  const row = g.reshape(mask, ['B', 1, 'R'])
-  return g.reshape(g.add(g.zeros(['B', time, 'R']), row), [`B*${time}`, 'R'])
 }

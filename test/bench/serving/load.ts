@@ -2,7 +2,7 @@
 import { randomSource } from '#engine/random.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
 import type { AdapterRef, AdapterStore } from '#gpu-worker/serving/adapter-store.ts'
-import type { AdapterSource } from '#gpu-worker/serving/batch-adapters.ts'
+import type { AdapterSource } from '#gpu-worker/serving/adapter-source.ts'
 import type { Generator } from '#gpu-worker/serving/generator.ts'
 import { quantile } from '../report.ts'
 
