@@ -7,7 +7,7 @@ const account = (addressIndex: number): HDAccount => mnemonicToAccount(MNEMONIC,
 
 /** Who is who on the local chain. */
 export const DEV = {
-  /** Deploys the contracts and governs them. */
+  /** Deploys the contracts, then hands their governance to the timelock. */
   governance: account(0),
   /** Gives $OPEN to whoever asks. */
   faucet: account(1),

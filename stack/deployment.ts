@@ -17,6 +17,15 @@ export type { Contracts }
 
 /** Windows short enough to watch; everything else is what production starts with. */
 const LOCAL_PARAMETERS = { 'settlement.window': 3n, 'vault.withdrawDelay': 60n }
+/** A proposal that can be voted through by hand within a minute, by anyone with ten OPEN. */
+const LOCAL_GOVERNOR = {
+  votingDelay: 1n, // seconds, like all that follow
+  votingPeriod: 20n,
+  lateQuorumExtension: 5n,
+  timelockDelay: 3n,
+  proposalThreshold: parseEther('1'),
+  minimumSupply: parseEther('10'),
+}
 const BASE_PRICE_PER_TOKEN = 10n ** 12n // wei; a hundred tokens cost 0.0001 OPEN
 const MODEL_FEE = parseEther('0.01') // fee.model of protocol/parameters.ts
 const OPERATOR_FUNDS = parseEther('1000') // gas, registration fees and contribution bonds
@@ -43,6 +52,7 @@ export async function ensureDeployment(
       operator,
       submitter: operator,
       parameters: LOCAL_PARAMETERS,
+      governor: LOCAL_GOVERNOR,
       addressFile,
     })
     await Promise.all([fund(rpcUrl, operator), registerBase(rpcUrl, contracts)])

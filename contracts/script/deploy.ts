@@ -1,29 +1,14 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import {
-  createPublicClient,
-  encodeDeployData,
-  getAddress,
-  http,
-  type Abi,
-  type PublicClient,
-} from 'viem'
+import { createPublicClient, getAddress, http } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
-import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
-import { bytecode } from '#contracts/bytecode.ts'
-import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
-import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
-import { modelRegistryAbi } from '#contracts/model-registry.ts'
-import { parametersAbi } from '#contracts/parameters.ts'
-import { fromHex, type Hex } from '#protocol/bytes.ts'
-import {
-  defaultParameters,
-  PARAMETER_NAMES,
-  parameterKey,
-  PARAMETERS,
-  type ParameterValues,
-} from '#protocol/parameters.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { PARAMETERS, type ParameterValues } from '#protocol/parameters.ts'
 import { readAddresses, writeAddresses, type Contracts } from './address-file.ts'
-import { createdAt, DeploymentError, sender, type Call, type Send } from './sender.ts'
+import { ABIS, create, isDeployed } from './create.ts'
+import { GOVERNOR_SETTINGS, type GovernorSettings } from './governor-settings.ts'
+import { DeploymentError, sender } from './sender.ts'
 import { wire } from './wire.ts'
 
 export { DeploymentError, type Contracts }
@@ -31,7 +16,7 @@ export { DeploymentError, type Contracts }
 export type Deployment = {
   rpcUrl: string
   chainId: number
-  /** Pays, and governs until `governance` accepts. */
+  /** Pays, and governs until the hand-over; afterwards it has no role. */
   deployerKey: Hex
   /** May register for others in both registries. */
   operator: Hex
@@ -39,17 +24,20 @@ export type Deployment = {
   submitter: Hex
   /** Values that differ from protocol/parameters.ts, within its bounds; used by a new deployment only. */
   parameters?: Partial<ParameterValues>
-  /** Is offered the governance of everything; it has to accept. */
-  governance?: Hex
+  /** Settings that differ from governor-settings.ts; used by a new deployment only. */
+  governor?: Partial<GovernorSettings>
+  /** Whether the timelock takes over at the end (default), or the deployer goes on governing, as tests like it. */
+  handOver?: boolean
   /** JSON file of addresses: read to find an earlier deployment, written after a new one. */
   addressFile?: string
 }
 
 /**
  * Deploys the contracts, or finds them again by `addressFile`, then wires whatever is not wired yet: the vault's
- * settlement, the operator, the submitter and its bond. A second run sends nothing.
+ * settlement, the operator, the submitter and its bond. At last the timelock takes the governance over. A second
+ * run sends nothing.
  * Throws DeploymentError when the chain is another, when the file's addresses hold other code than this
- * checkout's, or when a transaction reverts.
+ * checkout's, when a role would have to change that is the timelock's to change, or when a transaction reverts.
  */
 export async function deployContracts(deployment: Deployment): Promise<Contracts> {
   const { rpcUrl, addressFile, deployerKey } = deployment
@@ -59,89 +47,36 @@ export async function deployContracts(deployment: Deployment): Promise<Contracts
     throw new DeploymentError(`the chain at ${rpcUrl} is ${chainId}, not ${deployment.chainId}`)
 
   const send = sender(client, rpcUrl, deployerKey)
-  const roles = { ...deployment, deployer: privateKeyToAddress(deployerKey) }
+  const deployer = privateKeyToAddress(deployerKey)
+  const roles = { handOver: true, ...deployment, deployer }
   const known = addressFile ? readAddresses(addressFile, chainId) : null
   if (known && (await isDeployed(client, known))) {
     await wire(client, send, known, roles)
     return known
   }
-  const contracts = await create(client, send, deployment)
+  const contracts = await create(client, send, roles)
   if (addressFile) writeAddresses(addressFile, chainId, contracts)
   await wire(client, send, contracts, roles)
   return contracts
 }
 
-async function create(
-  client: PublicClient,
-  send: Send,
-  deployment: Deployment,
-): Promise<Contracts> {
-  const deployer = privateKeyToAddress(deployment.deployerKey)
-  const nonce = await client.getTransactionCount({ address: deployer, blockTag: 'pending' })
-  const contracts: Contracts = {
-    parameters: createdAt(deployer, nonce),
-    datanetRegistry: createdAt(deployer, nonce + 1),
-    modelRegistry: createdAt(deployer, nonce + 2),
-    inferenceVault: createdAt(deployer, nonce + 3),
-    attributionSettlement: createdAt(deployer, nonce + 4),
-  }
-  const { parameters, datanetRegistry, inferenceVault } = contracts
-  const values = { ...defaultParameters(), ...deployment.parameters }
-  const parameterColumns = [
-    PARAMETER_NAMES.map(parameterKey),
-    PARAMETER_NAMES.map((name) => values[name]),
-    PARAMETER_NAMES.map((name) => PARAMETERS[name].min),
-    PARAMETER_NAMES.map((name) => PARAMETERS[name].max),
-  ]
-  await send([
-    creation(parametersAbi, bytecode.parameters, [deployer, ...parameterColumns]),
-    creation(datanetRegistryAbi, bytecode.datanetRegistry, [parameters]),
-    creation(modelRegistryAbi, bytecode.modelRegistry, [parameters, datanetRegistry]),
-    creation(inferenceVaultAbi, bytecode.inferenceVault, [parameters]),
-    creation(attributionSettlementAbi, bytecode.attributionSettlement, [
-      parameters,
-      inferenceVault,
-    ]),
-  ])
-  if (!(await isDeployed(client, contracts)))
-    throw new DeploymentError(`another process sends transactions of ${deployer}`)
-  return contracts
-}
-
-const creation = (abi: Abi, code: Hex, args: readonly unknown[]): Call => ({
-  data: encodeDeployData({ abi, bytecode: code, args }),
-})
-
-/** Whether all contracts are there (true) or none (false); throws when some or other ones are. */
-async function isDeployed(client: PublicClient, contracts: Contracts): Promise<boolean> {
-  const names = Object.keys(bytecode) as (keyof Contracts)[]
-  const codes = await Promise.all(names.map((name) => client.getCode({ address: contracts[name] })))
-  if (codes.every((code) => code === undefined)) return false
-  names.forEach((name, i) => {
-    if (!isCodeOf(fromHex(codes[i] ?? '0x'), fromHex(bytecode[name])))
-      throw new DeploymentError(
-        `${contracts[name]} does not hold this checkout's ${name} contract: deploy to a fresh chain or another file`,
-      )
-  })
-  return true
-}
-
-/**
- * Whether deployed code comes from creation code. Creation code ends with the deployed code, in which
- * immutables are still zero.
- */
-function isCodeOf(deployed: Uint8Array, created: Uint8Array): boolean {
-  const template = created.subarray(created.length - deployed.length)
-  return deployed.length > 0 && deployed.every((byte, i) => !template[i] || template[i] === byte)
-}
-
 const USAGE = `node contracts/script/deploy.ts --rpc URL [options]
-  --operator ADDRESS    may register for others (default: the deployer)
-  --submitter ADDRESS   may submit epochs (default: the deployer)
-  --governance ADDRESS  is offered the governance of everything
-  --set NAME=VALUE      parameter that differs from protocol/parameters.ts; repeatable
-  --out FILE            keeps the addresses, and finds them again
-The deployer's private key is read from DEPLOYER_KEY.`
+
+Deploys every contract, gives the roles, bonds the submitter, and hands the governance of all of it to the timelock
+under the governor. Repeated with the same --out it sends only what is missing.
+
+  --rpc URL               JSON-RPC endpoint of the chain
+  --operator ADDRESS      may register for others (default: the deployer)
+  --submitter ADDRESS     may submit epochs (default: the deployer)
+  --set NAME=VALUE        parameter that differs from protocol/parameters.ts; repeatable
+  --governor NAME=VALUE   setting that differs from contracts/script/governor-settings.ts; repeatable
+  --keep-governance       leaves the governance with the deployer, for a chain of your own
+  --out FILE              keeps chain id and addresses, and finds them again; the value of "contracts" is what the
+                          edge reads as CONTRACTS
+  --abi FOLDER            writes the ABI of every contract there, as NAME.json
+  --help                  this text
+
+The deployer's private key is read from DEPLOYER_KEY. contracts/deploy/README.md tells what comes before and after.`
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -149,13 +84,19 @@ async function main(): Promise<void> {
       rpc: { type: 'string' },
       operator: { type: 'string' },
       submitter: { type: 'string' },
-      governance: { type: 'string' },
       set: { type: 'string', multiple: true },
+      governor: { type: 'string', multiple: true },
+      'keep-governance': { type: 'boolean' },
       out: { type: 'string' },
+      abi: { type: 'string' },
+      help: { type: 'boolean' },
     },
   })
+  if (values.help) return console.log(USAGE)
   const deployerKey = process.env.DEPLOYER_KEY as Hex | undefined
   if (!values.rpc || !deployerKey) throw new DeploymentError(USAGE)
+  const parameters = parseOverrides('set', values.set, PARAMETERS)
+  const governor = parseOverrides('governor', values.governor, GOVERNOR_SETTINGS)
   const client = createPublicClient({ transport: http(values.rpc) })
   const deployer = privateKeyToAddress(deployerKey)
   const contracts = await deployContracts({
@@ -164,25 +105,37 @@ async function main(): Promise<void> {
     deployerKey,
     operator: getAddress(values.operator ?? deployer),
     submitter: getAddress(values.submitter ?? deployer),
-    ...(values.governance && { governance: getAddress(values.governance) }),
-    parameters: parseOverrides(values.set ?? []),
+    parameters,
+    governor,
+    handOver: !values['keep-governance'],
     ...(values.out && { addressFile: values.out }),
   })
+  if (values.abi) writeAbis(values.abi)
   console.log(JSON.stringify(contracts, null, 2))
 }
 
-/** Reads `name=value` parameter overrides; throws DeploymentError on an unknown name or a malformed value. */
-function parseOverrides(settings: string[]): Partial<ParameterValues> {
+function writeAbis(folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  for (const [name, abi] of Object.entries(ABIS))
+    writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(abi, null, 2)}\n`)
+}
+
+/** Reads `name=value` options; throws DeploymentError on a name that is not in the table, or a malformed value. */
+function parseOverrides<Name extends string>(
+  option: string,
+  settings: string[] = [],
+  table: Record<Name, unknown>,
+): Partial<Record<Name, bigint>> {
   return Object.fromEntries(
     settings.map((setting) => {
       const [name = '', value = ''] = setting.split('=')
-      if (!(name in PARAMETERS) || !/^\d+$/.test(value))
+      if (!Object.hasOwn(table, name) || !/^\d+$/.test(value))
         throw new DeploymentError(
-          `--set takes NAME=VALUE with a name of protocol/parameters.ts: ${setting}`,
+          `--${option} takes NAME=VALUE with a whole number and one of ${Object.keys(table).join(', ')}: ${setting}`,
         )
       return [name, BigInt(value)]
     }),
-  )
+  ) as Partial<Record<Name, bigint>>
 }
 
 if (import.meta.main) {

@@ -11,6 +11,9 @@ const CONTRACTS = [
   'ModelRegistry',
   'InferenceVault',
   'AttributionSettlement',
+  'VotingOpen',
+  'OpenTimelock',
+  'OpenGovernor',
 ] as const
 
 type AbiItem = { type: string; name?: string; inputs?: { type: string }[] }

@@ -4,7 +4,12 @@ pragma solidity 0.8.37;
 /// @notice The part of forge's cheatcodes that these tests use (forge-std is not on npm).
 interface Vm {
     function assume(bool condition) external pure;
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deal(address account, uint256 balance) external;
+    function deployCode(string calldata artifact, bytes calldata arguments)
+        external
+        returns (address);
+    function getNonce(address account) external view returns (uint64);
     function label(address account, string calldata name) external;
     function prank(address sender) external;
     function roll(uint256 blockNumber) external;

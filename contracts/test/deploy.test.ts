@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
-import { parseEther } from 'viem'
+import { parseEther, zeroAddress, type AbiFunction } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import { openTimelockAbi } from '#contracts/open-timelock.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { parameterKey, PARAMETERS, type ParameterName } from '#protocol/parameters.ts'
+import type { Contracts } from '../script/address-file.ts'
+import { ABIS } from '../script/create.ts'
 import { deployContracts, DeploymentError, type Deployment } from '../script/deploy.ts'
+import { root } from '../script/foundry.ts'
 import { CHAIN_ID, devAccount, startAnvil } from './anvil.ts'
 
 const [deployer, operator, submitter] = [devAccount(0), devAccount(1), devAccount(2)]
@@ -82,18 +86,76 @@ describe('a deployment', () => {
     assert.equal(await sent(), count)
   })
 
-  test('that is repeated with other roles sends what differs', async () => {
-    const first = await deployContracts(deployment)
+  test('that kept its governance and is repeated with other roles sends what differs', async () => {
+    const kept = { ...deployment, handOver: false }
+    const first = await deployContracts(kept)
     const count = await sent()
-    const other = { ...deployment, operator: submitter.address, governance: operator.address }
-    assert.deepEqual(await deployContracts(other), first)
-    assert.equal(await sent(), count + 3) // an operator in both registries, and the offered governance
-    const proposed = await chain.client.readContract({
-      address: first.parameters,
-      abi: parametersAbi,
-      functionName: 'proposedGovernance',
+    assert.deepEqual(await deployContracts({ ...kept, operator: submitter.address }), first)
+    assert.equal(await sent(), count + 2) // an operator in both registries
+    await deployContracts({ ...deployment, operator: submitter.address })
+    assert.equal(await sent(), count + 4) // the hand-over, offered and accepted
+  })
+
+  test('that handed over refuses to change roles, and says who may', async () => {
+    const contracts = await deployContracts(deployment)
+    const count = await sent()
+    await assert.rejects(
+      deployContracts({ ...deployment, operator: submitter.address }),
+      new RegExp(`${contracts.openTimelock} governs this deployment`, 'i'),
+    )
+    assert.equal(await sent(), count)
+  })
+
+  test('leaves no role with the deployer: the timelock governs, the governor alone works the timelock', async () => {
+    const contracts = await deployContracts(deployment)
+    const read = (contract: keyof Contracts, functionName: string, args: unknown[] = []) =>
+      chain.client.readContract({
+        address: contracts[contract],
+        abi: ABIS[contract],
+        functionName,
+        args,
+      })
+    assert.equal(await lower(read('parameters', 'governance')), contracts.openTimelock)
+    assert.equal(await lower(read('parameters', 'proposedGovernance')), zeroAddress)
+    assert.equal(await lower(read('openGovernor', 'timelock')), contracts.openTimelock)
+
+    const granted = await chain.client.getContractEvents({
+      address: contracts.openTimelock,
+      abi: openTimelockAbi,
+      eventName: 'RoleGranted',
+      fromBlock: 0n,
     })
-    assert.equal(proposed.toLowerCase(), operator.address)
+    const holders = granted.map(({ args }) => args.account?.toLowerCase())
+    assert.deepEqual(
+      holders.toSorted(),
+      [
+        ...Array(3).fill(contracts.openGovernor), // proposes, cancels, executes
+        contracts.openTimelock, // its own administrator
+      ].toSorted(),
+    )
+
+    const guarded = governedFunctions()
+    assert.ok(guarded.length >= 10)
+    for (const { contract, functionName } of guarded) {
+      const item = ABIS[contract].find((known) => 'name' in known && known.name === functionName)
+      assert.equal(item?.type, 'function', `${contract}.${functionName}`)
+      const args = (item as AbiFunction).inputs.map(({ type }) => zeroOf(type))
+      await assert.rejects(
+        chain.client.simulateContract({
+          address: contracts[contract],
+          abi: ABIS[contract],
+          functionName,
+          args,
+          account: deployer.address,
+        }),
+        /NotGovernance|GovernorOnlyExecutor/,
+        `${contract}.${functionName}`,
+      )
+    }
+    const staker = await read('attributionSettlement', 'submitterOf', [deployer.address])
+    assert.equal((staker as { allowed: boolean }).allowed, false)
+    for (const registry of ['datanetRegistry', 'modelRegistry'] as const)
+      assert.equal(await lower(read(registry, 'operator')), operator.address)
   })
 
   test('starts over on a chain that does not know the addresses', async () => {
@@ -132,3 +194,35 @@ describe('a deployment', () => {
     )
   })
 })
+
+const lower = async (value: Promise<unknown>) => String(await value).toLowerCase()
+
+/** Every function of contracts/src that only the governance may call, by deployed contract. */
+function governedFunctions(): { contract: keyof Contracts; functionName: string }[] {
+  const folder = join(root, 'contracts/src')
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.sol'))
+    .flatMap((file) => {
+      const source = readFileSync(join(folder, file), 'utf8')
+      const functions = [...source.matchAll(/function (\w+)\([^{;]*?\bonlyGovernance\b/g)]
+      const contracts = heirsOf(file.replace('.sol', ''))
+      return contracts.flatMap((contract) =>
+        functions.map(([, functionName = '']) => ({ contract, functionName })),
+      )
+    })
+}
+
+/** Deployed contracts that have an abstract contract's functions, or the contract itself. */
+function heirsOf(name: string): (keyof Contracts)[] {
+  if (name === 'Registry') return ['datanetRegistry', 'modelRegistry']
+  return [`${name.charAt(0).toLowerCase()}${name.slice(1)}` as keyof Contracts]
+}
+
+function zeroOf(type: string): unknown {
+  if (type.endsWith(']')) return []
+  if (type === 'address') return zeroAddress
+  if (type === 'bool') return false
+  if (type.startsWith('bytes'))
+    return type === 'bytes' ? '0x' : `0x${'00'.repeat(Number(type.slice(5)))}`
+  return 0n
+}

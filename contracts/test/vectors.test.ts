@@ -32,6 +32,7 @@ describe('TypeScript and Solidity agree', () => {
       deployerKey: governor.key,
       operator: devAccount(1).address,
       submitter: devAccount(2).address,
+      handOver: false,
     })
     const file = join(root, 'contracts/out/Vectors.sol/Vectors.json')
     const { abi, bytecode } = JSON.parse(readFileSync(file, 'utf8'))
