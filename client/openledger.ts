@@ -26,6 +26,7 @@ export type ContentType =
   | 'application/x-ndjson'
   | 'application/json'
   | 'text/csv'
+  | 'text/tab-separated-values'
   | 'text/plain'
   | 'text/markdown'
 
@@ -54,6 +55,8 @@ export type ChatRequest = {
   temperature?: number
   top_p?: number
   seed?: number
+  /** false: nothing of the texts is kept. */
+  store?: boolean
   stop?: string[]
   attribution?: 'full' | 'summary' | 'none'
 }
@@ -112,11 +115,17 @@ export function createClient(options: HttpOptions) {
     /** Hands in records as a file; they are judged and anchored afterwards. */
     contribute: (
       datanetId: string,
-      file: { body: string | Uint8Array<ArrayBuffer>; type: ContentType; metadata: Metadata },
+      file: {
+        body: string | Uint8Array<ArrayBuffer>
+        type: ContentType
+        metadata: Metadata
+        /** Idempotency-Key; a new one when absent. */
+        key?: string
+      },
     ) =>
       json('POST', `${datanetPath(datanetId)}/contributions`, schema.accepted, {
         body: file.body,
-        headers: { 'content-type': file.type },
+        headers: { 'content-type': file.type, ...(file.key && { 'idempotency-key': file.key }) },
         query: file.metadata,
       }),
     contribution: (id: string) => json('GET', `/v1/contributions/${id}`, schema.contribution),
@@ -127,6 +136,8 @@ export function createClient(options: HttpOptions) {
       json('POST', `${datanetPath(datanetId)}/versions`, schema.version, { json: {} }),
     version: (datanetId: string, number: number) =>
       json('GET', `${datanetPath(datanetId)}/versions/${number}`, schema.version),
+    /** Versions of a Datanet, newest first. */
+    versions: (datanetId: string) => all(`${datanetPath(datanetId)}/versions`, schema.version),
     /** Rows of a published version. */
     rows: (datanetId: string, number: number) =>
       all(`${datanetPath(datanetId)}/versions/${number}/rows`, schema.row),
@@ -213,6 +224,8 @@ export function createClient(options: HttpOptions) {
     },
 
     receipt: (id: string) => json('GET', `/v1/receipts/${id}`, schema.receiptView),
+    /** Prompt and answer of a receipt, for its payer and for validators. */
+    texts: (id: string) => json('GET', `/v1/receipts/${id}/texts`, schema.texts),
     receiptProof: (id: string) => json('GET', `/v1/receipts/${id}/proof`, schema.receiptProof),
     rewards: (address: Hex) => json('GET', `/v1/rewards/${address}`, schema.rewards),
     /** The ledger against the chain. */

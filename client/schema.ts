@@ -4,6 +4,7 @@ import {
   bytes32,
   decimal,
   explanation,
+  keptTexts,
   loraMethod,
   recordFields,
   signedReceipt,
@@ -41,6 +42,8 @@ export const datanet = z.object({
   id: z.string(),
   name: z.string(),
   slug: z.string(),
+  licence: z.string(),
+  profile: z.record(z.string(), z.unknown()),
   owner: address,
   status: z.enum(['pending', 'registered', 'failed']),
   error: z.string().nullish(),
@@ -97,7 +100,12 @@ export const version = z.object({
 })
 export type Version = z.infer<typeof version>
 
-export const row = z.object({ record: bytes32, contributor: address, fields: recordFields })
+export const row = z.object({
+  record: bytes32,
+  cluster: bytes32,
+  contributor: address,
+  fields: recordFields,
+})
 export type Row = z.infer<typeof row>
 
 export const model = z.object({
@@ -220,6 +228,9 @@ export const receiptView = signedReceipt.extend({
   explanation: explanation.optional(),
 })
 export type ReceiptView = z.infer<typeof receiptView>
+
+export const texts = keptTexts.extend({ id: z.string() })
+export type Texts = z.infer<typeof texts>
 
 export const receiptProof = z.object({
   epoch: z.int().positive(),

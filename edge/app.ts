@@ -4,6 +4,7 @@ import { authenticate } from './auth/authenticate.ts'
 import { authRoutes } from './auth/routes.ts'
 import { blobRoutes } from './blobs/routes.ts'
 import { custodyRoutes } from './custody/routes.ts'
+import { publishedRoutes } from './custody/published-routes.ts'
 import { contributionRoutes } from './datanets/contribution-routes.ts'
 import { datanetRoutes } from './datanets/datanet-routes.ts'
 import { versionRoutes } from './datanets/version-routes.ts'
@@ -41,6 +42,7 @@ app.route('/', workerRoutes)
 app.route('/', inferenceRoutes)
 app.route('/', attributionRoutes)
 app.route('/', custodyRoutes)
+app.route('/', publishedRoutes)
 app.route('/', settlementRoutes)
 app.route('/', governanceRoutes)
 

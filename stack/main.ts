@@ -1,6 +1,6 @@
 import { ApiError } from '#client/openledger.ts'
 import { parseFlags, USAGE, type Flags } from './flags.ts'
-import { showProgress, type Progress } from './progress.ts'
+import { showProgress, type Progress } from '#client/progress.ts'
 import { howToCall } from './sample/how-to-call.ts'
 import { JourneyError, runJourney } from './sample/journey.ts'
 import { loadSampleState } from './sample/sample-state.ts'

@@ -15,7 +15,7 @@ import test from 'node:test'
 import { writeFileAtomic } from './files.ts'
 import { recordRun, takeState } from './leftovers.ts'
 import { loadSecrets, portsFrom, prepareState } from './settings.ts'
-import { textTable, printable } from './table.ts'
+import { textTable, printable } from '#client/table.ts'
 
 const newState = () => prepareState(join(mkdtempSync(join(tmpdir(), 'state-')), 'state'), false)
 

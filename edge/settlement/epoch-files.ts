@@ -3,7 +3,7 @@ import { decodeEpoch, type EpochFile, type Presence } from '#protocol/epoch.ts'
 import { datanetManifest } from '#protocol/wire.ts'
 
 /** Our own copy of epoch files, by the hash that is on chain: the data-availability layer forgets after weeks. */
-const epochKey = (dataHash: Hex) => `epochs/${dataHash.slice(2)}`
+export const epochKey = (dataHash: Hex) => `epochs/${dataHash.slice(2)}`
 
 /** Keeps an epoch file. Idempotent: its name is its hash. */
 export async function keepEpochFile(blobs: R2Bucket, dataHash: Hex, bytes: Uint8Array) {

@@ -1,6 +1,6 @@
 import { until, type Answer, type ReceiptView } from '#client/openledger.ts'
-import { formatOpen } from '../format.ts'
-import { printable, textTable } from '../table.ts'
+import { formatOpen } from '#client/format.ts'
+import { printable, textTable } from '#client/table.ts'
 import type { Cast } from './cast.ts'
 import type { PublishedVersion } from './datanet.ts'
 import type { TunedModel } from './fine-tune.ts'

@@ -1,5 +1,5 @@
 import { until, type Contribution, type Version } from '#client/openledger.ts'
-import { textTable } from '../table.ts'
+import { textTable } from '#client/table.ts'
 import type { Cast } from './cast.ts'
 import { expect, JourneyError } from './journey-error.ts'
 import type { Plan } from './plan.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Flags } from '../flags.ts'
-import type { Progress } from '../progress.ts'
+import type { Progress } from '#client/progress.ts'
 import type { Stack } from '../stack.ts'
 import { askModels } from './ask.ts'
 import { createCast } from './cast.ts'

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { showProgress } from '#stack/progress.ts'
+import { showProgress } from '#client/progress.ts'
 import { createCast } from '#stack/sample/cast.ts'
 import { startStack } from '#stack/stack.ts'
 import { smallPlan } from '../support/stack.ts'

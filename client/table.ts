@@ -21,5 +21,6 @@ function pad(cell: string, width: number, right: boolean): string {
   return right ? space + cell : cell + space
 }
 
-/** Text that cannot move the cursor or colour the terminal: control characters become spaces. */
-export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}]/gu, ' ')
+/** Text that cannot move the cursor or colour the terminal: control characters but those in `keep` become spaces. */
+export const printable = (text: string, keep = ''): string =>
+  text.replace(/[\p{Cc}\p{Cf}]/gu, (control) => (keep.includes(control) ? control : ' '))

@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+import { ZodError } from 'zod'
+import { ApiError } from './http.ts'
+import { helpOf, parseInput, toJson, UsageError, type Entry } from './command.ts'
+import { showProgress } from './progress.ts'
+import { readSettings } from './settings.ts'
+
+const COMMANDS: readonly Entry[] = [
+  {
+    name: 'chat',
+    arguments: '[PROMPT]',
+    summary: 'Ask a model and see whose records shaped the answer.',
+    load: async () => (await import('./commands/chat.ts')).chat,
+  },
+  {
+    name: 'datanet push',
+    arguments: 'FILE --datanet NAME',
+    summary: 'Hand the records of a file in to a Datanet.',
+    load: async () => (await import('./commands/datanet.ts')).pushDatanet,
+  },
+  {
+    name: 'train',
+    arguments: '--datanet NAME --suffix NAME',
+    summary: 'Fine-tune an adapter on Datanet versions.',
+    load: async () => (await import('./commands/train.ts')).train,
+  },
+  {
+    name: 'rewards',
+    arguments: '[--account ADDRESS]',
+    summary: 'Show what an address has earned, claimed and can claim.',
+    load: async () => (await import('./commands/rewards.ts')).showRewards,
+  },
+  {
+    name: 'rewards claim',
+    arguments: '[--account ADDRESS]',
+    summary: 'Pay out what an address has earned; anybody may send it.',
+    load: async () => (await import('./commands/rewards.ts')).claimRewards,
+  },
+]
+
+const USAGE = `openledger COMMAND [options]
+
+${COMMANDS.map(({ name, arguments: args, summary }) => `  ${`${name} ${args}`.padEnd(38)} ${summary}`).join('\n')}
+
+openledger COMMAND --help says more. Keys come from the environment: OPENLEDGER_API_KEY for the API; OPENLEDGER_WALLET_KEY,
+or OPENLEDGER_WALLET_KEY_FILE naming a file that only you can read, for transactions.`
+
+const [FAILED, MISUSED] = [1, 2]
+
+const wordsOf = ({ name }: Entry): number => name.split(' ').length
+
+/** Runs a command line; resolves to the exit code. */
+async function main(args: string[]): Promise<number> {
+  const [entry] = COMMANDS.filter(
+    (known) => known.name === args.slice(0, wordsOf(known)).join(' '),
+  ).toSorted((a, b) => wordsOf(b) - wordsOf(a))
+  if (!entry) {
+    const asked = args.find((arg) => !arg.startsWith('-'))
+    if (asked === undefined) return say(USAGE)
+    throw new UsageError(`there is no command "${asked}"\n\n${USAGE}`)
+  }
+  const command = await entry.load()
+  const rest = args.slice(wordsOf(entry))
+  if (rest.includes('--help')) return say(helpOf(entry, command))
+  const input = parseInput(rest, command.options)
+  const json = input.has('json')
+  const stop = new AbortController()
+  process.once('SIGINT', () => stop.abort(new Error('interrupted')))
+  return command.run({
+    settings: readSettings(input.text, process.env),
+    input,
+    json,
+    progress: showProgress(process.stderr),
+    print: (text, value) => void say(json ? toJson(value) : text),
+    write: (text) => void (json || process.stdout.write(text)),
+    signal: stop.signal,
+  })
+}
+
+function say(text: string): number {
+  process.stdout.write(`${text}\n`)
+  return 0
+}
+
+function explain(error: unknown): string {
+  if (error instanceof UsageError || error instanceof ApiError) return error.message
+  if (error instanceof ZodError) return `an answer has an unexpected form: ${error.message}`
+  if (error instanceof Error && error.cause instanceof Error)
+    return `${error.message}: ${error.cause.message}`
+  return error instanceof Error ? error.message : String(error)
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`openledger: ${explain(error)}\n`)
+  if (process.env['DEBUG']) console.error(error)
+  process.exitCode = error instanceof UsageError ? MISUSED : FAILED
+}
