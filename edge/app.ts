@@ -1,5 +1,6 @@
 import { accountRoutes } from './accounts/routes.ts'
 import { attributionRoutes } from './attribution/routes.ts'
+import { settledRoutes } from './attribution/settled-routes.ts'
 import { authenticate } from './auth/authenticate.ts'
 import { authRoutes } from './auth/routes.ts'
 import { blobRoutes } from './blobs/routes.ts'
@@ -41,6 +42,7 @@ app.route('/', jobRoutes)
 app.route('/', workerRoutes)
 app.route('/', inferenceRoutes)
 app.route('/', attributionRoutes)
+app.route('/', settledRoutes)
 app.route('/', custodyRoutes)
 app.route('/', publishedRoutes)
 app.route('/', settlementRoutes)

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import test, { after, before } from 'node:test'
+import postgres from 'postgres'
+import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import type { Env } from '../env.ts'
+import { startEdge, type Edge } from '../testing/harness.ts'
+import { startPostgres, type Postgres } from '../testing/postgres.ts'
+
+/** Settled receipts as the ledger keeps them, and what the API makes of them, against sums over plain arrays. */
+
+const address = (n: number): Hex => `0x${n.toString(16).padStart(40, '0')}`
+const ADAPTERS = [sha256Hex('law'), sha256Hex('medicine')] as const
+const ANSWERS = 40
+type Paid = {
+  epoch: number
+  request: Hex
+  adapter: Hex
+  cluster: Hex
+  record: Hex
+  contributor: Hex
+  amount: bigint
+}
+
+/** 40 answers in 5 epochs; six records of three contributors are paid in turns, and a seventh is listed and not paid. */
+const paid: Paid[] = Array.from({ length: ANSWERS }, (_, i) =>
+  [0, 1, 2].map((k) => {
+    const n = (i * (k + 1)) % 6
+    return {
+      epoch: 1 + Math.floor(i / 8),
+      request: keccak(`request ${i}`),
+      adapter: ADAPTERS[i % 2]!,
+      cluster: keccak(`cluster ${n} ${k}`),
+      record: keccak(`record ${n}`),
+      contributor: address(1 + (n % 3)),
+      amount: 10n ** 18n + BigInt(100 * i + k),
+    }
+  }),
+).flat()
+
+let server: Postgres
+let sql: postgres.Sql
+let edge: Edge
+before(async () => {
+  server = await startPostgres()
+  sql = postgres(server.url, { max: 2, fetch_types: false, onnotice: () => undefined })
+  edge = await startEdge()
+  for (let i = 0; i < ANSWERS; i++) {
+    const rows = paid.filter(({ request }) => request === keccak(`request ${i}`))
+    await sql`INSERT INTO settled_receipt (request_id, epoch, payer, worker, base, adapter, prompt_tokens,
+      completion_tokens, fee, unattributed, made_at) VALUES (${rows[0]!.request}, ${rows[0]!.epoch}, ${address(9)},
+      ${address(8)}, ${sha256Hex('base')}, ${rows[0]!.adapter}, 5, 5, '1', '0', to_timestamp(${1_790_000_000 + i}))`
+    const unpaid = { ...rows[0]!, cluster: keccak('unpaid'), record: keccak('unpaid'), amount: 0n }
+    for (const row of [...rows, unpaid])
+      await sql`INSERT INTO paid_record (request_id, cluster, record, contributor, amount)
+        VALUES (${row.request}, ${row.cluster}, ${row.record}, ${row.contributor}, ${row.amount.toString()})`
+  }
+  const { DB } = (await edge.worker.getEnv()) as unknown as Env
+  const insert = (text: string, ...values: unknown[]) =>
+    DB.prepare(text)
+      .bind(...values)
+      .run()
+  const version = JSON.stringify([{ id: 'dn_law', version: 1 }])
+  for (const [i, name] of ['law', 'medicine'].entries())
+    await insert(
+      `INSERT INTO adapters (digest, name, base, owner, job_id, manifest, index_root, datanets, price_per_token, status,
+         created_at) VALUES (?, ?, ?, ?, 'ftjob-1', ?, ?, ?, '1', 'registered', 1)`,
+      ADAPTERS[i],
+      `openledger-5m:${address(7)}/${name}`,
+      sha256Hex('base'),
+      address(7),
+      keccak('manifest'),
+      keccak('index'),
+      i === 0 ? version : '[]',
+    )
+  await insert(
+    `INSERT INTO datanets (id, account_id, owner, name, slug, description, licence, licences, domain, profile, status,
+       created_at) VALUES ('dn_law', 'acct', ?, 'Law', 'law', '', 'CC0-1.0', '[]', 'law', '{}', 'registered', 1)`,
+    address(7),
+  )
+  await insert(
+    `INSERT INTO contributions (id, datanet_id, account_id, contributor, sha256, bytes, content_type, metadata, status,
+       created_at) VALUES ('ctr_1', 'dn_law', 'acct', ?, '0x', 1, 'text/plain', '{}', 'anchored', 1)`,
+    address(1),
+  )
+  for (let n = 0; n < 6; n++)
+    await insert(
+      `INSERT INTO records (contribution_id, row, verdict, novelty, reasons, record_hash)
+       VALUES ('ctr_1', ?, 'accepted', 10000, '[]', ?)`,
+      n,
+      keccak(`record ${n}`),
+    )
+})
+after(async () => {
+  await edge?.harness.close()
+  await sql?.end({ timeout: 1 })
+  await server?.stop()
+})
+
+type Page = { data: Record<string, unknown>[]; has_more: boolean; last_id: string }
+const read = async <T>(path: string): Promise<T> => {
+  const response = await edge.fetch(path)
+  assert.equal(response.status, 200, path)
+  return (await response.json()) as T
+}
+
+/** Every item of a list, page by page. */
+async function all(path: string, limit: number) {
+  const items: Page['data'] = []
+  for (let after = ''; ;) {
+    const page = await read<Page>(`${path}&limit=${limit}${after}`)
+    assert.ok(page.data.length <= limit)
+    items.push(...page.data)
+    if (!page.has_more) return items
+    after = `&after=${page.last_id}`
+  }
+}
+
+const count = async (query: string) => (await all(`/v1/attributions?${query}`, 100)).length
+const without = (item: Record<string, unknown>, names: readonly string[]) =>
+  Object.fromEntries(Object.entries(item).filter(([name]) => !names.includes(name)))
+
+const newestFirst = (rows: readonly Paid[]) =>
+  rows.toSorted(
+    (a, b) =>
+      b.epoch - a.epoch ||
+      (a.request === b.request ? 0 : a.request < b.request ? 1 : -1) ||
+      (a.cluster < b.cluster ? 1 : -1),
+  )
+const shape = ({ request, epoch, adapter, cluster, record, contributor, amount }: Paid) => ({
+  receipt_id: `rcp_${request.slice(2)}`,
+  epoch,
+  adapter_digest: adapter,
+  cluster,
+  record,
+  contributor,
+  amount: amount.toString(),
+})
+
+test('payments of a contributor come newest first, page by page, each once and none of nothing', async () => {
+  const mine = paid.filter(({ contributor }) => contributor === address(2))
+  const listed = await all(`/v1/attributions?contributor=${address(2)}`, 7)
+  assert.deepEqual(
+    listed.map((row) => without(row, ['object', 'id', 'created'])),
+    newestFirst(mine).map(shape),
+  )
+  assert.deepEqual(await all(`/v1/attributions?record=${keccak('unpaid')}`, 7), [])
+})
+
+test('payments can be asked for by record, model, Datanet and time', async () => {
+  const law = `openledger-5m:${address(7)}/law`
+  assert.equal(
+    await count(`record=${keccak('record 3')}`),
+    paid.filter(({ record }) => record === keccak('record 3')).length,
+  )
+  assert.equal(await count(`model=${encodeURIComponent(law)}`), 60)
+  assert.equal(await count('datanet=dn_law'), 60)
+  assert.equal(await count('datanet=dn_none'), 0)
+  assert.equal(await count(`since=${1_790_000_000 + ANSWERS - 2}`), 6)
+  assert.equal(await count(`payer=${address(9)}`), 120)
+  for (const query of ['model=openledger-5m', 'after=nonsense', 'contributor=0x12', 'limit=0'])
+    assert.equal((await edge.fetch(`/v1/attributions?${query}`)).status, 400, query)
+})
+
+for (const [board, of] of [
+  ['contributors', ({ contributor }: Paid) => contributor],
+  ['records', ({ record }: Paid) => record],
+  ['models', ({ adapter }: Paid) => adapter],
+] as const)
+  test(`the leaderboard of ${board} ranks by wei, and its sums are those of the payments`, async () => {
+    const groups = Map.groupBy(paid, of)
+    const expected = [...groups]
+      .map(([subject, rows]) => ({
+        subject,
+        amount: rows.reduce((sum, { amount }) => sum + amount, 0n).toString(),
+        answers: new Set(rows.map(({ request }) => request)).size,
+        records: new Set(rows.map(({ record }) => record)).size,
+      }))
+      .toSorted(
+        (a, b) => Number(BigInt(b.amount) - BigInt(a.amount)) || (a.subject < b.subject ? 1 : -1),
+      )
+    const ranked = await all(`/v1/leaderboards/${board}?since=0`, 2)
+    assert.deepEqual(
+      ranked.map((standing) => without(standing, ['object', 'id'])),
+      expected,
+    )
+  })
+
+type Graph = {
+  nodes: { id: string; kind: string; name: string; amount: string }[]
+  edges: { from: string; to: string; amount: string; answers: number }[]
+  shown: string
+  total: string
+  answers: number
+}
+
+test('the graph leads every wei from a Datanet through data to a model', async () => {
+  const total = paid.reduce((sum, { amount }) => sum + amount, 0n).toString()
+  for (const level of ['contributors', 'records']) {
+    const graph = await read<Graph>(`/v1/attributions/graph?level=${level}`)
+    assert.deepEqual([graph.shown, graph.total, graph.answers], [total, total, ANSWERS])
+    const sumOf = (kind: string) =>
+      graph.nodes
+        .filter((node) => node.kind === kind)
+        .reduce((sum, { amount }) => sum + BigInt(amount), 0n)
+        .toString()
+    const data = level === 'records' ? 'record' : 'contributor'
+    assert.deepEqual(['datanet', data, 'model'].map(sumOf), [total, total, total])
+    const into = (id: string) =>
+      graph.edges
+        .filter(({ to }) => to === id)
+        .reduce((sum, { amount }) => sum + BigInt(amount), 0n)
+        .toString()
+    for (const { id, kind, amount } of graph.nodes)
+      if (kind !== 'datanet') assert.equal(into(id), amount, id)
+    assert.ok(graph.nodes.some(({ id, name }) => id === 'dn_law' && name === 'Law'))
+    assert.ok(graph.nodes.some(({ name }) => name === `openledger-5m:${address(7)}/law`))
+  }
+})
