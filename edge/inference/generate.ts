@@ -32,7 +32,6 @@ export type Answer = Extract<GenerateEvent, { type: 'token' }> | Ended
 
 export type Generation = {
   model: ServedModel
-  requestId: Hex
   /** Texts, then the end; the receipt is stored before the end comes. Throws a Problem when it fails. */
   answers: AsyncGenerator<Answer, void, undefined>
 }
@@ -41,24 +40,26 @@ export type Generation = {
  * Starts an answer: model, funds, worker. Until this returns a failure costs nobody anything and is thrown as a
  * Problem with its own status. Afterwards `answers` must be read until it ends or throws, which settles the held funds.
  * `gone` aborts when the caller has gone away: that stops the worker, unless all text is there already, in which case
- * it is still paid for.
+ * it is still paid for. `choice` tells the answers to one request from each other.
  */
 export async function startGeneration(
   ctx: Ctx,
   input: GenerationInput,
   gone: AbortSignal,
+  choice = 0,
 ): Promise<Generation> {
   const actor = accountOf(ctx)
   const model = await resolveModel(ctx, input.model)
   const maxTokens = tokenLimit(input, model.base.contextLength)
-  // Tied to the HTTP request, whose id is unique: one request, one receipt.
-  const requestId = keccak(ctx.requestId)
+  // Tied to the HTTP request, whose id is unique: one answer, one receipt.
+  const requestId = keccak(choice === 0 ? ctx.requestId : `${ctx.requestId} ${choice}`)
   const held = maxFee(input, maxTokens, model)
   const workers = await liveWorkers(ctx, model.base.digest)
   if (workers.length === 0) throw new Problem('model/unavailable', { retryAfter: 5 })
   await holdFunds(ctx, actor, requestId, held)
   const request: GenerateRequest = {
     ...input.sampling,
+    ...(input.sampling.seed !== undefined && { seed: (input.sampling.seed + choice) % 2 ** 32 }),
     requestId,
     payer: actor.address,
     base: model.base.digest,
@@ -79,7 +80,7 @@ export async function startGeneration(
     // A worker refuses in its first event, so that is awaited while the status can still say so.
     const call = await callWorker(order, ctx.settings.WORKER_TOKEN, request, stop.signal)
     const run = { actor, model, call, request, held, stop, state }
-    return { model, requestId, answers: answer(ctx, run) }
+    return { model, answers: answer(ctx, run) }
   } catch (error) {
     await release(ctx, actor, requestId)
     throw error

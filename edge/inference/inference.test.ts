@@ -225,9 +225,93 @@ test('what the caller asks for reaches the worker', async () => {
   })
 })
 
+test('n answers are n requests to the workers, each with a seed, a receipt and a price of its own', async () => {
+  const before = worker.requests.length
+  const answer = (await client().chat.completions.create({
+    model,
+    messages,
+    n: 3,
+    seed: 2 ** 32 - 1,
+  })) as OpenAI.ChatCompletion & Extra
+  assert.deepEqual(
+    answer.choices.map(({ index, message }) => [index, message.content]),
+    [0, 1, 2].map((index) => [index, 'Hello world']),
+  )
+  assert.equal(answer.usage!.total_tokens, 3 * (PROMPT_TOKENS + 2))
+  const asked = worker.requests.slice(before)
+  assert.deepEqual(new Set(asked.map(({ seed }) => seed)), new Set([2 ** 32 - 1, 0, 1]))
+  for (const { requestId } of asked) assert.equal((await holdOf(requestId))?.kind, 'owed')
+  const further = answer.choices.slice(1) as (OpenAI.ChatCompletion.Choice & Extra)[]
+  const receipts = [answer, ...further].map(({ openledger }) => openledger.receipt_id)
+  assert.equal(new Set(receipts).size, 3)
+  for (const id of receipts) assert.equal((await receiptView(id))['status'], 'open')
+
+  const texts = ['', '', '']
+  const ended = new Set<string>()
+  let last: OpenAI.ChatCompletionChunk | undefined
+  for await (const chunk of await client().chat.completions.create({
+    model,
+    messages,
+    n: 3,
+    stream: true,
+    stream_options: { include_usage: true },
+  })) {
+    last = chunk
+    const [choice] = chunk.choices
+    if (choice) texts[choice.index] += choice.delta.content ?? ''
+    if (choice?.finish_reason)
+      ended.add((chunk as OpenAI.ChatCompletionChunk & Extra).openledger.receipt_id)
+  }
+  assert.deepEqual([texts, ended.size], [texts.map(() => 'Hello world'), 3])
+  assert.equal(last?.usage?.total_tokens, 3 * (PROMPT_TOKENS + 2))
+})
+
+test('n answers that one has too little money for are none, and nothing stays held', async () => {
+  const poor = await signIn(edge)
+  const most = BigInt(20 + 2 * 32 + 8) * BASE_PRICE // what one answer may cost, and a little more
+  await deposit(chain, poor.address, most)
+  const ask = (n: number) =>
+    client(poor).completions.create({
+      model: BASE.name,
+      prompt: 'Once upon a time...',
+      max_tokens: 8,
+      n,
+    })
+  assert.equal((await refusal(() => ask(3))).status, 402)
+  assert.equal((await ask(1)).choices[0]!.text, 'Hello world')
+})
+
+/** Makes the worker lie in one of its next receipts. */
+function lieInReceipt(which: number): void {
+  let receipts = 0
+  worker.behave({
+    receipt: (honest) => (receipts++ === which ? { ...honest, fee: honest.fee + 1n } : honest),
+  })
+}
+
+test('one of several answers that fails is missing; the others are given and paid for', async () => {
+  const owed = async () => (await holds()).filter(({ kind }) => kind === 'owed').length
+  const before = await owed()
+  lieInReceipt(1)
+  const answer = await client().chat.completions.create({ model, messages, n: 3 })
+  assert.equal(answer.choices.length, 2)
+  assert.equal(answer.usage!.total_tokens, 2 * (PROMPT_TOKENS + 2))
+  lieInReceipt(0)
+  let ended = 0
+  const error = await refusal(async () => {
+    const options = { model, messages, n: 3, stream: true } as const
+    for await (const chunk of await client().chat.completions.create(options))
+      if (chunk.choices[0]?.finish_reason) ended++
+  })
+  assert.match(error.message, /receipt/i)
+  assert.equal(ended, 2)
+  assert.equal(await owed(), before + 4)
+  assert.equal((await holds()).filter(({ kind }) => kind === 'held').length, 0)
+})
+
 test('an option that cannot be honoured is refused by name', async () => {
   const cases: [object, string][] = [
-    [{ n: 2 }, 'n'],
+    [{ n: 17 }, 'n'],
     [{ tools: [{ type: 'function', function: { name: 'f' } }] }, 'tools'],
     [{ response_format: { type: 'json_object' } }, 'response_format'],
     [{ top_logprobs: 3 }, 'top_logprobs'],

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Explanation, TokenLogprobs } from '#protocol/wire.ts'
 import { receiptId } from '../attribution/receipts.ts'
+import type { AtLeastOne } from './choices.ts'
 import type { Ended, Generation } from './generate.ts'
 import { chatLogprobs, chatLogprobsSchema, textLogprobs, textLogprobsSchema } from './logprobs.ts'
 import type { Attribution } from './request.ts'
@@ -13,7 +14,9 @@ export type Frame = {
   id: string
   /** Unix seconds. */
   created: number
-  generation: Pick<Generation, 'model' | 'requestId'>
+  model: Generation['model']
+  /** Which of the answers to the request. */
+  choice: number
   attribution: Attribution
   includeUsage: boolean
 }
@@ -47,6 +50,10 @@ const openledgerSchema = z
   })
   .openapi('OpenLedgerAnswer')
 
+const furtherSchema = openledgerSchema
+  .optional()
+  .openapi({ description: 'The receipt of every choice but the first, whose stands above.' })
+
 const common = {
   id: z.string(),
   created: z.int(),
@@ -62,7 +69,7 @@ export const chatSchema = z
     object: z.literal('chat.completion'),
     choices: z.array(
       z.object({
-        index: z.literal(0),
+        index: z.int(),
         message: z.object({
           role: z.literal('assistant'),
           content: z.string(),
@@ -70,6 +77,7 @@ export const chatSchema = z
         }),
         logprobs: chatLogprobsSchema.nullable(),
         finish_reason: finishReason,
+        openledger: furtherSchema,
       }),
     ),
   })
@@ -81,10 +89,11 @@ export const completionSchema = z
     object: z.literal('text_completion'),
     choices: z.array(
       z.object({
-        index: z.literal(0),
+        index: z.int(),
         text: z.string(),
         logprobs: textLogprobsSchema.nullable(),
         finish_reason: finishReason,
+        openledger: furtherSchema,
       }),
     ),
   })
@@ -93,37 +102,36 @@ export const completionSchema = z
 /** A new frame; `requestId` is the HTTP request's. */
 export const newFrame = (
   style: Style,
-  generation: Generation,
+  model: Generation['model'],
   requestId: string,
   { attribution, includeUsage }: Pick<Frame, 'attribution' | 'includeUsage'>,
 ): Frame => ({
   style,
   id: `${style === 'chat' ? 'chatcmpl' : 'cmpl'}-${requestId.replace(/^req_/, '')}`,
   created: Math.floor(Date.now() / 1_000),
-  generation,
+  model,
+  choice: 0,
   attribution,
   includeUsage,
 })
 
-/** The whole answer in one body, of `chatSchema` or `completionSchema`. */
-export const wholeBody = (
-  frame: Frame,
-  { text, logprobs }: { text: string; logprobs: TokenLogprobs[] | null },
-  end: Ended,
-) => ({
+/** An answer in one piece, and which of the choices it is. */
+export type Said = { choice: number; text: string; logprobs: TokenLogprobs[] | null; end: Ended }
+
+/** Whole answers in one body, of `chatSchema` or `completionSchema`. */
+export const wholeBody = (frame: Frame, answers: AtLeastOne<Said>) => ({
   ...head(frame, { chat: 'chat.completion', text: 'text_completion' }),
-  choices: [
-    {
-      index: 0,
-      ...(frame.style === 'chat'
-        ? { message: { role: 'assistant', content: text, refusal: null } }
-        : { text }),
-      logprobs: logprobsOf(frame, logprobs, 0),
-      finish_reason: end.finishReason,
-    },
-  ],
-  usage: usageOf(end),
-  openledger: openledgerOf(frame, end),
+  choices: answers.map(({ choice, text, logprobs, end }, place) => ({
+    index: choice,
+    ...(frame.style === 'chat'
+      ? { message: { role: 'assistant', content: text, refusal: null } }
+      : { text }),
+    logprobs: logprobsOf(frame, logprobs, 0),
+    finish_reason: end.finishReason,
+    ...(place > 0 && { openledger: openledgerOf(frame, end) }),
+  })),
+  usage: usageOf(answers.map(({ end }) => end)),
+  openledger: openledgerOf(frame, answers[0].end),
 })
 
 /** The first chunk of a chat stream names the role; a text stream has none. */
@@ -137,11 +145,18 @@ export const textChunk = (
   offset: number,
 ) => chunk(frame, { content: text }, null, logprobsOf(frame, logprobs, offset))
 
-/** The last chunk of the choice, then one with the usage when it was asked for. */
-export const lastChunks = (frame: Frame, end: Ended) => [
-  { ...chunk(frame, {}, end.finishReason), openledger: openledgerOf(frame, end) },
-  ...(frame.includeUsage ? [{ ...chunk(frame, {}, null), choices: [], usage: usageOf(end) }] : []),
-]
+/** The last chunk of a choice, with its receipt. */
+export const lastChunk = (frame: Frame, end: Ended) => ({
+  ...chunk(frame, {}, end.finishReason),
+  openledger: openledgerOf(frame, end),
+})
+
+/** After the last choice, what all of them used. */
+export const usageChunk = (frame: Frame, ends: readonly Ended[]) => ({
+  ...chunk(frame, {}, null),
+  choices: [],
+  usage: usageOf(ends),
+})
 
 function chunk(
   frame: Frame,
@@ -151,8 +166,8 @@ function chunk(
 ) {
   const choice =
     frame.style === 'chat'
-      ? { index: 0, delta, logprobs, finish_reason: finish }
-      : { index: 0, text: delta.content ?? '', logprobs, finish_reason: finish }
+      ? { index: frame.choice, delta, logprobs, finish_reason: finish }
+      : { index: frame.choice, text: delta.content ?? '', logprobs, finish_reason: finish }
   return {
     ...head(frame, { chat: 'chat.completion.chunk', text: 'text_completion' }),
     choices: [choice],
@@ -164,10 +179,7 @@ function chunk(
 const logprobsOf = ({ style }: Frame, told: TokenLogprobs[] | null, offset: number) =>
   told && (style === 'chat' ? chatLogprobs(told) : textLogprobs(told, offset))
 
-const head = (
-  { style, id, created, generation: { model } }: Frame,
-  object: Record<Style, string>,
-) => ({
+const head = ({ style, id, created, model }: Frame, object: Record<Style, string>) => ({
   id,
   object: object[style],
   created,
@@ -175,15 +187,19 @@ const head = (
   system_fingerprint: model.digest,
 })
 
-const usageOf = ({ promptTokens, completionTokens }: Ended) => ({
-  prompt_tokens: promptTokens,
-  completion_tokens: completionTokens,
-  total_tokens: promptTokens + completionTokens,
-})
+const usageOf = (ends: readonly Ended[]) => {
+  const prompt = ends.reduce((sum, { promptTokens }) => sum + promptTokens, 0)
+  const completion = ends.reduce((sum, { completionTokens }) => sum + completionTokens, 0)
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+  }
+}
 
-const openledgerOf = ({ generation, attribution }: Frame, { explanation }: Ended) => ({
-  receipt_id: receiptId(generation.requestId),
-  adapter_digest: generation.model.adapter?.digest ?? null,
+const openledgerOf = ({ model, attribution }: Frame, { signed, explanation }: Ended) => ({
+  receipt_id: receiptId(signed.receipt.requestId),
+  adapter_digest: model.adapter?.digest ?? null,
   ...(attribution !== 'none' && {
     attribution: attribution === 'full' ? explanation : summaryOf(explanation),
   }),

@@ -31,6 +31,7 @@ test('neutral values ask for nothing', () => {
   }
   assert.deepEqual(chat({ ...said, logprobs: false, top_logprobs: 0 }).sampling, neutral)
   assert.deepEqual(text(said).sampling, neutral)
+  assert.deepEqual([chat({}).choices, chat({ n: 3 }).choices], [1, 3])
 })
 
 test('how tokens are drawn is handed on', () => {
@@ -58,10 +59,6 @@ test('how tokens are drawn is handed on', () => {
 })
 
 test('what cannot be honoured is refused with the reason', () => {
-  assert.deepEqual(
-    refused(() => chat({ n: 2 })),
-    ['n', 'n must be 1: a receipt covers one answer. Send the request again for another.'],
-  )
   assert.match(refused(() => text({ echo: true }))[1] ?? '', /^echo is not supported/)
   for (const [parse, param] of [
     [() => chat({ top_logprobs: 2 }), 'top_logprobs'],
@@ -70,6 +67,7 @@ test('what cannot be honoured is refused with the reason', () => {
     [() => text({ best_of: 3 }), 'best_of'],
     [() => chat({ logit_bias: { '1': 101 } }), 'logit_bias.1'],
     [() => chat({ min_p: 1.5 }), 'min_p'],
+    [() => chat({ n: 17 }), 'n'],
   ] as const)
     assert.equal(refused(parse)[0], param)
 })

@@ -12,6 +12,8 @@ const MAX_MESSAGES = 1_000
 const MAX_STOPS = 4
 const MAX_BIASES = 1_000
 const MAX_TOP_LOGPROBS = 20
+/** Answers to one request; each is a request of its own to the workers. */
+const MAX_CHOICES = 16
 const MAX_COMPLETION_LOGPROBS = 5
 
 export type Attribution = 'full' | 'summary' | 'none'
@@ -26,6 +28,7 @@ export type GenerationInput = Pick<GenerateRequest, 'input'> & {
   >
   /** Null: the default, cut to the model's context. */
   maxTokens: number | null
+  choices: number
   stream: boolean
   includeUsage: boolean
   attribution: Attribution
@@ -42,7 +45,6 @@ const is =
 
 /** Options without support, by the values that ask for nothing. */
 const NEUTRAL: Record<string, (value: unknown) => boolean> = {
-  n: is(1),
   best_of: is(1),
   echo: is(false),
   suffix: is(''),
@@ -57,7 +59,6 @@ const NEUTRAL: Record<string, (value: unknown) => boolean> = {
 
 /** Why, where the name alone would puzzle. */
 const REASONS: Record<string, string> = {
-  n: 'n must be 1: a receipt covers one answer. Send the request again for another.',
   best_of: 'best_of must be 1: every answer generated is paid for and shown.',
   echo: 'echo is not supported: only what the model wrote is attributed.',
 }
@@ -92,6 +93,10 @@ const sampling = {
     .union([z.string().min(1), z.array(z.string().min(1)).max(MAX_STOPS)])
     .default([])
     .openapi({ description: `Up to ${MAX_STOPS} texts before which the answer ends.` }),
+  n: z.int().min(1).max(MAX_CHOICES).default(1).openapi({
+    description:
+      'Answers wanted. Each is generated, paid for (its prompt included) and receipted by itself; the i-th draws with `seed` + i.',
+  }),
   stream: z.boolean().default(false),
   stream_options: z
     .strictObject({
@@ -190,6 +195,7 @@ const inputOf = (
     ...(!isEmpty(options.logit_bias) && { logitBias: options.logit_bias }),
     ...(logprobs !== undefined && { logprobs }),
   },
+  choices: options.n,
   stream: options.stream,
   includeUsage: options.stream_options?.include_usage ?? false,
   attribution: options.attribution,

@@ -1,12 +1,11 @@
 import { createRoute } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import type { TokenLogprobs } from '#protocol/wire.ts'
 import { requireScope } from '../auth/authenticate.ts'
 import type { AppEnv } from '../context.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
 import { Problem } from '../problem.ts'
-import { startGeneration, type Ended, type Generation } from './generate.ts'
+import { answersThatEnded, startChoices } from './choices.ts'
 import { chatSchema, completionSchema, newFrame, wholeBody, type Style } from './openai.ts'
 import {
   chatBody,
@@ -15,7 +14,7 @@ import {
   parseCompletion,
   type GenerationInput,
 } from './request.ts'
-import { streamAnswer } from './stream.ts'
+import { streamAnswers } from './stream.ts'
 
 const scope = requireScope('inference')
 
@@ -67,25 +66,12 @@ async function answerTo(
   gone: AbortController,
 ): Promise<Response> {
   const ctx = c.get('ctx')
-  const generation = await startGeneration(ctx, input, gone.signal)
-  const frame = newFrame(style, generation, ctx.requestId, input)
-  if (input.stream) return streamAnswer(ctx, generation, frame, gone)
-  const { end, ...said } = await collect(generation)
+  const generations = await startChoices(ctx, input, gone)
+  const frame = newFrame(style, generations[0].model, ctx.requestId, input)
+  if (input.stream) return streamAnswers(ctx, generations, frame, gone)
+  const said = await answersThatEnded(ctx, generations)
   if (!input.store) c.header('cache-control', 'no-store') // not even for a repeated Idempotency-Key
-  return c.json(wholeBody(frame, said, end))
-}
-
-type Said = { text: string; logprobs: TokenLogprobs[] | null; end: Ended }
-
-async function collect({ answers }: Generation): Promise<Said> {
-  let text = ''
-  let logprobs: TokenLogprobs[] | null = null
-  for await (const answer of answers) {
-    if (answer.type === 'end') return { text, logprobs, end: answer }
-    text += answer.text
-    if (answer.logprobs) logprobs = [...(logprobs ?? []), ...answer.logprobs]
-  }
-  throw new Problem('inference/failed')
+  return c.json(wholeBody(frame, said))
 }
 
 async function jsonOf(c: Context<AppEnv>): Promise<unknown> {
