@@ -1,7 +1,13 @@
 import type { PublicClient } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import { decodeEpoch, epochCredits, epochRoots, type EpochFile } from '#protocol/epoch.ts'
+import {
+  creditsByAccount,
+  decodeEpoch,
+  epochCredits,
+  epochRoots,
+  type EpochFile,
+} from '#protocol/epoch.ts'
 
 export type AuditOptions = {
   chain: PublicClient
@@ -50,6 +56,7 @@ export async function auditEpochs({
     if (
       file.epoch !== epoch ||
       roots.receiptsRoot !== args.receiptsRoot ||
+      roots.creditsRoot !== args.creditsRoot ||
       roots.payoutsRoot !== args.payoutsRoot ||
       roots.total !== args.total
     )
@@ -68,7 +75,7 @@ export async function auditEpochs({
 
 function addCredits(before: Map<Hex, bigint>, file: EpochFile): Map<Hex, bigint> {
   const after = new Map(before)
-  for (const [account, wei] of epochCredits(file.receipts, file.presence, file.treasuries))
+  for (const [account, wei] of creditsByAccount(epochCredits(file)))
     after.set(account, (after.get(account) ?? 0n) + wei)
   return after
 }

@@ -234,6 +234,8 @@ export type Texts = z.infer<typeof texts>
 
 export const receiptProof = z.object({
   epoch: z.int().positive(),
+  index: z.int().min(0),
+  spent: decimal,
   leaf: bytes32,
   proof: z.array(bytes32),
   root: bytes32,

@@ -4,7 +4,7 @@ import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { receiptLeaf } from '#protocol/epoch.ts'
-import { verifyProof } from '#protocol/merkle.ts'
+import { verifyOrdered } from '#protocol/merkle.ts'
 import {
   parameterKey,
   PARAMETER_NAMES,
@@ -12,7 +12,7 @@ import {
   type ParameterValues,
 } from '#protocol/parameters.ts'
 import { receiptFault, receiptSigner, type SignedReceipt } from '#protocol/receipt.ts'
-import { splitFee } from '#protocol/score.ts'
+import { sharesFault } from '#protocol/shares.ts'
 
 /** One thing that was checked about a receipt, and what was found. */
 export type Check = { name: string; holds: boolean; detail: string }
@@ -23,7 +23,7 @@ export type VerifyOptions = {
   /** What the caller sent and got, when at hand; the answer's text must be the one that was paid for. */
   outputText?: string
   /** Where the receipt was settled; without it the proof is not checked. */
-  settled?: { epoch: number; proof: Hex[] }
+  settled?: { epoch: number; index: number; spent: bigint; proof: Hex[] }
 }
 
 /**
@@ -54,11 +54,13 @@ export async function verifyReceipt(
       functionName: 'epochs',
       args: [BigInt(settled.epoch)],
     })
-    const leaf = receiptLeaf(signed, domain)
+    const { index, spent, proof } = settled
+    const leaf = receiptLeaf(receipt, spent, domain)
+    const place = { index, count: epoch.receipts, proof }
     checks.push(
       check(
         'proof',
-        verifyProof(epoch.receiptsRoot, leaf, settled.proof),
+        verifyOrdered(epoch.receiptsRoot, leaf, place),
         `epoch ${settled.epoch}, root ${epoch.receiptsRoot}`,
       ),
     )
@@ -84,8 +86,7 @@ async function checkFee(
   const tokens = BigInt(receipt.promptTokens + receipt.completionTokens)
   const values = await readParameters(chain, contracts.parameters)
   const governed = paramsHash(values) === receipt.paramsHash
-  const split = splitFee(receipt.fee, values)
-  const model = isAdapter ? split.model : split.model + split.contributors // a bare base has no contributors
+  const fault = sharesFault(receipt, values)
   return [
     check(
       'price',
@@ -94,12 +95,9 @@ async function checkFee(
     ),
     check(
       'split',
-      governed &&
-        receipt.platform === split.platform &&
-        receipt.stakers === split.stakers &&
-        receipt.model === model,
+      governed && fault === null,
       governed
-        ? `platform ${receipt.platform}, stakers ${receipt.stakers}, model ${receipt.model} wei`
+        ? (fault ?? `platform ${receipt.platform}, stakers ${receipt.stakers} wei`)
         : `made under other parameters: ${receipt.paramsHash}`,
     ),
   ]

@@ -4,15 +4,17 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { keccak, ZERO_HASH, type Hex } from './bytes.ts'
 import {
   buildEpoch,
+  creditsTree,
   decodeEpoch,
   encodeEpoch,
   epochRoots,
+  PART,
   payoutsTree,
   receiptLeaf,
   receiptsTree,
   type Presence,
 } from './epoch.ts'
-import { leafHash, verifyProof } from './merkle.ts'
+import { leafHash, verifyOrdered } from './merkle.ts'
 import {
   receiptFault,
   receiptSigner,
@@ -50,6 +52,8 @@ function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
     methodVersion: 1,
     promptHash: keccak('prompt'),
     outputHash: keccak('output'),
+    outputRoot: keccak('tokens'),
+    outputTokens: 19,
     queryHash: keccak('query'),
     promptTokens: 10,
     completionTokens: 20,
@@ -58,6 +62,9 @@ function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
     model: 200n,
     stakers: 200n,
     modelOwner: address('owner'),
+    covered: 10n,
+    total: 100n,
+    floor: 0n,
     rows: [
       {
         cluster: keccak('cluster'),
@@ -71,6 +78,7 @@ function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
       },
     ],
     unattributed: 101n,
+    stored: false,
     worker: worker.address.toLowerCase() as Hex,
     time: 1_790_000_000n,
     ...given,
@@ -78,8 +86,15 @@ function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
 }
 
 async function sign(receipt: Receipt): Promise<SignedReceipt> {
-  return { receipt, signature: await worker.signTypedData(receiptTypedData(receipt, domain)) }
+  const signature = await worker.signTypedData(receiptTypedData(receipt, domain))
+  return { receipt, signature, query: '' }
 }
+
+const at = (tree: { proof: (index: number) => Hex[]; leaves: unknown[] }, index: number) => ({
+  index,
+  count: tree.leaves.length,
+  proof: tree.proof(index),
+})
 
 test('a signed receipt recovers to its signer and any change breaks that', async () => {
   const signed = await sign(receiptOf('r'))
@@ -111,24 +126,57 @@ test('an epoch pays out exactly what it draws and survives its own encoding', as
     [...paid.values()].reduce((n, wei) => n + wei, 0n),
     2_000n + 7n,
   )
-  // 101 wei over 4 clusters: 75.75 and 25.25, the larger remainder gets the odd wei.
-  assert.equal(paid.get(address('alice')), 7n + 2n * (399n + 76n))
-  assert.equal(paid.get(address('bob')), 2n * 25n)
+  // 202 wei over 4 clusters: 151.5 and 50.5, the first of equal remainders gets the odd wei.
+  const [first] = [address('alice'), address('bob')].toSorted()
+  const odd = (name: string) => (address(name) === first ? 1n : 0n)
+  assert.equal(paid.get(address('alice')), 7n + 2n * 399n + 151n + odd('alice'))
+  assert.equal(paid.get(address('bob')), 50n + odd('bob'))
 })
 
-test('every receipt and every payout has a proof under the roots', async () => {
+test('every receipt, credit and payout has a proof of its place', async () => {
   const receipts = await Promise.all(['1', '2', '3'].map((name) => sign(receiptOf(name))))
-  const file = buildEpoch(new Map(), { ...domain, epoch: 1, treasuries, receipts, presence })
+  const previous = new Map([[address('owner'), 5n]])
+  const file = buildEpoch(previous, { ...domain, epoch: 1, treasuries, receipts, presence })
   const roots = epochRoots(file)
-  const tree = receiptsTree(receipts, domain)
-  for (const signed of receipts) {
-    const leaf = receiptLeaf(signed, domain)
-    assert.ok(verifyProof(roots.receiptsRoot, leaf, tree.proof(leaf)))
-  }
-  for (const { account, amount } of file.payouts) {
+
+  const tree = receiptsTree(file)
+  tree.leaves.forEach(({ receipt, spent }, i) => {
+    assert.equal(spent, BigInt(i + 1) * 1_000n)
+    const leaf = receiptLeaf(receipt, spent, domain)
+    assert.ok(verifyOrdered(roots.receiptsRoot, leaf, at(tree, i)))
+    assert.ok(!verifyOrdered(roots.receiptsRoot, leaf, { ...at(tree, i), index: (i + 1) % 3 }))
+  })
+
+  const credits = creditsTree(file)
+  assert.equal(credits.leaves.length, roots.credits)
+  const owner = credits.leaves.filter(({ account }) => account === address('owner'))
+  assert.deepEqual(
+    owner.map(({ receipt, part, amount, cumulative }) => [receipt, part, amount, cumulative]),
+    [0, 1, 2].map((i) => [i, PART.model, 200n, 5n + 200n * BigInt(i + 1)]),
+  )
+  credits.leaves.forEach(({ account, receipt, part, amount, cumulative }, i) => {
+    const leaf = leafHash('credit', [account, receipt, part, amount, cumulative])
+    assert.ok(verifyOrdered(roots.creditsRoot, leaf, at(credits, i)))
+    // The last credit of an account is what it may claim.
+    if (credits.leaves[i + 1]?.account !== account)
+      assert.equal(cumulative, file.payouts.find((payout) => payout.account === account)?.amount)
+  })
+  const payouts = payoutsTree(file)
+  file.payouts.forEach(({ account, amount }, i) => {
     const leaf = leafHash('payout', [account, amount])
-    assert.ok(verifyProof(roots.payoutsRoot, leaf, payoutsTree(file).proof(leaf)))
-  }
+    assert.ok(verifyOrdered(roots.payoutsRoot, leaf, at(payouts, i)))
+  })
+})
+
+test('an epoch does not depend on the order in which its receipts came', async () => {
+  const receipts = await Promise.all(
+    ['1', '2', '3'].map((name, i) => sign(receiptOf(name, { payer: address(`payer ${i % 2}`) }))),
+  )
+  const input = { ...domain, epoch: 1, treasuries, presence }
+  assert.deepEqual(
+    buildEpoch(new Map(), { ...input, receipts }),
+    buildEpoch(new Map(), { ...input, receipts: receipts.toReversed() }),
+  )
 })
 
 test('an epoch without the presence table of a Datanet version cannot be built', async () => {

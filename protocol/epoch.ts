@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { canonicalJson, keccak, type Hex } from './bytes.ts'
-import { leafHash, merkleTree, type MerkleTree } from './merkle.ts'
-import { receiptHash, type ReceiptDomain, type SignedReceipt } from './receipt.ts'
+import { leafHash, orderedTree, type OrderedTree } from './merkle.ts'
+import { receiptHash, type Receipt, type ReceiptDomain, type SignedReceipt } from './receipt.ts'
 import { largestRemainder } from './score.ts'
 import { decimal, hex, signedReceipt } from './wire.ts'
 
@@ -21,6 +21,7 @@ export type EpochFile = {
   settlement: Hex
   epoch: number
   treasuries: Treasuries
+  /** Sorted by payer, then request. */
   receipts: SignedReceipt[]
   presence: Presence[]
   /** Cumulative wei per account after this epoch, every account ever paid, sorted by address. */
@@ -29,7 +30,20 @@ export type EpochFile = {
   draws: { payer: Hex; amount: bigint }[]
 }
 
-export type EpochRoots = { receiptsRoot: Hex; payoutsRoot: Hex; total: bigint; dataHash: Hex }
+/** What goes on chain: three ordered trees with the number of their leaves, the wei drawn and paid, the file's hash. */
+export type EpochRoots = {
+  receiptsRoot: Hex
+  creditsRoot: Hex
+  payoutsRoot: Hex
+  receipts: number
+  credits: number
+  payouts: number
+  total: bigint
+  dataHash: Hex
+}
+
+/** Bytes of an epoch file, at most: what one EigenDA blob of 16 MiB carries, 31 bytes in every 32 after its header. */
+export const MAX_EPOCH_BYTES = ((16 * 2 ** 20) / 32 - 1) * 31
 
 const address = hex(20)
 const amount = decimal
@@ -50,29 +64,75 @@ export const epochFile = z.object({
   draws: z.array(z.object({ payer: address, amount })),
 })
 
-/** What one epoch's receipts pay to whom, in wei. */
-export function epochCredits(
-  receipts: readonly SignedReceipt[],
-  presence: readonly Presence[],
-  treasuries: Treasuries,
-): Map<Hex, bigint> {
-  const credits = new Map<Hex, bigint>()
-  const credit = (account: Hex, wei: bigint) => {
-    if (wei > 0n) credits.set(account, (credits.get(account) ?? 0n) + wei)
-  }
-  for (const { receipt } of receipts) {
-    credit(treasuries.platform, receipt.platform)
-    credit(treasuries.stakers, receipt.stakers)
-    credit(receipt.modelOwner, receipt.model)
-    for (const row of receipt.rows) credit(row.contributor, row.amount)
-    for (const [account, wei] of basePoolCredits(receipt.unattributed, receipt.datanets, presence))
-      credit(account, wei)
-  }
+type Settled = Pick<EpochFile, 'receipts' | 'presence' | 'treasuries'>
+
+/** One payment of an epoch. `receipt` is a position in the file, or BASE_POOL; `part` is one of PART, or a row's. */
+export type Credit = { account: Hex; receipt: number; part: number; amount: bigint }
+
+/** Parts of a fee by number; row i of a receipt is PART.rows + i. */
+export const PART = { platform: 0, model: 1, stakers: 2, rows: 3 } as const
+
+/** In the place of a receipt's position: an account's share of what no row earned, in the whole epoch. */
+export const BASE_POOL = 0xffff_ffff
+
+/** Every payment of an epoch, sorted by account, receipt and part: none of zero wei. */
+export function epochCredits({ receipts, presence, treasuries }: Settled): Credit[] {
+  const credits = receipts.flatMap(({ receipt }, i) => receiptCredits(receipt, i, treasuries))
+  for (const [account, wei] of basePool(receipts, presence))
+    credits.push({ account, receipt: BASE_POOL, part: 0, amount: wei })
   return credits
+    .filter((credit) => credit.amount > 0n)
+    .toSorted(
+      (a, b) =>
+        compare(a.account, b.account) || compare(a.receipt, b.receipt) || compare(a.part, b.part),
+    )
 }
 
-/** Divides an unattributed amount over the clusters of the given Datanet versions, equally per cluster. */
-export function basePoolCredits(
+/** What a receipt itself pays to whom, zero amounts included. */
+export const receiptCredits = (
+  receipt: Receipt,
+  index: number,
+  { platform, stakers }: Treasuries,
+): Credit[] =>
+  [
+    { account: platform, part: PART.platform, amount: receipt.platform },
+    { account: receipt.modelOwner, part: PART.model, amount: receipt.model },
+    { account: stakers, part: PART.stakers, amount: receipt.stakers },
+    ...receipt.rows.map((row, i) => ({
+      account: row.contributor,
+      part: PART.rows + i,
+      amount: row.amount,
+    })),
+  ].map((credit) => ({ ...credit, receipt: index }))
+
+/** What an epoch pays, by account. */
+export function creditsByAccount(credits: readonly Credit[]): Map<Hex, bigint> {
+  const sums = new Map<Hex, bigint>()
+  for (const { account, amount: wei } of credits) add(sums, account, wei)
+  return sums
+}
+
+/**
+ * What no row earned, divided over the clusters of the Datanet versions that the receipts name, equally per cluster:
+ * once for all receipts with the same versions.
+ */
+function basePool(
+  receipts: readonly SignedReceipt[],
+  presence: readonly Presence[],
+): Map<Hex, bigint> {
+  const pools = new Map<string, { datanets: readonly Hex[]; wei: bigint }>()
+  for (const { receipt } of receipts) {
+    const key = receipt.datanets.join()
+    const wei = (pools.get(key)?.wei ?? 0n) + receipt.unattributed
+    pools.set(key, { datanets: receipt.datanets, wei })
+  }
+  const sums = new Map<Hex, bigint>()
+  for (const { datanets, wei } of pools.values())
+    for (const [account, share] of divide(wei, datanets, presence)) add(sums, account, share)
+  return sums
+}
+
+function divide(
   wei: bigint,
   datanets: readonly Hex[],
   presence: readonly Presence[],
@@ -82,18 +142,17 @@ export function basePoolCredits(
   for (const root of datanets) {
     const version = presence.find((candidate) => candidate.root === root)
     if (!version) throw new Error(`epoch: no presence table for Datanet version ${root}`)
-    for (const { contributor, count } of version.clusters)
-      counts.set(contributor, (counts.get(contributor) ?? 0n) + BigInt(count))
+    for (const { contributor, count } of version.clusters) add(counts, contributor, BigInt(count))
   }
-  const accounts = [...counts.keys()].toSorted()
+  const accounts = byKey(counts)
   const amounts = largestRemainder(
     wei,
-    accounts.map((account) => counts.get(account) ?? 0n),
+    accounts.map(([, count]) => count),
   )
-  return accounts.map((account, i) => [account, amounts[i] ?? 0n])
+  return accounts.map(([account], i) => [account, amounts[i] ?? 0n])
 }
 
-/** Builds the next epoch's file from its receipts and the cumulative payouts before it. */
+/** Builds the next epoch's file from its receipts, in any order, and the cumulative payouts before it. */
 export function buildEpoch(
   previous: ReadonlyMap<Hex, bigint>,
   input: Pick<
@@ -101,17 +160,22 @@ export function buildEpoch(
     'chainId' | 'settlement' | 'epoch' | 'treasuries' | 'receipts' | 'presence'
   >,
 ): EpochFile {
+  const receipts = input.receipts.toSorted(
+    (a, b) =>
+      compare(a.receipt.payer, b.receipt.payer) ||
+      compare(a.receipt.requestId, b.receipt.requestId),
+  )
   const cumulative = new Map(previous)
-  for (const [account, wei] of epochCredits(input.receipts, input.presence, input.treasuries))
-    cumulative.set(account, (cumulative.get(account) ?? 0n) + wei)
+  for (const [account, wei] of creditsByAccount(epochCredits({ ...input, receipts })))
+    add(cumulative, account, wei)
   const drawn = new Map<Hex, bigint>()
-  for (const { receipt } of input.receipts)
-    if (receipt.fee > 0n) drawn.set(receipt.payer, (drawn.get(receipt.payer) ?? 0n) + receipt.fee)
+  for (const { receipt } of receipts) if (receipt.fee > 0n) add(drawn, receipt.payer, receipt.fee)
   return {
     format: 'openledger-epoch-1',
     ...input,
-    payouts: byKey(cumulative).map(([account, amount]) => ({ account, amount })),
-    draws: byKey(drawn).map(([payer, amount]) => ({ payer, amount })),
+    receipts,
+    payouts: byKey(cumulative).map(([account, wei]) => ({ account, amount: wei })),
+    draws: byKey(drawn).map(([payer, wei]) => ({ payer, amount: wei })),
   }
 }
 
@@ -125,33 +189,83 @@ export const decodeEpoch = (bytes: Uint8Array): EpochFile =>
     JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes)),
   )
 
-/** Roots and total that go on chain. `total` is what this epoch draws and pays. */
+/** Roots, counts and total that go on chain. `total` is what this epoch draws and pays. */
 export function epochRoots(file: EpochFile): EpochRoots {
-  const domain = { chainId: file.chainId, settlement: file.settlement }
+  const credits = creditsTree(file)
   return {
-    receiptsRoot: receiptsTree(file.receipts, domain).root,
+    receiptsRoot: receiptsTree(file).root,
+    creditsRoot: credits.root,
     payoutsRoot: payoutsTree(file).root,
+    receipts: file.receipts.length,
+    credits: credits.leaves.length,
+    payouts: file.payouts.length,
     total: file.draws.reduce((n, draw) => n + draw.amount, 0n),
     dataHash: keccak(encodeEpoch(file)),
   }
 }
 
-/** Leaf of a receipt in its epoch's tree. */
-export const receiptLeaf = ({ receipt }: SignedReceipt, domain: ReceiptDomain): Hex =>
-  leafHash('receipt', [receipt.requestId, receiptHash(receipt, domain)])
+/** Leaf of a receipt: `spent` is what its payer owes for the epoch's receipts up to and with this one. */
+export const receiptLeaf = (receipt: Receipt, spent: bigint, domain: ReceiptDomain): Hex =>
+  leafHash('receipt', [receipt.requestId, receiptHash(receipt, domain), spent])
 
-/** Tree over an epoch's receipts. */
-export const receiptsTree = (
-  receipts: readonly SignedReceipt[],
-  domain: ReceiptDomain,
-): MerkleTree => merkleTree(receipts.map((signed) => receiptLeaf(signed, domain)))
+/** A tree with the values behind its leaves, in their order. */
+export type Ledger<Leaf> = OrderedTree & { leaves: Leaf[] }
 
-/** Tree over cumulative payouts; a claim proves `leafHash('payout', [account, amount])` in it. */
-export const payoutsTree = ({ payouts }: Pick<EpochFile, 'payouts'>): MerkleTree =>
-  merkleTree(payouts.map(({ account, amount }) => leafHash('payout', [account, amount])))
+/** Tree over an epoch's receipts, in the file's order. */
+export function receiptsTree({
+  receipts,
+  chainId,
+  settlement,
+}: Pick<EpochFile, 'receipts' | 'chainId' | 'settlement'>): Ledger<{
+  receipt: Receipt
+  spent: bigint
+}> {
+  const sums = new Map<Hex, bigint>()
+  const leaves = receipts.map(({ receipt }) => ({
+    receipt,
+    spent: add(sums, receipt.payer, receipt.fee),
+  }))
+  const hashes = leaves.map(({ receipt, spent }) =>
+    receiptLeaf(receipt, spent, { chainId, settlement }),
+  )
+  return { ...orderedTree(hashes), leaves }
+}
+
+/** Tree over an epoch's credits; `cumulative` is what the account may claim in all up to and with the credit. */
+export function creditsTree(
+  file: Settled & Pick<EpochFile, 'payouts'>,
+): Ledger<Credit & { cumulative: bigint }> {
+  const credits = epochCredits(file)
+  const sums = new Map(file.payouts.map(({ account, amount: wei }) => [account, wei]))
+  for (const { account, amount: wei } of credits) add(sums, account, -wei)
+  const leaves = credits.map((credit) => ({
+    ...credit,
+    cumulative: add(sums, credit.account, credit.amount),
+  }))
+  const hashes = leaves.map(({ account, receipt, part, amount: wei, cumulative }) =>
+    leafHash('credit', [account, receipt, part, wei, cumulative]),
+  )
+  return { ...orderedTree(hashes), leaves }
+}
+
+/** Tree over cumulative payouts; a claim proves its position in it. */
+export const payoutsTree = ({
+  payouts,
+}: Pick<EpochFile, 'payouts'>): Ledger<{ account: Hex; amount: bigint }> => ({
+  ...orderedTree(payouts.map(({ account, amount: wei }) => leafHash('payout', [account, wei]))),
+  leaves: payouts,
+})
+
+function add<Key>(sums: Map<Key, bigint>, key: Key, wei: bigint): bigint {
+  const sum = (sums.get(key) ?? 0n) + wei
+  sums.set(key, sum)
+  return sum
+}
+
+const compare = <T extends string | number>(a: T, b: T): number => (a < b ? -1 : a > b ? 1 : 0)
 
 const byKey = <V>(map: ReadonlyMap<Hex, V>): [Hex, V][] =>
-  [...map].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  [...map].toSorted(([a], [b]) => compare(a, b))
 
 const bigintAsDecimal = (_key: string, value: unknown) =>
   typeof value === 'bigint' ? value.toString() : value

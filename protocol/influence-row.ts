@@ -1,6 +1,9 @@
 import type { Hex } from './bytes.ts'
 import { leafHash } from './merkle.ts'
 
+/** Entries of a vector, at most: with more, showing a wrong score would not fit the gas of one challenge. */
+export const MAX_DIMENSIONS = 2_048
+
 /** One row of an adapter's influence index as committed on chain; the int8 vector itself stays in a file. */
 export type InfluenceRow = {
   record: Hex
@@ -15,6 +18,10 @@ export type InfluenceRow = {
   nullDeviation: bigint
   /** Squared norm of the int8 vector. */
   self: bigint
+  /** protocol/tokens.ts over the record's trained tokens, segments divided by SEGMENT_END. */
+  tokensRoot: Hex
+  /** How many they are, the dividers included. */
+  tokens: number
 }
 
 /** Leaf of `indexRoot`. */
@@ -28,4 +35,6 @@ export const influenceRowLeaf = (row: InfluenceRow): Hex =>
     row.nullMean,
     row.nullDeviation,
     row.self,
+    row.tokensRoot,
+    row.tokens,
   ])

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { StandardMerkleTree } from '@openzeppelin/merkle-tree'
 import { keccak, ZERO_HASH, type Hex } from './bytes.ts'
-import { LEAF_TYPES, leafHash, merkleTree, verifyProof } from './merkle.ts'
+import {
+  LEAF_TYPES,
+  leafHash,
+  merkleTree,
+  orderedTree,
+  verifyOrdered,
+  verifyProof,
+} from './merkle.ts'
 
 const account = (i: number): Hex => `0x${i.toString(16).padStart(40, '0')}`
 
@@ -41,10 +48,28 @@ test('a foreign leaf, a changed proof and a foreign root do not verify', () => {
 test('the empty tree has the zero root and no proofs', () => {
   const tree = merkleTree([])
   assert.equal(tree.root, ZERO_HASH)
-  assert.throws(() => tree.proof(ZERO_HASH), /empty/)
+  assert.throws(() => tree.proof(ZERO_HASH), /not in the tree/)
 })
 
 test('the order of the leaves does not change the root', () => {
   const leaves = ['a', 'b', 'c', 'd'].map((text) => keccak(text))
   assert.equal(merkleTree(leaves).root, merkleTree([...leaves].toReversed()).root)
+})
+
+test('an ordered tree proves what stands at a position and nothing else', () => {
+  for (const size of [1, 2, 3, 5, 8, 13]) {
+    const leaves = Array.from({ length: size }, (_, i) => keccak(`leaf ${i}`))
+    const tree = orderedTree(leaves)
+    for (const [index, leaf] of leaves.entries()) {
+      const place = { index, count: size, proof: tree.proof(index) }
+      assert.ok(verifyOrdered(tree.root, leaf, place))
+      for (let other = 0; other < size + 2; other++)
+        assert.equal(verifyOrdered(tree.root, leaf, { ...place, index: other }), other === index)
+      assert.ok(!verifyOrdered(tree.root, keccak('z'), place))
+      assert.ok(!verifyOrdered(tree.root, leaf, { ...place, proof: [...place.proof, leaf] }))
+    }
+    if (size > 1) assert.notEqual(tree.root, orderedTree(leaves.toReversed()).root)
+    assert.throws(() => tree.proof(size), /leaf/)
+  }
+  assert.equal(orderedTree([]).root, ZERO_HASH)
 })

@@ -4,25 +4,26 @@ import type { Hex } from './bytes.ts'
 /** A verbatim match: response tokens [outputStart, outputStart + length) equal the record's from recordStart. */
 export type Span = { outputStart: number; recordStart: number; length: number }
 
-/** A record that is paid for a response, standing for its near-duplicate cluster. */
+/** A record on the shortlist of a response, standing for its near-duplicate cluster. */
 export type ReceiptRow = {
   cluster: Hex
   record: Hex
   contributor: Hex
-  /** Relative influence above the null mean, in units of score.RELATIVE_ONE. */
+  /** Relative influence above the null mean, in units of score.RELATIVE_ONE; negative for opponents. */
   influence: bigint
   /** Thousandths of a null deviation. */
   significance: bigint
   /** Millinats of verbatim information. */
   text: bigint
   spans: Span[]
-  /** Wei. */
+  /** Wei; zero when the row stays below a threshold. */
   amount: bigint
 }
 
 /**
  * What one inference call was, which records shaped it and who is paid how much. Amounts are wei; hashes of
  * texts are keccak256 of their UTF-8. `adapter` and `indexRoot` are zero and `rows` is empty for a bare base.
+ * `rows` are the shortlist of protocol/score.ts by falling weight, ties by cluster.
  */
 export type Receipt = {
   requestId: Hex
@@ -36,6 +37,9 @@ export type Receipt = {
   methodVersion: number
   promptHash: Hex
   outputHash: Hex
+  /** protocol/tokens.ts over the tokens of the answer's text, and how many they are. */
+  outputRoot: Hex
+  outputTokens: number
   /** keccak256 of the int8 query vector; zero without an adapter. */
   queryHash: Hex
   promptTokens: number
@@ -45,18 +49,36 @@ export type Receipt = {
   model: bigint
   stakers: bigint
   modelOwner: Hex
+  /** Millinats of the answer's information: what credited spans cover, and all of it. */
+  covered: bigint
+  total: bigint
+  /** Every row of the index that is significant and has more influence than this is on the shortlist. */
+  floor: bigint
   rows: ReceiptRow[]
   /** Paid to the base pool of `datanets`, in equal parts per cluster. */
   unattributed: bigint
+  /** Whether the texts are kept for the challenge window, encrypted, so that gradients can be re-executed. */
+  stored: boolean
   worker: Hex
   /** Unix seconds. */
   time: bigint
 }
 
-export type SignedReceipt = { receipt: Receipt; signature: Hex }
+/** What the worker hands out and epochs publish: enough to check every integer of the receipt. */
+export type SignedReceipt = {
+  receipt: Receipt
+  signature: Hex
+  /** The int8 query vector in base64; empty without an adapter. */
+  query: string
+}
 
-/** Version of the attribution method that `protocol/score.ts` implements. */
-export const METHOD_VERSION = 1
+/** Base64 of a query vector. */
+export const encodeQuery = (vector: Int8Array): string =>
+  btoa(String.fromCharCode(...new Uint8Array(vector)))
+
+/** The query vector of a receipt as bytes (two's complement); throws on what is not base64. */
+export const queryBytes = ({ query }: Pick<SignedReceipt, 'query'>): Uint8Array =>
+  Uint8Array.from(atob(query), (char) => char.charCodeAt(0))
 
 export const RECEIPT_TYPES = {
   Span: [
@@ -85,6 +107,8 @@ export const RECEIPT_TYPES = {
     { name: 'methodVersion', type: 'uint32' },
     { name: 'promptHash', type: 'bytes32' },
     { name: 'outputHash', type: 'bytes32' },
+    { name: 'outputRoot', type: 'bytes32' },
+    { name: 'outputTokens', type: 'uint32' },
     { name: 'queryHash', type: 'bytes32' },
     { name: 'promptTokens', type: 'uint32' },
     { name: 'completionTokens', type: 'uint32' },
@@ -93,8 +117,13 @@ export const RECEIPT_TYPES = {
     { name: 'model', type: 'uint256' },
     { name: 'stakers', type: 'uint256' },
     { name: 'modelOwner', type: 'address' },
+    { name: 'covered', type: 'uint64' },
+    { name: 'total', type: 'uint64' },
+    { name: 'floor', type: 'int64' },
+    { name: 'clusters', type: 'bytes32[]' }, // of the rows: what is listed can be opened without them
     { name: 'rows', type: 'Row[]' },
     { name: 'unattributed', type: 'uint256' },
+    { name: 'stored', type: 'bool' },
     { name: 'worker', type: 'address' },
     { name: 'time', type: 'uint64' },
   ],
@@ -114,7 +143,7 @@ export function receiptTypedData(receipt: Receipt, { chainId, settlement }: Rece
     } satisfies TypedDataDomain,
     types: RECEIPT_TYPES,
     primaryType: 'Receipt',
-    message: receipt,
+    message: { ...receipt, clusters: receipt.rows.map(({ cluster }) => cluster) },
   } as const
 }
 
@@ -124,7 +153,7 @@ export const receiptHash = (receipt: Receipt, domain: ReceiptDomain): Hex =>
 
 /** Address that signed the receipt; throws on a malformed signature. */
 export const receiptSigner = (
-  { receipt, signature }: SignedReceipt,
+  { receipt, signature }: Pick<SignedReceipt, 'receipt' | 'signature'>,
   domain: ReceiptDomain,
 ): Promise<Hex> => recoverTypedDataAddress({ ...receiptTypedData(receipt, domain), signature })
 

@@ -6,8 +6,11 @@ import {
   allocate,
   dotInt8,
   largestRemainder,
+  METHOD_VERSION,
+  methodOf,
   RELATIVE_ONE,
   relativeScore,
+  shortlist,
   significance,
   splitFee,
   sqrtFloor,
@@ -106,15 +109,20 @@ test('influence below the significance threshold earns nothing', () => {
   )
   assert.deepEqual(
     rows.map((row) => [row.cluster, row.amount]),
-    [[keccak('strong'), 800_000n]],
+    [
+      [keccak('strong'), 800_000n],
+      [keccak('weak'), 0n],
+    ],
   )
   assert.equal(unattributed, 200_000n)
 })
 
 test('with nothing significant the whole pool is unattributed', () => {
   const weak = candidate('weak', { influence: 500n, significance: 0n })
-  assert.deepEqual(allocate(77n, [weak], noText, parameters), { rows: [], unattributed: 77n })
-  assert.deepEqual(allocate(77n, [], noText, parameters), { rows: [], unattributed: 77n })
+  const nothing = { rows: [], paid: 0, unattributed: 77n }
+  const rows = [{ ...weak, weight: 0n, amount: 0n }]
+  assert.deepEqual(allocate(77n, [weak], noText, parameters), { ...nothing, rows })
+  assert.deepEqual(allocate(77n, [], noText, parameters), nothing)
 })
 
 test('text counts by its share of the information, up to the governed cap', () => {
@@ -133,20 +141,21 @@ test('text counts by its share of the information, up to the governed cap', () =
 test('a small pool raises the threshold: a row must be worth its settlement', () => {
   const rows = [candidate('a', { influence: 90n }), candidate('b', { influence: 10n })]
   const costly = { ...parameters, 'settlement.rowCost': 200n }
-  assert.equal(allocate(10_000n, rows, noText, costly).rows.length, 2)
-  assert.equal(allocate(1_000n, rows, noText, costly).rows.length, 1)
+  assert.equal(allocate(10_000n, rows, noText, costly).paid, 2)
+  assert.equal(allocate(1_000n, rows, noText, costly).paid, 1)
 })
 
 test('coverage and top K bound the rows, and the kept rows share the paid part', () => {
   const many = Array.from({ length: 40 }, (_, i) => candidate(`row ${i}`, { influence: 100n }))
-  const { rows, unattributed } = allocate(10n ** 18n, many, noText, parameters)
-  assert.equal(rows.length, 16)
+  const { rows, paid, unattributed } = allocate(10n ** 18n, many, noText, parameters)
+  assert.equal(paid, 16)
   assert.equal(rows.reduce((n, row) => n + row.amount, 0n) + unattributed, 10n ** 18n)
   const half = allocate(10n ** 18n, many.slice(0, 8), noText, {
     ...parameters,
     'attribution.coverage': 500_000n,
   })
-  assert.equal(half.rows.length, 4)
+  assert.equal(half.paid, 4)
+  assert.ok(half.rows.every(({ amount }, i) => amount > 0n === i < 4))
 })
 
 test('the allocation does not depend on the order of the candidates', () => {
@@ -160,4 +169,42 @@ test('the allocation does not depend on the order of the candidates', () => {
     allocate(10n ** 15n, rows, information, parameters),
     allocate(10n ** 15n, [...rows].toReversed(), information, parameters),
   )
+})
+
+test('the shortlist has the most influential significant rows and those with the most text', () => {
+  const three = { ...parameters, 'attribution.topK': 3n }
+  const rows = [5n, 9n, 7n, 8n].map((n) => candidate(`i${n}`, { influence: n }))
+  const loud = candidate('loud', { influence: 99n, significance: 0n })
+  const texts = [4n, 1n, 3n, 2n].map((n) => candidate(`t${n}`, { influence: -n, text: n }))
+  const listed = shortlist([...rows, loud, ...texts], three)
+  assert.deepEqual(
+    listed.rows.map(({ cluster }) => cluster),
+    ['i9', 'i8', 'i7', 't4', 't3', 't2'].map((name) => keccak(name)),
+  )
+  assert.equal(listed.floor, 7n)
+  assert.equal(shortlist(rows.slice(0, 2), three).floor, 0n)
+  // A row in both lists stands once, and the floor is that of the first list.
+  const both = shortlist([candidate('both', { influence: 6n, text: 9n }), ...rows], three)
+  assert.equal(both.rows.length, 4)
+  assert.equal(both.floor, 7n)
+})
+
+test('equal candidates are listed by cluster, whatever order they come in', () => {
+  const many = Array.from({ length: 40 }, (_, i) =>
+    candidate(`row ${i}`, { influence: 1n, text: 1n }),
+  )
+  const first = many
+    .map(({ cluster }) => cluster)
+    .toSorted()
+    .slice(0, 16)
+  for (const order of [many, many.toReversed()])
+    assert.deepEqual(
+      shortlist(order, parameters).rows.map(({ cluster }) => cluster),
+      first,
+    )
+})
+
+test('an unknown version of the method is a clear error', () => {
+  assert.equal(methodOf(METHOD_VERSION).allocate, allocate)
+  assert.throws(() => methodOf(7), /method 7 is unknown; known: 1/)
 })

@@ -27,10 +27,14 @@ export type Candidate = {
   text: bigint
 }
 
-export type PaidRow = Candidate & { weight: bigint; amount: bigint }
+/** A row of the shortlist: its weight in parts per billion and its wei, zero below a threshold. */
+export type WeighedRow = Candidate & { weight: bigint; amount: bigint }
 export type FeeSplit = { platform: bigint; model: bigint; stakers: bigint; contributors: bigint }
 export type Allocation = {
-  rows: PaidRow[]
+  /** By falling weight, ties by cluster. */
+  rows: WeighedRow[]
+  /** How many of them, the first ones, passed the thresholds; the others get nothing. */
+  paid: number
   /** What no row earned; goes to the base pool of the Datanet versions, in equal parts per cluster. */
   unattributed: bigint
 }
@@ -68,68 +72,117 @@ export function splitFee(fee: bigint, values: ParameterValues): FeeSplit {
   return { platform, model, stakers, contributors: fee - platform - model - stakers }
 }
 
+/** Whether a score stands out of what unrelated queries give, as governed. */
+export const isSignificant = (
+  { influence, significance: deviations }: Pick<Candidate, 'influence' | 'significance'>,
+  values: ParameterValues,
+): boolean => influence > 0n && deviations >= values['attribution.significance']
+
 /**
- * Splits the contributor pool (wei) over clusters.
+ * The rows a receipt lists, of all candidates: the `attribution.topK` significant ones with the most influence, and as
+ * many with the most text (ties by cluster). `floor` is the smallest influence that made a full first list, else
+ * zero: an unlisted significant row above it was left out wrongly, which one opening shows.
+ */
+export function shortlist(
+  candidates: readonly Candidate[],
+  values: ParameterValues,
+): { rows: Candidate[]; floor: bigint } {
+  const most = Number(values['attribution.topK'])
+  const largest = (items: readonly Candidate[], of: (c: Candidate) => bigint) =>
+    items
+      .toSorted((a, b) => compare(of(b), of(a)) || (a.cluster < b.cluster ? -1 : 1))
+      .slice(0, most)
+  const byInfluence = largest(
+    candidates.filter((c) => isSignificant(c, values)),
+    (c) => c.influence,
+  )
+  const byText = largest(
+    candidates.filter((c) => c.text > 0n),
+    (c) => c.text,
+  )
+  return {
+    rows: [...new Set([...byInfluence, ...byText])],
+    floor: byInfluence.length < most ? 0n : (byInfluence.at(-1)?.influence ?? 0n),
+  }
+}
+
+/**
+ * Splits the contributor pool (wei) over the rows of a shortlist, given in any order.
  *
  * 1. text share kappa = covered / total information, capped; weight = kappa * text + (1 - kappa) * influence,
- *    each normalised over the clusters that pass: influence needs `attribution.significance`, text its guards.
- * 2. keep clusters by falling weight (ties by cluster hash) while each is worth the larger of the governed
- *    minimum share and the cost of settling a row, until the coverage is reached, at most top K.
- * 3. the kept rows share `attribution.reliability` of the pool in proportion to weight, rounded by largest
+ *    each normalised over the rows that pass: influence needs `attribution.significance`, text its guards.
+ * 2. pay rows by falling weight (ties by cluster hash) while each is worth the larger of the governed minimum
+ *    share and the cost of settling a row, until the coverage is reached, at most top K.
+ * 3. the paid rows share `attribution.reliability` of the pool in proportion to weight, rounded by largest
  *    remainder; the rest of the pool is unattributed.
  *
- * Sum of amounts + unattributed equals the pool to the wei.
+ * Sum of amounts + unattributed equals the pool to the wei. contracts/src/libraries/Score.sol verifies the same.
  */
 export function allocate(
   pool: bigint,
-  candidates: readonly Candidate[],
+  listed: readonly Candidate[],
   information: { covered: bigint; total: bigint },
   values: ParameterValues,
 ): Allocation {
-  const influenceOf = (c: Candidate) =>
-    c.influence > 0n && c.significance >= values['attribution.significance'] ? c.influence : 0n
-  const influenceSum = sum(candidates, influenceOf)
-  const textSum = sum(candidates, (c) => c.text)
+  const influenceOf = (c: Candidate) => (isSignificant(c, values) ? c.influence : 0n)
+  const influenceSum = sum(listed, influenceOf)
+  const textSum = sum(listed, (c) => c.text)
   const kappa =
     textSum === 0n || information.total === 0n
       ? 0n
       : min((information.covered * PPM) / information.total, values['attribution.textCap'])
 
-  const weighed = candidates
+  const weighed = listed
     .map((candidate) => ({
       ...candidate,
       weight:
         share(kappa * WEIGHT_ONE * candidate.text, textSum * PPM) +
         share((PPM - kappa) * WEIGHT_ONE * influenceOf(candidate), influenceSum * PPM),
     }))
-    .filter((c) => c.weight > 0n)
     .toSorted((a, b) => compare(b.weight, a.weight) || (a.cluster < b.cluster ? -1 : 1))
 
   const settleShare = share(values['settlement.rowCost'] * WEIGHT_ONE, pool)
   const minWeight = max((values['attribution.minShare'] * WEIGHT_ONE) / PPM, settleShare)
   const enough = (sum(weighed, (c) => c.weight) * values['attribution.coverage']) / PPM
-  const kept: typeof weighed = []
-  let covered = 0n
+  const paid: typeof weighed = []
+  let reached = 0n
   for (const row of weighed) {
     if (
-      BigInt(kept.length) >= values['attribution.topK'] ||
-      covered >= enough ||
+      BigInt(paid.length) >= values['attribution.topK'] ||
+      reached >= enough ||
       row.weight < minWeight
     )
       break
-    kept.push(row)
-    covered += row.weight
+    paid.push(row)
+    reached += row.weight
   }
 
-  const paid = kept.length === 0 ? 0n : (pool * values['attribution.reliability']) / PPM
+  const attributed = paid.length === 0 ? 0n : (pool * values['attribution.reliability']) / PPM
   const amounts = largestRemainder(
-    paid,
-    kept.map((row) => row.weight),
+    attributed,
+    paid.map((row) => row.weight),
   )
   return {
-    rows: kept.map((row, i) => ({ ...row, amount: amounts[i] ?? 0n })),
-    unattributed: pool - paid,
+    rows: weighed.map((row, i) => ({ ...row, amount: amounts[i] ?? 0n })),
+    paid: paid.length,
+    unattributed: pool - attributed,
   }
+}
+
+/** A version of the attribution method: which rows a receipt lists, and how its pool is split over them. */
+export type Method = { shortlist: typeof shortlist; allocate: typeof allocate }
+
+/** Version of the method that new receipts are made with. */
+export const METHOD_VERSION = 1
+
+const METHODS: Readonly<Record<number, Method>> = { [METHOD_VERSION]: { shortlist, allocate } }
+
+/** The method of a receipt's version; throws an Error on one that this build does not know. */
+export function methodOf(version: number): Method {
+  const method = METHODS[version]
+  if (!method)
+    throw new Error(`attribution method ${version} is unknown; known: ${Object.keys(METHODS)}`)
+  return method
 }
 
 /**

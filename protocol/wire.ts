@@ -26,6 +26,14 @@ const signedDecimal = z
 
 const uint32 = z.int().min(0).max(0xffff_ffff)
 
+/** Rows of a shortlist, at most: twice the upper bound of `attribution.topK`. */
+const MAX_ROWS = 100
+const MAX_QUERY_CHARS = 16_384
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** A query vector's bytes in base64. */
+export const query = z.string().max(MAX_QUERY_CHARS).regex(BASE64, 'expected base64')
+
 /** Receipts as JSON: bigints are decimal strings, times are Unix seconds. */
 export const receipt = z.object({
   requestId: bytes32,
@@ -38,6 +46,8 @@ export const receipt = z.object({
   methodVersion: uint32,
   promptHash: bytes32,
   outputHash: bytes32,
+  outputRoot: bytes32,
+  outputTokens: uint32,
   queryHash: bytes32,
   promptTokens: uint32,
   completionTokens: uint32,
@@ -46,6 +56,9 @@ export const receipt = z.object({
   model: decimal,
   stakers: decimal,
   modelOwner: address,
+  covered: decimal,
+  total: decimal,
+  floor: decimal,
   rows: z
     .array(
       z.object({
@@ -61,13 +74,14 @@ export const receipt = z.object({
         amount: decimal,
       }),
     )
-    .max(50),
+    .max(MAX_ROWS),
   unattributed: decimal,
+  stored: z.boolean(),
   worker: address,
   time: decimal,
 }) satisfies z.ZodType<Receipt, unknown>
 
-export const signedReceipt = z.object({ receipt, signature: hex(65) })
+export const signedReceipt = z.object({ receipt, signature: hex(65), query })
 
 /** A file in the content-addressed store. */
 export const blobRef = z.object({ sha256: bytes32, bytes: z.int().min(0) })
@@ -364,10 +378,8 @@ export const generateEvent = z.discriminatedUnion('type', [
     promptTokens: uint32,
     completionTokens: uint32,
   }),
-  z.object({
+  signedReceipt.extend({
     type: z.literal('receipt'),
-    receipt,
-    signature: hex(65),
     explanation,
     /** Token ids of the answer's text. */
     tokens: z.array(uint32),

@@ -112,6 +112,11 @@ export const attributionSettlementAbi = [
         "internalType": "uint64"
       },
       {
+        "name": "index",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
         "name": "proof",
         "type": "bytes32[]",
         "internalType": "bytes32[]"
@@ -138,6 +143,11 @@ export const attributionSettlementAbi = [
         "name": "epoch",
         "type": "uint64",
         "internalType": "uint64"
+      },
+      {
+        "name": "index",
+        "type": "uint256",
+        "internalType": "uint256"
       },
       {
         "name": "proof",
@@ -258,6 +268,11 @@ export const attributionSettlementAbi = [
             "internalType": "bytes32"
           },
           {
+            "name": "creditsRoot",
+            "type": "bytes32",
+            "internalType": "bytes32"
+          },
+          {
             "name": "payoutsRoot",
             "type": "bytes32",
             "internalType": "bytes32"
@@ -296,6 +311,21 @@ export const attributionSettlementAbi = [
             "name": "activeAt",
             "type": "uint40",
             "internalType": "uint40"
+          },
+          {
+            "name": "receipts",
+            "type": "uint32",
+            "internalType": "uint32"
+          },
+          {
+            "name": "credits",
+            "type": "uint32",
+            "internalType": "uint32"
+          },
+          {
+            "name": "payouts",
+            "type": "uint32",
+            "internalType": "uint32"
           }
         ]
       }
@@ -422,9 +452,29 @@ export const attributionSettlementAbi = [
             "internalType": "bytes32"
           },
           {
+            "name": "creditsRoot",
+            "type": "bytes32",
+            "internalType": "bytes32"
+          },
+          {
             "name": "payoutsRoot",
             "type": "bytes32",
             "internalType": "bytes32"
+          },
+          {
+            "name": "receipts",
+            "type": "uint32",
+            "internalType": "uint32"
+          },
+          {
+            "name": "credits",
+            "type": "uint32",
+            "internalType": "uint32"
+          },
+          {
+            "name": "payouts",
+            "type": "uint32",
+            "internalType": "uint32"
           },
           {
             "name": "total",
@@ -622,6 +672,12 @@ export const attributionSettlementAbi = [
       },
       {
         "name": "receiptsRoot",
+        "type": "bytes32",
+        "indexed": false,
+        "internalType": "bytes32"
+      },
+      {
+        "name": "creditsRoot",
         "type": "bytes32",
         "indexed": false,
         "internalType": "bytes32"

@@ -7,8 +7,8 @@ import {Draw, IInferenceVault} from "./interfaces/IInferenceVault.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {Keys} from "./libraries/Keys.sol";
 import {Leaf} from "./libraries/Leaf.sol";
+import {OrderedTree} from "./libraries/OrderedTree.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
-import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
@@ -142,18 +142,26 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     /* ------------------------------------ claims ------------------------------------ */
 
     /// @inheritdoc IAttributionSettlement
-    function claim(address account, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
-        external
-    {
-        _claim(account, account, cumulative, epoch, proof);
+    function claim(
+        address account,
+        uint256 cumulative,
+        uint64 epoch,
+        uint256 index,
+        bytes32[] calldata proof
+    ) external {
+        _claim(account, account, cumulative, epoch, index, proof);
     }
 
     /// @inheritdoc IAttributionSettlement
-    function claimTo(address to, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
-        external
-    {
+    function claimTo(
+        address to,
+        uint256 cumulative,
+        uint64 epoch,
+        uint256 index,
+        bytes32[] calldata proof
+    ) external {
         if (to == address(0)) revert ZeroAddress();
-        _claim(msg.sender, to, cumulative, epoch, proof);
+        _claim(msg.sender, to, cumulative, epoch, index, proof);
     }
 
     /* ------------------------------------- views ------------------------------------ */
@@ -204,6 +212,7 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         lastEpoch = submission.epoch;
         _epochs[submission.epoch] = Epoch({
             receiptsRoot: submission.receiptsRoot,
+            creditsRoot: submission.creditsRoot,
             payoutsRoot: submission.payoutsRoot,
             dataHash: submission.dataHash,
             paramsHash: submission.paramsHash,
@@ -211,7 +220,10 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
             submitter: msg.sender,
             total: submission.total.toUint96(),
             cumulativeTotal: (previous.cumulativeTotal + submission.total).toUint96(),
-            activeAt: activeAt
+            activeAt: activeAt,
+            receipts: submission.receipts,
+            credits: submission.credits,
+            payouts: submission.payouts
         });
         _submitters[msg.sender].lastActiveAt = activeAt;
     }
@@ -221,6 +233,7 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
             submission.epoch,
             msg.sender,
             submission.receiptsRoot,
+            submission.creditsRoot,
             submission.payoutsRoot,
             submission.total,
             submission.dataHash,
@@ -235,12 +248,13 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         address to,
         uint256 cumulative,
         uint64 epoch,
+        uint256 index,
         bytes32[] calldata proof
     ) private {
         if (statusOf(epoch) != Status.Active) revert EpochNotActive(epoch);
         Epoch storage record = _epochs[epoch];
         bytes32 leaf = Leaf.payout(account, cumulative);
-        if (!MerkleProofLib.verifyCalldata(proof, record.payoutsRoot, leaf)) {
+        if (!OrderedTree.verify(proof, record.payoutsRoot, leaf, index, record.payouts)) {
             revert InvalidProof(account, cumulative, epoch);
         }
         uint256 before = claimed[account];

@@ -21,15 +21,15 @@ contract ClaimsTest is Test {
         _epoch(3 ether, 2 ether, 1 ether);
         _activate();
         uint256 before = alice.balance;
-        settlement.claim(alice, 2 ether, 1, forAlice);
+        settlement.claim(alice, 2 ether, 1, 0, forAlice);
         vm.assertEq(alice.balance, before + 2 ether);
         _epoch(3 ether, 2.5 ether, 3.5 ether);
         _activate();
-        settlement.claim(alice, 2.5 ether, 2, forAlice);
+        settlement.claim(alice, 2.5 ether, 2, 0, forAlice);
         vm.assertEq(alice.balance, before + 2.5 ether);
         vm.assertEq(settlement.claimed(alice), 2.5 ether);
         before = bob.balance;
-        settlement.claim(bob, 3.5 ether, 2, forBob);
+        settlement.claim(bob, 3.5 ether, 2, 1, forBob);
         vm.assertEq(bob.balance, before + 3.5 ether);
         vm.assertEq(settlement.claimedTotal(), 6 ether);
         vm.assertEq(address(settlement).balance, BOND);
@@ -40,16 +40,16 @@ contract ClaimsTest is Test {
         bytes32[] memory proof = forAlice;
         _activate();
         _epoch(3 ether, 4 ether, 2 ether);
-        settlement.claim(alice, 2 ether, 1, proof); // while the next one is pending
+        settlement.claim(alice, 2 ether, 1, 0, proof); // while the next one is pending
         _activate();
-        settlement.claim(bob, 2 ether, 2, forBob);
+        settlement.claim(bob, 2 ether, 2, 1, forBob);
         vm.expectRevert(
             abi.encodeWithSelector(
                 IAttributionSettlement.NothingToClaim.selector, alice, 2 ether, 2 ether
             )
         );
-        settlement.claim(alice, 2 ether, 1, proof);
-        settlement.claim(alice, 4 ether, 2, forAlice);
+        settlement.claim(alice, 2 ether, 1, 0, proof);
+        settlement.claim(alice, 4 ether, 2, 0, forAlice);
     }
 
     function test_anOlderRootPaysAfterANewerOneHas() public {
@@ -57,9 +57,9 @@ contract ClaimsTest is Test {
         bytes32[] memory proof = forAlice;
         _epoch(3 ether, 4 ether, 2 ether);
         _activate();
-        settlement.claim(bob, 2 ether, 2, forBob);
-        settlement.claim(alice, 2 ether, 1, proof);
-        settlement.claim(alice, 4 ether, 2, forAlice);
+        settlement.claim(bob, 2 ether, 2, 1, forBob);
+        settlement.claim(alice, 2 ether, 1, 0, proof);
+        settlement.claim(alice, 4 ether, 2, 0, forAlice);
         vm.assertEq(address(settlement).balance, BOND);
     }
 
@@ -70,7 +70,7 @@ contract ClaimsTest is Test {
             vm.expectRevert(
                 abi.encodeWithSelector(IAttributionSettlement.EpochNotActive.selector, epoch)
             );
-            settlement.claim(alice, 2 ether, epoch, forAlice);
+            settlement.claim(alice, 2 ether, epoch, 0, forAlice);
         }
     }
 
@@ -83,7 +83,7 @@ contract ClaimsTest is Test {
                 IAttributionSettlement.InvalidProof.selector, account, cumulative, 1
             )
         );
-        settlement.claim(account, cumulative, 1, forAlice);
+        settlement.claim(account, cumulative, 1, 0, forAlice);
     }
 
     function test_wrongProofsAreRefused() public {
@@ -92,11 +92,11 @@ contract ClaimsTest is Test {
         bytes memory reason =
             abi.encodeWithSelector(IAttributionSettlement.InvalidProof.selector, alice, 2 ether, 1);
         vm.expectRevert(reason);
-        settlement.claim(alice, 2 ether, 1, forBob);
+        settlement.claim(alice, 2 ether, 1, 1, forBob);
         vm.expectRevert(reason);
-        settlement.claim(alice, 2 ether, 1, new bytes32[](0));
+        settlement.claim(alice, 2 ether, 1, 0, new bytes32[](0));
         vm.expectRevert(reason);
-        settlement.claim(alice, 2 ether, 1, new bytes32[](1));
+        settlement.claim(alice, 2 ether, 1, 0, new bytes32[](1));
     }
 
     function test_aRootWithoutPayoutsPaysNobody() public {
@@ -105,18 +105,18 @@ contract ClaimsTest is Test {
         vm.expectRevert(
             abi.encodeWithSelector(IAttributionSettlement.InvalidProof.selector, alice, 1 ether, 1)
         );
-        settlement.claim(alice, 1 ether, 1, new bytes32[](0));
+        settlement.claim(alice, 1 ether, 1, 0, new bytes32[](0));
     }
 
     function test_anInflatedRootCannotPayMoreThanItsTotal() public {
         _epoch(3 ether, 2 ether, 2 ether);
         _activate();
         _submit(operator, 5 ether, "pending"); // its wei are not theirs
-        settlement.claim(alice, 2 ether, 1, forAlice);
+        settlement.claim(alice, 2 ether, 1, 0, forAlice);
         vm.expectRevert(
             abi.encodeWithSelector(IAttributionSettlement.ExceedsTotal.selector, 2 ether, 1 ether)
         );
-        settlement.claim(bob, 2 ether, 1, forBob);
+        settlement.claim(bob, 2 ether, 1, 1, forBob);
     }
 
     function testFuzz_hugeAmountsCannotOverflow(uint256 cumulative) public {
@@ -128,13 +128,13 @@ contract ClaimsTest is Test {
                 IAttributionSettlement.ExceedsTotal.selector, cumulative, 3 ether
             )
         );
-        settlement.claim(alice, cumulative, 1, forAlice);
+        settlement.claim(alice, cumulative, 1, 0, forAlice);
     }
 
     function test_aFallenAmountPaysNothing() public {
         _epoch(3 ether, 2 ether, 1 ether);
         _activate();
-        settlement.claim(alice, 2 ether, 1, forAlice);
+        settlement.claim(alice, 2 ether, 1, 0, forAlice);
         _epoch(3 ether, 1 ether, 5 ether);
         _activate();
         vm.expectRevert(
@@ -142,7 +142,7 @@ contract ClaimsTest is Test {
                 IAttributionSettlement.NothingToClaim.selector, alice, 1 ether, 2 ether
             )
         );
-        settlement.claim(alice, 1 ether, 2, forAlice);
+        settlement.claim(alice, 1 ether, 2, 0, forAlice);
     }
 
     function test_onlyTheAccountSendsItsClaimElsewhere() public {
@@ -154,13 +154,13 @@ contract ClaimsTest is Test {
             )
         );
         vm.prank(stranger);
-        settlement.claimTo(stranger, 2 ether, 1, forAlice);
+        settlement.claimTo(stranger, 2 ether, 1, 0, forAlice);
         vm.expectRevert(IAttributionSettlement.ZeroAddress.selector);
         vm.prank(alice);
-        settlement.claimTo(address(0), 2 ether, 1, forAlice);
+        settlement.claimTo(address(0), 2 ether, 1, 0, forAlice);
         uint256 before = stranger.balance;
         vm.prank(alice);
-        settlement.claimTo(stranger, 2 ether, 1, forAlice);
+        settlement.claimTo(stranger, 2 ether, 1, 0, forAlice);
         vm.assertEq(stranger.balance, before + 2 ether);
         vm.assertEq(settlement.claimed(alice), 2 ether);
     }
@@ -172,11 +172,11 @@ contract ClaimsTest is Test {
         _submit(operator, 3 ether, root);
         _activate();
         vm.expectRevert(SafeTransferLib.ETHTransferFailed.selector);
-        settlement.claim(refuser, 2 ether, 1, forRefuser);
+        settlement.claim(refuser, 2 ether, 1, 0, forRefuser);
         vm.assertEq(settlement.claimed(refuser), 0);
-        settlement.claim(bob, 1 ether, 1, proof);
+        settlement.claim(bob, 1 ether, 1, 1, proof);
         vm.prank(refuser);
-        settlement.claimTo(stranger, 2 ether, 1, forRefuser);
+        settlement.claimTo(stranger, 2 ether, 1, 0, forRefuser);
         vm.assertEq(address(settlement).balance, BOND);
     }
 
@@ -187,9 +187,9 @@ contract ClaimsTest is Test {
         _activate();
         receiver.prepare(
             address(settlement),
-            abi.encodeCall(settlement.claim, (address(receiver), 2 ether, 1, proof))
+            abi.encodeCall(settlement.claim, (address(receiver), 2 ether, 1, 0, proof))
         );
-        settlement.claim(address(receiver), 2 ether, 1, proof);
+        settlement.claim(address(receiver), 2 ether, 1, 0, proof);
         vm.assertTrue(receiver.entered() && !receiver.succeeded(), "re-entered");
         vm.assertEq(
             bytes32(receiver.refusal()), bytes32(IAttributionSettlement.NothingToClaim.selector)
@@ -206,10 +206,11 @@ contract ClaimsTest is Test {
             leaves[i] = Leaf.payout(_account(i), _amount(seed, i));
             total += _amount(seed, i);
         }
+        payouts = uint32(count);
         _submit(operator, total, _root(leaves));
         _activate();
         for (uint256 i = 0; i < count; ++i) {
-            settlement.claim(_account(i), _amount(seed, i), 1, _proof(leaves, i));
+            settlement.claim(_account(i), _amount(seed, i), 1, i, _proof(leaves, i));
             vm.assertEq(_account(i).balance, _amount(seed, i));
         }
         vm.assertEq(address(settlement).balance, BOND);

@@ -16,6 +16,7 @@ contract EpochsTest is Test {
             1,
             submitter,
             submission.receiptsRoot,
+            submission.creditsRoot,
             "root",
             2 ether,
             submission.dataHash,
@@ -170,7 +171,7 @@ contract EpochsTest is Test {
         vm.warp(block.timestamp + WINDOW);
         vm.assertEq(settlement.latestActive(), 1);
         vm.expectRevert(abi.encodeWithSelector(IAttributionSettlement.EpochNotActive.selector, 2));
-        settlement.claim(bob, 1, 2, new bytes32[](0));
+        settlement.claim(bob, 1, 2, 0, new bytes32[](0));
 
         IAttributionSettlement.Submission memory submission = _submission(1 ether, "2b");
         _refuse(

@@ -14,8 +14,15 @@ import {Test} from "./Test.sol";
 contract GasTest is Test {
     /// @dev A tree of about 131,000 accounts.
     uint256 private constant DEPTH = 17;
+    /// @dev The last leaf of a full tree is the left one of its pair at every level.
+    uint256 private constant LAST = 2 ** DEPTH - 1;
 
     bytes32[] private proof;
+
+    function setUp() public override {
+        super.setUp();
+        payouts = uint32(2 ** DEPTH);
+    }
 
     function test_submitEpochWithOneDraw() public {
         _epochOf(1);
@@ -42,15 +49,15 @@ contract GasTest is Test {
         _deposit(operator, 10 ether);
         _submit(operator, 1 ether, _deepRoot(alice, 1 ether));
         vm.warp(block.timestamp + WINDOW);
-        settlement.claim(alice, 1 ether, 1, proof);
+        settlement.claim(alice, 1 ether, 1, LAST, proof);
         vm.snapshotGasLastCall("gas", "claim, depth 17, first of all");
         _submit(operator, 1 ether, _deepRoot(alice, 2 ether));
         vm.warp(block.timestamp + WINDOW);
-        settlement.claim(alice, 2 ether, 2, proof);
+        settlement.claim(alice, 2 ether, 2, LAST, proof);
         vm.snapshotGasLastCall("gas", "claim, depth 17, repeated");
         _submit(operator, 1 ether, _deepRoot(bob, 1 ether));
         vm.warp(block.timestamp + WINDOW);
-        settlement.claim(bob, 1 ether, 3, proof);
+        settlement.claim(bob, 1 ether, 3, LAST, proof);
         vm.snapshotGasLastCall("gas", "claim, depth 17, first of an account");
     }
 
@@ -125,9 +132,7 @@ contract GasTest is Test {
         proof = new bytes32[](DEPTH);
         for (uint256 i = 0; i < DEPTH; ++i) {
             proof[i] = keccak256(abi.encode(cumulative, i));
-            node = node < proof[i]
-                ? keccak256(abi.encode(node, proof[i]))
-                : keccak256(abi.encode(proof[i], node));
+            node = keccak256(abi.encode(node, proof[i]));
         }
     }
 }

@@ -36,6 +36,7 @@ contract SettlementHandler is Test {
     ) {
         (parameters, vault, settlement) = (parameters_, vault_, settlement_);
         (CHIEF, STAKER, HONEST) = (chief, staker, honest);
+        payouts = uint32(EARNERS);
     }
 
     /// @dev The handler uses a system that exists.
@@ -187,10 +188,10 @@ contract SettlementHandler is Test {
         if (cumulative <= settlement.claimed(earner(i))) return;
         bytes32[] memory proof = _proof(_leaves(epoch), i);
         if (HONEST) {
-            settlement.claim(earner(i), cumulative, epoch, proof);
+            settlement.claim(earner(i), cumulative, epoch, i, proof);
             return;
         }
-        try settlement.claim(earner(i), cumulative, epoch, proof) {}
+        try settlement.claim(earner(i), cumulative, epoch, i, proof) {}
         catch (bytes memory reason) {
             vm.assertEq(
                 bytes32(bytes4(reason)), bytes32(IAttributionSettlement.ExceedsTotal.selector)

@@ -34,6 +34,8 @@ abstract contract Test {
     ModelRegistry internal models;
     InferenceVault internal vault;
     AttributionSettlement internal settlement;
+    /// @dev Leaves under the payouts roots of `_submission`.
+    uint32 internal payouts = 2;
 
     function setUp() public virtual {
         vm.warp(1_000_000);
@@ -105,7 +107,11 @@ abstract contract Test {
         return IAttributionSettlement.Submission({
             epoch: epoch,
             receiptsRoot: keccak256(abi.encode("receipts", epoch)),
+            creditsRoot: keccak256(abi.encode("credits", epoch)),
             payoutsRoot: payoutsRoot,
+            receipts: 1,
+            credits: 1,
+            payouts: payouts,
             total: total,
             dataHash: keccak256(abi.encode("data", epoch)),
             commitment: hex"010003c0ffee",
@@ -130,7 +136,7 @@ abstract contract Test {
         return (_root(leaves), _proof(leaves, 0), _proof(leaves, 1));
     }
 
-    /// @dev Root of the complete binary tree of protocol/merkle.ts over leaves in any order.
+    /// @dev Root of the ordered tree of protocol/merkle.ts.
     function _root(bytes32[] memory leaves) internal pure returns (bytes32) {
         return _nodes(leaves)[0];
     }
@@ -159,7 +165,7 @@ abstract contract Test {
         }
         for (uint256 i = leaves.length - 1; i > 0; --i) {
             (bytes32 a, bytes32 b) = (nodes[2 * i - 1], nodes[2 * i]);
-            nodes[i - 1] = a < b ? keccak256(abi.encode(a, b)) : keccak256(abi.encode(b, a));
+            nodes[i - 1] = keccak256(abi.encode(a, b));
         }
     }
 

@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 import {Leaf} from "../src/libraries/Leaf.sol";
-import {ReceiptHasher} from "./ReceiptHasher.sol";
+import {OrderedTree} from "../src/libraries/OrderedTree.sol";
+import {Receipts} from "../src/libraries/Receipts.sol";
 import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 
 interface IERC5267 {
@@ -38,7 +39,9 @@ contract Vectors {
         int16 exponent,
         int64 nullMean,
         uint64 nullDeviation,
-        uint64 squaredNorm
+        uint64 squaredNorm,
+        bytes32 tokensRoot,
+        uint32 tokens
     ) external pure returns (bytes32) {
         return Leaf.indexRow(
             recordHash,
@@ -48,12 +51,28 @@ contract Vectors {
             exponent,
             nullMean,
             nullDeviation,
-            squaredNorm
+            squaredNorm,
+            tokensRoot,
+            tokens
         );
     }
 
-    function receipt(bytes32 requestId, bytes32 hash) external pure returns (bytes32) {
-        return Leaf.receipt(requestId, hash);
+    function receipt(bytes32 requestId, bytes32 hash, uint256 spent)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Leaf.receipt(requestId, hash, spent);
+    }
+
+    function credit(
+        address account,
+        uint32 receiptIndex,
+        uint32 part,
+        uint256 amount,
+        uint256 cumulative
+    ) external pure returns (bytes32) {
+        return Leaf.credit(account, receiptIndex, part, amount, cumulative);
     }
 
     function payout(address account, uint256 cumulative) external pure returns (bytes32) {
@@ -68,9 +87,31 @@ contract Vectors {
         return MerkleProofLib.verifyCalldata(proof, root, leaf);
     }
 
+    function verifyOrdered(
+        bytes32[] calldata proof,
+        bytes32 root,
+        bytes32 leaf,
+        uint256 index,
+        uint256 count
+    ) external pure returns (bool) {
+        return OrderedTree.verify(proof, root, leaf, index, count);
+    }
+
+    function rowsHash(Receipts.Row[] calldata rows) external pure returns (bytes32) {
+        return Receipts.rowsHash(rows);
+    }
+
+    function spansHash(Receipts.Span[] calldata spans) external pure returns (bytes32) {
+        return Receipts.spansHash(spans);
+    }
+
+    function listHash(bytes32[] calldata list) external pure returns (bytes32) {
+        return Receipts.listHash(list);
+    }
+
     /// @notice EIP-712 hash of a receipt in the domain that the settlement contract itself
     /// publishes.
-    function receiptHash(IERC5267 settlement, ReceiptHasher.Receipt calldata signed)
+    function receiptHash(IERC5267 settlement, Receipts.Head calldata head)
         external
         view
         returns (bytes32)
@@ -88,6 +129,6 @@ contract Vectors {
                 verifying
             )
         );
-        return keccak256(abi.encodePacked(hex"1901", domain, ReceiptHasher.structHash(signed)));
+        return Receipts.digest(head, domain);
     }
 }

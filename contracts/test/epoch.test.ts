@@ -9,7 +9,8 @@ import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { buildEpoch, epochRoots, payoutsTree, type EpochFile } from '#protocol/epoch.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import { defaultParameters, PARAMETERS, paramsHash } from '#protocol/parameters.ts'
-import { METHOD_VERSION, receiptTypedData, type Receipt } from '#protocol/receipt.ts'
+import { receiptTypedData, type Receipt } from '#protocol/receipt.ts'
+import { METHOD_VERSION } from '#protocol/score.ts'
 import { deployContracts, type Contracts } from '../script/deploy.ts'
 import { CHAIN_ID, devAccount, startAnvil } from './anvil.ts'
 
@@ -85,6 +86,8 @@ describe('epochs built by protocol/epoch.ts', () => {
       methodVersion: METHOD_VERSION,
       promptHash: keccak('prompt'),
       outputHash: keccak('output'),
+      outputRoot: keccak('tokens'),
+      outputTokens: 20,
       queryHash: keccak('query'),
       promptTokens: 10,
       completionTokens: 20,
@@ -93,8 +96,12 @@ describe('epochs built by protocol/epoch.ts', () => {
       model: 2n * part,
       stakers: 2n * part,
       modelOwner,
+      covered: 0n,
+      total: 1_000n,
+      floor: 0n,
       rows,
       unattributed: fee - sum,
+      stored: false,
       worker: worker!.address,
       time: 1_800_000_000n,
     }
@@ -107,7 +114,7 @@ describe('epochs built by protocol/epoch.ts', () => {
       fees.map(async (fee, i) => {
         const receipt = await receiptOf(`${number}/${i}`, fee)
         const typed = receiptTypedData(receipt, { chainId: CHAIN_ID, settlement })
-        return { receipt, signature: await worker!.account.signTypedData(typed) }
+        return { receipt, signature: await worker!.account.signTypedData(typed), query: '' }
       }),
     )
     const previous = new Map(epochs.at(-1)?.payouts.map(({ account, amount }) => [account, amount]))
@@ -136,13 +143,14 @@ describe('epochs built by protocol/epoch.ts', () => {
   }
 
   const claim = (file: EpochFile, account: Hex) => {
-    const amount = file.payouts.find((payout) => payout.account === account)!.amount
-    const proof = payoutsTree(file).proof(leafHash('payout', [account, amount]))
+    const index = file.payouts.findIndex((payout) => payout.account === account)
+    const { amount } = file.payouts[index]!
     return write(governor!, contracts.attributionSettlement, attributionSettlementAbi, 'claim', [
       account,
       amount,
       BigInt(file.epoch),
-      proof,
+      BigInt(index),
+      payoutsTree(file).proof(index),
     ])
   }
 

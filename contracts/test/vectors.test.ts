@@ -7,7 +7,8 @@ import type { Abi } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import type { Hex } from '#protocol/bytes.ts'
-import { LEAF_TYPES, leafHash, merkleTree, type LeafKind } from '#protocol/merkle.ts'
+import { LEAF_TYPES, leafHash, merkleTree, orderedTree, type LeafKind } from '#protocol/merkle.ts'
+import { listHash, openReceipt, openRow } from '#protocol/opening.ts'
 import { defaultParameters, parameterKey, paramsHash } from '#protocol/parameters.ts'
 import { receiptHash } from '#protocol/receipt.ts'
 import { deployContracts, type Contracts } from '../script/deploy.ts'
@@ -77,6 +78,16 @@ describe('TypeScript and Solidity agree', () => {
         const other = leafHash('payout', [payouts[i]![0], (payouts[i]![1] as bigint) ^ 1n])
         assert.equal(await ask('verify', [proof, tree.root, other]), false)
       }
+      const ordered = orderedTree(leaves)
+      for (const [i, leaf] of leaves.entries()) {
+        const at = (index: number, proof = ordered.proof(i)) =>
+          ask('verifyOrdered', [proof, ordered.root, leaf, index, size])
+        assert.equal(await at(i), true)
+        for (const wrong of [(i + 1) % size, size + i])
+          if (wrong !== i) assert.ok(!(await at(wrong)))
+        assert.equal(await at(i, [...ordered.proof(i), leaf]), false)
+        if (size > 1) assert.equal(await at(i, ordered.proof(i).slice(1)), false)
+      }
     }
   })
 
@@ -86,11 +97,17 @@ describe('TypeScript and Solidity agree', () => {
     const receipts = Array.from({ length: 24 }, () => randomReceipt(values))
     assert.ok(receipts.some((receipt) => receipt.rows.some((row) => row.spans.length > 1)))
     assert.ok(receipts.some((receipt) => receipt.rows.length === 0))
-    for (const receipt of receipts)
+    for (const receipt of receipts) {
+      const head = openReceipt(receipt)
       assert.equal(
-        await ask('receiptHash', [settlement, receipt]),
+        await ask('receiptHash', [settlement, head]),
         receiptHash(receipt, { chainId: CHAIN_ID, settlement }),
       )
+      assert.equal(await ask('rowsHash', [receipt.rows.map(openRow)]), head.rowsHash)
+      assert.equal(await ask('listHash', [receipt.datanets]), listHash(receipt.datanets))
+      for (const row of receipt.rows)
+        assert.equal(await ask('spansHash', [row.spans]), openRow(row).spansHash)
+    }
   })
 
   test('on the hash of the governed numbers, before and after a change', async () => {

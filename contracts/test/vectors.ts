@@ -1,5 +1,6 @@
 import { concatBytes, keccak, toHex, type Hex } from '#protocol/bytes.ts'
-import { METHOD_VERSION, type Receipt, type ReceiptRow } from '#protocol/receipt.ts'
+import { type Receipt, type ReceiptRow } from '#protocol/receipt.ts'
+import { METHOD_VERSION } from '#protocol/score.ts'
 
 /**
  * Values of every width, always the same ones: the digits of a keccak256 chain. Every third number is an end of
@@ -85,6 +86,8 @@ export function randomReceipt(values: Values): Receipt {
     methodVersion: METHOD_VERSION,
     promptHash: values.hash(),
     outputHash: values.hash(),
+    outputRoot: values.hash(),
+    outputTokens: Number(values.uint(32)),
     queryHash: values.hash(),
     promptTokens: Number(values.uint(32)),
     completionTokens: Number(values.uint(32)),
@@ -93,8 +96,12 @@ export function randomReceipt(values: Values): Receipt {
     model: values.uint(256),
     stakers: values.uint(256),
     modelOwner: values.address(),
+    covered: values.uint(64),
+    total: values.uint(64),
+    floor: values.int(64),
     rows: values.list(4, row),
     unattributed: values.uint(256),
+    stored: values.uint(1) === 1n,
     worker: values.address(),
     time: values.uint(64),
   }

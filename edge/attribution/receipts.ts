@@ -1,4 +1,4 @@
-import { verifyProof } from '#protocol/merkle.ts'
+import { verifyOrdered } from '#protocol/merkle.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { ID_PREFIX } from '#protocol/ids.ts'
 import { receiptLeaf, receiptsTree } from '#protocol/epoch.ts'
@@ -44,7 +44,17 @@ function receiptStatus(epoch: EpochRow | null, now: number): ReceiptStatus {
   }
 }
 
-export type ReceiptProof = { epoch: number; root: Hex; leaf: Hex; proof: Hex[] }
+export type ReceiptProof = {
+  epoch: number
+  root: Hex
+  /** Receipts in the epoch, and the receipt's position among them. */
+  count: number
+  index: number
+  /** What its payer owes for the receipts up to and with it. */
+  spent: bigint
+  leaf: Hex
+  proof: Hex[]
+}
 
 /** Proof that a receipt is in its epoch's tree; throws `receipt/not-found` while it is in none. */
 export async function proveReceipt(ctx: Ctx, id: string): Promise<ReceiptProof> {
@@ -53,9 +63,13 @@ export async function proveReceipt(ctx: Ctx, id: string): Promise<ReceiptProof> 
     throw new Problem('receipt/not-found', { detail: 'The receipt is not in an epoch yet.' })
   const domain = receiptDomain(ctx.settings)
   const file = await readEpochFile(ctx.env.BLOBS, epoch.data_hash)
-  const leaf = receiptLeaf(signed, domain)
-  const proof = receiptsTree(file.receipts, domain).proof(leaf)
-  if (!verifyProof(epoch.receipts_root, leaf, proof))
+  const tree = receiptsTree(file)
+  const { requestId } = signed.receipt
+  const index = tree.leaves.findIndex(({ receipt }) => receipt.requestId === requestId)
+  const spent = tree.leaves[index]?.spent ?? 0n
+  const leaf = receiptLeaf(signed.receipt, spent, domain)
+  const place = { index, count: tree.leaves.length, proof: tree.proof(index) }
+  if (!verifyOrdered(epoch.receipts_root, leaf, place))
     throw new Error(`epoch ${epoch.epoch}: the file's receipts are not those of its root`)
-  return { epoch: epoch.epoch, root: epoch.receipts_root, leaf, proof }
+  return { epoch: epoch.epoch, root: epoch.receipts_root, leaf, spent, ...place }
 }

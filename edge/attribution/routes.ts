@@ -17,6 +17,7 @@ const receiptSchema = z
       .record(z.string(), z.unknown())
       .openapi({ description: 'The EIP-712 message; integers beyond 2^53 as decimal strings.' }),
     signature: hex(65),
+    query: z.string().openapi({ description: 'The int8 query vector in base64.' }),
     explanation: explanation.optional().openapi({ description: 'For the payer only.' }),
   })
   .openapi('Receipt')
@@ -34,6 +35,7 @@ const receiptView = (view: ReceiptView, { actor }: Ctx) => ({
     unknown
   >,
   signature: view.signed.signature,
+  query: view.signed.query,
   ...(actor.kind === 'account' &&
     actor.accountId === view.accountId && { explanation: view.explanation }),
 })
@@ -65,11 +67,14 @@ const proofRoute = createRoute({
         object: z.literal('receipt.proof'),
         epoch: z.int(),
         root: bytes32,
+        count: z.int(),
+        index: z.int(),
+        spent: z.string(),
         leaf: bytes32,
         proof: z.array(bytes32),
       })
       .openapi('ReceiptProof'),
-    'Leaf, siblings and root',
+    'Leaf, position, siblings and root',
   ),
 })
 
@@ -80,6 +85,6 @@ attributionRoutes.openapi(receiptRoute, async (c) => {
   return c.json(receiptView(await findReceipt(ctx, c.req.valid('param').id), ctx), 200)
 })
 attributionRoutes.openapi(proofRoute, async (c) => {
-  const proof = await proveReceipt(c.get('ctx'), c.req.valid('param').id)
-  return c.json({ object: 'receipt.proof' as const, ...proof }, 200)
+  const { spent, ...proof } = await proveReceipt(c.get('ctx'), c.req.valid('param').id)
+  return c.json({ object: 'receipt.proof' as const, ...proof, spent: spent.toString() }, 200)
 })

@@ -48,6 +48,7 @@ function epochOf(epoch: number, requests: string[], previous = new Map<Hex, bigi
       address(9),
     ),
     signature: `0x${'00'.repeat(65)}` as Hex,
+    query: '',
   }))
   return buildEpoch(previous, {
     chainId: 901612,

@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import type { Hex } from '#protocol/bytes.ts'
-import { epochCredits, type EpochFile } from '#protocol/epoch.ts'
+import { creditsByAccount, epochCredits, type EpochFile } from '#protocol/epoch.ts'
 import { Problem } from '../problem.ts'
 
 const CONNECT_TIMEOUT_SECONDS = 10
@@ -86,13 +86,15 @@ async function postReceipts(tx: postgres.TransactionSql, file: EpochFile): Promi
     time: Number(receipt.time),
   }))
   const rows = file.receipts.flatMap(({ receipt: { requestId, rows } }) =>
-    rows.map(({ cluster, record, contributor, amount }) => ({
-      requestId,
-      cluster,
-      record,
-      contributor,
-      amount: amount.toString(),
-    })),
+    rows
+      .filter(({ amount }) => amount > 0n)
+      .map(({ cluster, record, contributor, amount }) => ({
+        requestId,
+        cluster,
+        record,
+        contributor,
+        amount: amount.toString(),
+      })),
   )
   await tx`
     INSERT INTO settled_receipt (request_id, epoch, payer, worker, base, adapter, prompt_tokens,
@@ -110,7 +112,7 @@ async function postReceipts(tx: postgres.TransactionSql, file: EpochFile): Promi
 }
 
 function epochEntries(file: EpochFile): { kind: string; address: Hex; amount: string }[] {
-  const credits = epochCredits(file.receipts, file.presence, file.treasuries)
+  const credits = creditsByAccount(epochCredits(file))
   return [
     ...file.draws.map(({ payer, amount }) => ({
       kind: 'payer',

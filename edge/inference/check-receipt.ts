@@ -1,12 +1,13 @@
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
-  METHOD_VERSION,
+  queryBytes,
   receiptFault,
   receiptSigner,
   type ReceiptDomain,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
-import { splitFee } from '#protocol/score.ts'
+import { sharesFault } from '#protocol/shares.ts'
+import { METHOD_VERSION } from '#protocol/score.ts'
 import type { Parameters } from '../chain/parameters.ts'
 
 /** What a receipt has to say, by what was asked and what came back. */
@@ -36,8 +37,8 @@ const CLOCK_SECONDS = 300n
 
 /**
  * Why a worker's receipt is refused, or null. Checked: the signature, the identity of request, payer and model, the
- * answer, the fee and its splits, that all parts sum to the fee. What only re-execution shows (scores) is left to
- * validators and challenges.
+ * answer, the fee, and everything that follows from the receipt's own rows. What only the index and re-execution show
+ * (scores, texts) is left to validators and challenges.
  */
 export async function receiptRefusal(signed: SignedReceipt, asked: Asked): Promise<string | null> {
   const { receipt } = signed
@@ -69,20 +70,10 @@ export async function receiptRefusal(signed: SignedReceipt, asked: Asked): Promi
   const fee = BigInt(receipt.promptTokens + receipt.completionTokens) * asked.pricePerToken
   if (receipt.fee !== fee) return `fee is ${receipt.fee} wei, not ${fee}`
   if (receipt.fee > asked.held) return `fee is ${receipt.fee} wei, ${asked.held} were held`
-  const split = splitFee(fee, parameters.values)
-  // Nobody contributed to a bare base: its owner gets the contributors' part.
-  const model = adapter ? split.model : split.model + split.contributors
-  if (
-    receipt.platform !== split.platform ||
-    receipt.stakers !== split.stakers ||
-    receipt.model !== model
-  )
-    return 'the split is not the governed one'
-  if (BigInt(receipt.rows.length) > parameters.values['attribution.topK'])
-    return `${receipt.rows.length} rows are too many`
-  if (new Set(receipt.rows.map((row) => row.cluster)).size < receipt.rows.length)
-    return 'a cluster is paid twice'
-  const fault = receiptFault(receipt)
+  const expectedQuery = adapter ? keccak(queryBytes(signed)) : ZERO_HASH
+  if (receipt.queryHash !== expectedQuery || (!adapter && signed.query !== ''))
+    return 'the query vector is not the one that the receipt names'
+  const fault = receiptFault(receipt) ?? sharesFault(receipt, parameters.values)
   if (fault !== null) return fault
   return (await signerOf(signed, asked.domain)) === asked.worker
     ? null

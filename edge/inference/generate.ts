@@ -118,8 +118,8 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
           break
         case 'receipt': {
           if (!usage) throw new Problem('inference/failed', { detail: 'A receipt before the end.' })
-          const { receipt, signature, explanation, tokens } = event
-          const signed = { receipt, signature }
+          const { receipt, signature, query, explanation, tokens } = event
+          const signed = { receipt, signature, query }
           const output = texts.join('')
           await checkReceipt(ctx, run, signed, { ...usage, output })
           settled = true // from here the receipt may be stored, so the hold stays until settlement or expiry

@@ -1,7 +1,15 @@
 import { encodeFunctionData } from 'viem'
 import type { Hex } from '#protocol/bytes.ts'
-import { buildEpoch, encodeEpoch, epochCredits, epochRoots } from '#protocol/epoch.ts'
-import type { ReceiptDomain } from '#protocol/receipt.ts'
+import {
+  buildEpoch,
+  creditsByAccount,
+  encodeEpoch,
+  epochCredits,
+  epochRoots,
+  MAX_EPOCH_BYTES,
+  type EpochFile,
+} from '#protocol/epoch.ts'
+import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { chainClient } from '../chain/client.ts'
@@ -34,15 +42,38 @@ export const receiptDomain = ({ CHAIN_ID, CONTRACTS }: Settings): ReceiptDomain 
 /** Outbox key of an epoch's transaction. */
 export const epochTxKey = (epoch: number) => `epoch:${epoch}`
 
-/** Closes the next epoch over the waiting receipts. */
-export async function buildNextEpoch({ env, settings, store }: Settlement): Promise<void> {
-  const receipts = store.take(Math.min(settings.EPOCH_MAX_RECEIPTS, MAX_DRAWS))
-  const [first] = receipts
-  if (!first) return
-  const epoch = store.lastEpoch() + 1
+/** Closes the next epoch over the waiting receipts, as many as its file and its transaction can carry. */
+export async function buildNextEpoch(settlement: Settlement): Promise<void> {
+  const { env, settings, store } = settlement
+  const most = Math.min(settings.EPOCH_MAX_RECEIPTS, MAX_DRAWS)
+  const lastEpoch = store.lastEpoch()
   const onChain = await lastEpochOnChain(settings)
-  if (onChain !== epoch - 1)
-    throw new Error(`the chain is at epoch ${onChain}, the receipts are at ${epoch - 1}`)
+  if (onChain !== lastEpoch)
+    throw new Error(`the chain is at epoch ${onChain}, the receipts are at ${lastEpoch}`)
+  for (let bytes = MAX_EPOCH_BYTES; ;) {
+    const receipts = store.take(most, bytes)
+    const [first] = receipts
+    if (!first) return
+    const file = await epochOf(settlement, receipts)
+    const encoded = encodeEpoch(file)
+    const excess = encoded.length - MAX_EPOCH_BYTES
+    if (excess > 0 && receipts.length === 1)
+      throw new Error(`epoch ${file.epoch} with one receipt is ${excess} bytes too long`)
+    if (excess > 0) {
+      // The payouts and presence tables take their place too.
+      bytes -= excess
+      continue
+    }
+    const built = epochRoots(file)
+    await keepEpochFile(env.BLOBS, built.dataHash, encoded)
+    return store.build(file, built, first.receipt.paramsHash, Date.now())
+  }
+}
+
+async function epochOf(
+  { env, settings, store }: Settlement,
+  receipts: SignedReceipt[],
+): Promise<EpochFile> {
   const roots = [...new Set(receipts.flatMap(({ receipt }) => receipt.datanets))].toSorted()
   const presence = await Promise.all(
     roots.map((root) => {
@@ -51,16 +82,13 @@ export async function buildNextEpoch({ env, settings, store }: Settlement): Prom
       return readPresence(env.BLOBS, root, manifest)
     }),
   )
-  const file = buildEpoch(store.payouts(), {
+  return buildEpoch(store.payouts(), {
     ...receiptDomain(settings),
-    epoch,
+    epoch: store.lastEpoch() + 1,
     treasuries: { platform: settings.TREASURY_PLATFORM, stakers: settings.TREASURY_STAKERS },
     receipts,
     presence,
   })
-  const built = epochRoots(file)
-  await keepEpochFile(env.BLOBS, built.dataHash, encodeEpoch(file))
-  store.build(file, built, first.receipt.paramsHash, Date.now())
 }
 
 type Step = (settlement: Settlement, row: EpochRow) => Promise<void>
@@ -77,7 +105,11 @@ export const STEPS = {
     const submission = {
       epoch: BigInt(row.epoch),
       receiptsRoot: row.receipts_root,
+      creditsRoot: row.credits_root,
       payoutsRoot: row.payouts_root,
+      receipts: row.receipts,
+      credits: row.credits,
+      payouts: row.payouts,
       total: BigInt(row.total),
       dataHash: row.data_hash,
       commitment: row.commitment ?? '0x',
@@ -150,7 +182,7 @@ async function rebuild({ env, store }: Settlement, row: EpochRow, reason: string
   log('error', { during: 'settlement', epoch: row.epoch, refused: reason })
   const file = await readEpochFile(env.BLOBS, row.data_hash)
   const payer = /^InsufficientBalance\((0x[0-9a-f]{40}),/i.exec(reason)?.[1]
-  store.unbuild(row.epoch, epochCredits(file.receipts, file.presence, file.treasuries))
+  store.unbuild(row.epoch, creditsByAccount(epochCredits(file)))
   if (!payer) throw new Error(`the chain refused epoch ${row.epoch}: ${reason}`)
   store.setInsolvent(payer.toLowerCase() as Hex, Date.now())
 }

@@ -23,7 +23,10 @@ export type EpochRow = {
   epoch: number
   state: EpochState
   receipts: number
+  credits: number
+  payouts: number
   receipts_root: Hex
+  credits_root: Hex
   payouts_root: Hex
   total: string
   data_hash: Hex
@@ -75,7 +78,8 @@ CREATE INDEX IF NOT EXISTS receipt_epoch ON receipt (epoch, seq);
 CREATE TABLE IF NOT EXISTS datanet (root TEXT PRIMARY KEY, manifest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS epoch (
   epoch INTEGER PRIMARY KEY, state TEXT NOT NULL, receipts INTEGER NOT NULL,
-  receipts_root TEXT NOT NULL, payouts_root TEXT NOT NULL, total TEXT NOT NULL, data_hash TEXT NOT NULL,
+  credits INTEGER NOT NULL, payouts INTEGER NOT NULL,
+  receipts_root TEXT NOT NULL, credits_root TEXT NOT NULL, payouts_root TEXT NOT NULL, total TEXT NOT NULL, data_hash TEXT NOT NULL,
   params_hash TEXT NOT NULL, commitment TEXT, tx_hash TEXT, block_number INTEGER, active_at INTEGER,
   tries INTEGER NOT NULL DEFAULT 0, next_at INTEGER NOT NULL DEFAULT 0, error TEXT,
   built_at INTEGER NOT NULL, settled_at INTEGER
@@ -203,17 +207,25 @@ export function openEpochStore(storage: DurableObjectStorage) {
         )
         .one()),
 
-    /** The next epoch's receipts: the oldest, all made under the same governed numbers. */
-    take: (limit: number): SignedReceipt[] =>
-      sql
-        .exec<{ signed: string }>(
-          `SELECT signed FROM receipt WHERE ${OPEN} AND params_hash =
-             (SELECT params_hash FROM receipt WHERE ${OPEN} ORDER BY seq LIMIT 1)
-           ORDER BY seq LIMIT ?`,
-          limit,
-        )
-        .toArray()
-        .map((row) => signedReceipt.parse(JSON.parse(row.signed))),
+    /**
+     * The next epoch's receipts: the oldest, all made under the same governed numbers, at most `limit` and so many
+     * that their JSON stays within `bytes`, but at least one.
+     */
+    take(limit: number, bytes: number): SignedReceipt[] {
+      const taken: SignedReceipt[] = []
+      let size = 0
+      for (const { signed } of sql.exec<{ signed: string }>(
+        `SELECT signed FROM receipt WHERE ${OPEN} AND params_hash =
+           (SELECT params_hash FROM receipt WHERE ${OPEN} ORDER BY seq LIMIT 1)
+         ORDER BY seq LIMIT ?`,
+        limit,
+      )) {
+        size += signed.length + 1 // ASCII, and a comma
+        if (taken.length > 0 && size > bytes) break
+        taken.push(signedReceipt.parse(JSON.parse(signed)))
+      }
+      return taken
+    },
 
     manifestOf: (root: Hex): Hex | null =>
       sql.exec<{ manifest: Hex }>('SELECT manifest FROM datanet WHERE root = ?', root).toArray()[0]
@@ -249,11 +261,14 @@ export function openEpochStore(storage: DurableObjectStorage) {
         if (taken.length !== file.receipts.length)
           throw new Error(`epoch ${file.epoch} has receipts of another epoch`)
         sql.exec(
-          `INSERT INTO epoch (epoch, state, receipts, receipts_root, payouts_root, total, data_hash, params_hash,
-             built_at) VALUES (?, 'built', ?, ?, ?, ?, ?, ?, ?)`,
+          `INSERT INTO epoch (epoch, state, receipts, credits, payouts, receipts_root, credits_root, payouts_root,
+             total, data_hash, params_hash, built_at) VALUES (?, 'built', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
           file.epoch,
-          file.receipts.length,
+          roots.receipts,
+          roots.credits,
+          roots.payouts,
           roots.receiptsRoot,
+          roots.creditsRoot,
           roots.payoutsRoot,
           roots.total.toString(),
           roots.dataHash,

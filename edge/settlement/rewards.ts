@@ -1,7 +1,7 @@
 import { encodeFunctionData } from 'viem'
-import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import type { Hex } from '#protocol/bytes.ts'
 import { payoutsTree, type EpochFile } from '#protocol/epoch.ts'
-import { leafHash, type MerkleTree } from '#protocol/merkle.ts'
+import type { OrderedTree } from '#protocol/merkle.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { chainClient, readChain } from '../chain/client.ts'
 import type { Ctx } from '../context.ts'
@@ -19,6 +19,8 @@ export type Rewards = {
   claimable: bigint
   /** Wei of epochs that cannot be claimed against yet. */
   pending: bigint
+  /** Position among that epoch's payouts, and its proof; empty when the account is not among them. */
+  index: number
   proof: Hex[]
   /** The transaction that pays `claimable`, for anyone to send; null when nothing is claimable. */
   claim: { to: Hex; data: Hex } | null
@@ -38,12 +40,11 @@ export async function rewardsOf(ctx: Ctx, account: Hex): Promise<Rewards> {
     receiptBatcher(env).credited(account),
   ])
   const file = active > 0n ? await epochFileOf(ctx, Number(active)) : null
-  const cumulative = file?.payouts.find((payout) => payout.account === account)?.amount ?? 0n
+  const found = file?.payouts.findIndex((payout) => payout.account === account) ?? -1
+  const cumulative = file?.payouts[found]?.amount ?? 0n
   const claimable = cumulative > claimed ? cumulative - claimed : 0n
-  const proof =
-    file && cumulative > 0n
-      ? payoutProofs(file).proof(leafHash('payout', [account, cumulative]))
-      : []
+  const index = Math.max(found, 0)
+  const proof = file && found >= 0 ? payoutProofs(file).proof(index) : []
   return {
     account,
     epoch: Number(active),
@@ -51,6 +52,7 @@ export async function rewardsOf(ctx: Ctx, account: Hex): Promise<Rewards> {
     claimed,
     claimable,
     pending: credited > cumulative ? credited - cumulative : 0n,
+    index,
     proof,
     claim:
       claimable > 0n
@@ -59,7 +61,7 @@ export async function rewardsOf(ctx: Ctx, account: Hex): Promise<Rewards> {
             data: encodeFunctionData({
               abi: contract.abi,
               functionName: 'claim',
-              args: [account, cumulative, active, proof],
+              args: [account, cumulative, active, BigInt(index), proof],
             }),
           }
         : null,
@@ -74,18 +76,15 @@ export async function epochFileOf(
   const record = await readChain(() => epochOnChain(settings, epoch))
   if (!record) return null
   const file = await readEpochFile(env.BLOBS, record.dataHash)
-  if (payoutsRootOf(file) !== record.payoutsRoot)
+  if (payoutProofs(file).root !== record.payoutsRoot)
     throw new Error(`epoch ${epoch}: the file's payouts are not those of the chain`)
   return file
 }
 
-const payoutsRootOf = (file: EpochFile): Hex =>
-  file.payouts.length > 0 ? payoutProofs(file).root : ZERO_HASH
-
-const trees = new WeakMap<EpochFile, MerkleTree>()
+const trees = new WeakMap<EpochFile, OrderedTree>()
 
 /** The tree over a file's payouts, built once per file and isolate. */
-function payoutProofs(file: EpochFile): MerkleTree {
+function payoutProofs(file: EpochFile): OrderedTree {
   const known = trees.get(file)
   if (known) return known
   const tree = payoutsTree(file)

@@ -2,14 +2,14 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { defaultParameters, paramsHash, type ParameterValues } from '#protocol/parameters.ts'
 import {
-  METHOD_VERSION,
+  encodeQuery,
   receiptTypedData,
   type Receipt,
   type ReceiptDomain,
   type ReceiptRow,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
-import { largestRemainder, splitFee } from '#protocol/score.ts'
+import { allocate, METHOD_VERSION, shortlist, splitFee } from '#protocol/score.ts'
 
 /** What a test's worker says about one request; it works by the same rules as the gpu-worker. */
 export type Said = {
@@ -36,13 +36,15 @@ export function receiptOf(said: Said, worker: Hex): Receipt {
   const values = said.values ?? testParameters()
   const fee = BigInt(said.promptTokens + said.completionTokens) * said.pricePerToken
   const split = splitFee(fee, values)
-  const paid = said.adapter?.paid ?? []
-  const attributed =
-    paid.length > 0 ? (split.contributors * values['attribution.reliability']) / 1_000_000n : 0n
-  const amounts = largestRemainder(
-    attributed,
-    paid.map(() => 1n),
-  )
+  const candidates = (said.adapter?.paid ?? []).map((row) => ({
+    ...row,
+    influence: 1_000n,
+    significance: 5_000n,
+    text: 0n,
+  }))
+  const { rows, floor } = shortlist(candidates, values)
+  const information = { covered: 0n, total: 1_000n }
+  const fair = allocate(said.adapter ? split.contributors : 0n, rows, information, values)
   return {
     requestId: said.requestId,
     payer: said.payer,
@@ -54,7 +56,9 @@ export function receiptOf(said: Said, worker: Hex): Receipt {
     methodVersion: METHOD_VERSION,
     promptHash: keccak('prompt'),
     outputHash: keccak(said.output),
-    queryHash: said.adapter ? keccak('query') : ZERO_HASH,
+    outputRoot: keccak('tokens'),
+    outputTokens: said.completionTokens,
+    queryHash: said.adapter ? keccak(QUERY) : ZERO_HASH,
     promptTokens: said.promptTokens,
     completionTokens: said.completionTokens,
     fee,
@@ -62,19 +66,32 @@ export function receiptOf(said: Said, worker: Hex): Receipt {
     model: said.adapter ? split.model : split.model + split.contributors,
     stakers: split.stakers,
     modelOwner: said.modelOwner,
-    rows: paid.map((row, i) => ({
-      ...row,
-      influence: 1_000n,
-      significance: 3_000n,
-      text: 0n,
-      spans: [],
-      amount: amounts[i] ?? 0n,
-    })),
-    unattributed: said.adapter ? split.contributors - attributed : 0n,
+    ...information,
+    floor,
+    rows: fair.rows.map(
+      ({ cluster, record, contributor, influence, significance, text, amount }) => ({
+        cluster,
+        record,
+        contributor,
+        influence,
+        significance,
+        text,
+        spans: [],
+        amount,
+      }),
+    ),
+    unattributed: fair.unattributed,
+    stored: false,
     worker,
     time: BigInt(Math.floor(Date.now() / 1_000)),
   }
 }
+
+const QUERY = Uint8Array.of(1, 2, 255)
+
+/** The published query vector of a receipt that `receiptOf` made. */
+export const queryOf = ({ adapter }: Pick<Receipt, 'adapter'>): string =>
+  adapter === ZERO_HASH ? '' : encodeQuery(new Int8Array(QUERY))
 
 /** Signs a receipt as the gpu-worker does. */
 export async function sign(
@@ -83,7 +100,7 @@ export async function sign(
   domain: ReceiptDomain,
 ): Promise<SignedReceipt> {
   const signature = await privateKeyToAccount(key).signTypedData(receiptTypedData(receipt, domain))
-  return { receipt, signature }
+  return { receipt, signature, query: queryOf(receipt) }
 }
 
 /** Governed numbers of `startChain`. */

@@ -1,8 +1,8 @@
 /** Attributes one response to the records of its adapter: gradient influence and verbatim spans, split into money. */
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import { PPM, type ParameterValues } from '#protocol/parameters.ts'
-import type { ReceiptRow, Span } from '#protocol/receipt.ts'
-import { allocate, type PaidRow } from '#protocol/score.ts'
+import { encodeQuery, type ReceiptRow, type Span } from '#protocol/receipt.ts'
+import { METHOD_VERSION, methodOf, type WeighedRow } from '#protocol/score.ts'
 import type { Explanation } from '#protocol/wire.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { GradientSource } from './gradients.ts'
@@ -29,10 +29,16 @@ export type AttributionIndex = {
 }
 
 export type Attribution = {
+  /** The shortlist, in the order of a receipt. */
   rows: ReceiptRow[]
+  /** Millinats, and the influence above which every row is listed; see protocol/receipt.ts. */
+  covered: bigint
+  total: bigint
+  floor: bigint
   unattributed: bigint
-  /** keccak256 of the int8 query vector. */
+  /** keccak256 of the int8 query vector, and its base64. */
   queryHash: Hex
+  query: string
   explanation: Omit<Explanation, 'attributionMs'>
 }
 
@@ -49,24 +55,29 @@ export async function attribute(
   )
   const credit = creditSpans(spans, response.tokens, echoTest(response, tokenizer))
   const candidates = scoreRows(index, query).flatMap(({ row, influence, significance }) => {
-    const text = credit.rows.get(row)?.text ?? 0n
     const identity = index.rows[row]
-    const isSignificant = influence > 0n && significance >= values['attribution.significance']
-    if (!identity || (!isSignificant && text === 0n)) return []
+    if (!identity) return []
     const { cluster, record, contributor } = identity
+    const text = credit.rows.get(row)?.text ?? 0n
     return [{ row, cluster, record, contributor, influence, significance, text }]
   })
-  const { rows, unattributed } = allocate(pool, candidates, credit, values)
+  const { shortlist, allocate } = methodOf(METHOD_VERSION)
+  const { rows: shortlisted, floor } = shortlist(candidates, values)
+  const { rows, paid, unattributed } = allocate(pool, shortlisted, credit, values)
   const rowOf = new Map<Hex, number>(candidates.map(({ cluster, row }) => [cluster, row]))
-  const paid = rows.map((row) => ({ row, place: rowOf.get(row.cluster) ?? 0 }))
+  const listed = rows.map((row) => ({ row, place: rowOf.get(row.cluster) ?? 0 }))
   const spansOf = (place: number) => credit.rows.get(place)?.spans ?? []
-  const shares = sharesOf(rows, values)
+  const shares = sharesOf(rows.slice(0, paid), values)
   return {
-    rows: paid.map(({ row, place }) => receiptRow(row, spansOf(place))),
+    rows: listed.map(({ row, place }) => receiptRow(row, spansOf(place))),
+    covered: credit.covered,
+    total: credit.total,
+    floor,
     unattributed,
     queryHash: keccak(bytesOf(query.values)),
+    query: encodeQuery(query.values),
     explanation: {
-      rows: paid.map(({ row, place }, i) => ({
+      rows: listed.slice(0, paid).map(({ row, place }, i) => ({
         record: row.record,
         contributor: row.contributor,
         share: shares[i] ?? 0,
@@ -107,12 +118,12 @@ function echoTest({ promptText, tokens }: Response, tokenizer: Tokenizer) {
 const plain = (text: string): string => text.toLowerCase().replaceAll(/\s+/g, ' ').trim()
 
 /** Parts per million of the pool per row, by weight: also defined where the answer was free. */
-function sharesOf(rows: readonly PaidRow[], values: ParameterValues): number[] {
+function sharesOf(rows: readonly WeighedRow[], values: ParameterValues): number[] {
   const total = rows.reduce((n, { weight }) => n + weight, 0n)
   return rows.map(({ weight }) => Number((weight * values['attribution.reliability']) / total))
 }
 
 const receiptRow = (
-  { cluster, record, contributor, influence, significance, text, amount }: PaidRow,
+  { cluster, record, contributor, influence, significance, text, amount }: WeighedRow,
   spans: Span[],
 ): ReceiptRow => ({ cluster, record, contributor, influence, significance, text, spans, amount })

@@ -45,6 +45,8 @@ const rowsFile = z.object({
       nullMean: integer,
       nullDeviation: decimal,
       self: decimal,
+      tokensRoot: bytes32,
+      tokens: z.int().min(0),
     }),
   ),
 })

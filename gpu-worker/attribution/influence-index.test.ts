@@ -41,7 +41,11 @@ const unrelated = ['The sky is blue.', 'Rain falls on stone.', 'A cat sleeps all
 const index = await buildInfluenceIndex({
   source,
   adapter,
-  records: examples.map((example) => ({ ...example.row, sequence: example })),
+  records: examples.map((example) => ({
+    ...example.row,
+    sequence: example,
+    tokens: example.tokens,
+  })),
   nullQueries: unrelated,
   onProgress: () => {},
 })

@@ -9,6 +9,7 @@ import { keccak } from '#protocol/bytes.ts'
 import { influenceRowLeaf, type InfluenceRow } from '#protocol/influence-row.ts'
 import { merkleTree } from '#protocol/merkle.ts'
 import { dotInt8, relativeScore, significance } from '#protocol/score.ts'
+import { tokensRoot } from '#protocol/tokens.ts'
 import type { GradientSource, Projected } from './gradients.ts'
 import { quantize, type Quantized } from './quantize.ts'
 import { fitWhitening, whiten, type WhitenedBlock } from './whitening.ts'
@@ -23,8 +24,15 @@ export type InfluenceIndex = {
   root: Hex
 }
 
-/** A trained record and the tokens it was trained with. */
-export type IndexedRecord = { record: Hex; cluster: Hex; contributor: Hex; sequence: Sequence }
+/** A trained record, the tokens it was trained with, and those of them that spans are found in. */
+export type IndexedRecord = {
+  record: Hex
+  cluster: Hex
+  contributor: Hex
+  sequence: Sequence
+  /** Segments joined as protocol/tokens.ts does. */
+  tokens: readonly number[]
+}
 
 /** An unrelated query; rows of `cluster`, if it has one, are not judged by it. */
 export type NullQuery = { sequence: Sequence; cluster: Hex | null }
@@ -62,7 +70,7 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
   }))
 
   const vectors = new Int8Array(records.length * source.dims)
-  const rows = records.map(({ record, cluster, contributor }, i): InfluenceRow => {
+  const rows = records.map(({ record, cluster, contributor, tokens }, i): InfluenceRow => {
     const { values, exponent, self } = quantized[i] as Quantized
     vectors.set(values, i * source.dims)
     return {
@@ -73,6 +81,8 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
       exponent,
       ...nullOf({ values, exponent, self }, cluster, queries),
       self: BigInt(self),
+      tokensRoot: tokensRoot(tokens),
+      tokens: tokens.length,
     }
   })
   return { rows, vectors, dims: source.dims, whitening, root: indexRoot(rows) }

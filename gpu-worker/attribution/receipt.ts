@@ -2,20 +2,22 @@
 import type { LocalAccount } from 'viem'
 import { canonicalJson, keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
-  METHOD_VERSION,
   receiptFault,
   receiptTypedData,
   type Receipt,
   type ReceiptDomain,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
-import type { FeeSplit } from '#protocol/score.ts'
+import { METHOD_VERSION, type FeeSplit } from '#protocol/score.ts'
+import { tokensRoot } from '#protocol/tokens.ts'
 import type { GenerateRequest } from '#protocol/wire.ts'
 import type { Attribution } from './attribute.ts'
 
 export type ReceiptInput = {
-  request: Pick<GenerateRequest, 'requestId' | 'payer' | 'base' | 'input'>
+  request: Pick<GenerateRequest, 'requestId' | 'payer' | 'base' | 'input' | 'store'>
   outputText: string
+  /** The tokens of the text. */
+  outputTokens: readonly number[]
   promptTokens: number
   completionTokens: number
   fee: bigint
@@ -27,7 +29,7 @@ export type ReceiptInput = {
     digest: Hex
     indexRoot: Hex
     datanets: Hex[]
-    attribution: Pick<Attribution, 'rows' | 'unattributed' | 'queryHash'>
+    attribution: Omit<Attribution, 'explanation'>
   }
 }
 
@@ -48,6 +50,7 @@ export async function signReceipt(
   domain: ReceiptDomain,
 ): Promise<SignedReceipt> {
   const { request, split, adapter } = input
+  const attribution = adapter?.attribution
   const receipt: Receipt = {
     requestId: request.requestId,
     payer: request.payer,
@@ -59,7 +62,9 @@ export async function signReceipt(
     methodVersion: METHOD_VERSION,
     promptHash: promptHash(request.input),
     outputHash: keccak(input.outputText),
-    queryHash: adapter?.attribution.queryHash ?? ZERO_HASH,
+    outputRoot: tokensRoot(input.outputTokens),
+    outputTokens: input.outputTokens.length,
+    queryHash: attribution?.queryHash ?? ZERO_HASH,
     promptTokens: input.promptTokens,
     completionTokens: input.completionTokens,
     fee: input.fee,
@@ -67,12 +72,20 @@ export async function signReceipt(
     model: split.model + (adapter ? 0n : split.contributors),
     stakers: split.stakers,
     modelOwner: input.modelOwner,
-    rows: adapter?.attribution.rows ?? [],
-    unattributed: adapter?.attribution.unattributed ?? 0n,
+    covered: attribution?.covered ?? 0n,
+    total: attribution?.total ?? 0n,
+    floor: attribution?.floor ?? 0n,
+    rows: attribution?.rows ?? [],
+    unattributed: attribution?.unattributed ?? 0n,
+    stored: request.store,
     worker: account.address.toLowerCase() as Hex,
     time: BigInt(Math.floor(Date.now() / 1000)),
   }
   const fault = receiptFault(receipt)
   if (fault) throw new Error(`receipt: ${fault}`)
-  return { receipt, signature: await account.signTypedData(receiptTypedData(receipt, domain)) }
+  return {
+    receipt,
+    signature: await account.signTypedData(receiptTypedData(receipt, domain)),
+    query: attribution?.query ?? '',
+  }
 }

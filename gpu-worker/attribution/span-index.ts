@@ -6,6 +6,7 @@
  * stands for its near-duplicate cluster; rows are numbered through all shards.
  */
 import type { Span } from '#protocol/receipt.ts'
+import { SEGMENT_END } from '#protocol/tokens.ts'
 import {
   buildCorpus,
   emptyText,
@@ -339,6 +340,15 @@ function holdersOf(
 export function rowSymbols(index: SpanIndex, row: number, from: number, count: number): Text {
   const { corpus, start, end } = placeOf(index, row)
   return corpus.text.subarray(start + from, Math.min(start + from + count, end))
+}
+
+/** All token ids of a row as its leaf in the influence index commits to them: protocol/tokens.ts. */
+export function rowTokens(index: SpanIndex, row: number): number[] {
+  const { corpus, start, end } = placeOf(index, row)
+  // A row ends with a separator, unless it is empty.
+  return Array.from(corpus.text.subarray(start, Math.max(start, end - 1)), (symbol) =>
+    symbol === SEPARATOR ? SEGMENT_END : symbol - 1,
+  )
 }
 
 /** Where a row's symbols lie. Throws a RangeError when there is no such row. */

@@ -6,11 +6,12 @@
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
+import { tokensRoot } from '#protocol/tokens.ts'
 import { adapterManifest, type AdapterManifest } from '#protocol/wire.ts'
 import { projectionsOf } from '../attribution/gradients.ts'
 import { decodeIndex, type LoadedIndex } from '../attribution/index-files.ts'
 import { decodeSpanIndex } from '../attribution/span-files.ts'
-import type { SpanIndex } from '../attribution/span-index.ts'
+import { rowTokens, type SpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
 import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
 import { digestOfFiles, importPeft } from '../training/peft.ts'
@@ -213,6 +214,11 @@ async function loadVerified(
   const spans = decodeSpanIndex(spanBytes)
   if (spans.rows !== index.index.rows.length)
     throw new MismatchError('its two indexes have different numbers of rows')
+  index.index.rows.forEach((row, i) => {
+    const tokens = rowTokens(spans, i)
+    if (tokens.length !== row.tokens || tokensRoot(tokens) !== row.tokensRoot)
+      throw new MismatchError(`index/spans.bin: row ${i} has other tokens than index/rows.json`)
+  })
   const projections = projectionsOf(index.blocks, digest)
   const bytes =
     bytesOf(adapter.tensors) +

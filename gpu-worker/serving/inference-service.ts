@@ -153,6 +153,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       {
         request,
         outputText: generation.text,
+        outputTokens: generation.tokens,
         promptTokens: prompt.length,
         completionTokens: generation.completionTokens,
         fee,

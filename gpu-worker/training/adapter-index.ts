@@ -3,6 +3,8 @@ import type { Adapter } from '#engine/adapter-pack.ts'
 import type { WeightFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
+import { MAX_DIMENSIONS } from '#protocol/influence-row.ts'
+import { joinSegments } from '#protocol/tokens.ts'
 import { openGradients, projectionsOf } from '../attribution/gradients.ts'
 import { encodeIndex, type IndexFiles } from '../attribution/index-files.ts'
 import { buildInfluenceIndex } from '../attribution/influence-index.ts'
@@ -13,9 +15,7 @@ import { inFormat } from './base-format.ts'
 import { trainedSegments, type Example } from './examples.ts'
 import { generateNullQueries } from './null-queries.ts'
 
-/** Gradient numbers per record that are aimed at: as many as a near-duplicate-robust inverse wants, 8 KiB at most. */
-const TARGET_DIMS = 8_192
-const [LEAST_PROJECTED, MOST_PROJECTED] = [2, 16]
+const [LEAST_PROJECTED, MOST_PROJECTED] = [1, 16]
 
 export type AdapterIndex = { root: Hex; files: IndexFiles & { spans: Uint8Array } }
 
@@ -32,10 +32,10 @@ export type IndexJob = {
   onProgress: (done: number) => void | Promise<void>
 }
 
-/** Columns kept of every gradient matrix, so that the total is near TARGET_DIMS. */
+/** Columns kept of every gradient matrix, so that the total is near MAX_DIMENSIONS. */
 export function projectedColumns(base: Pick<BaseModel, 'config'>, { lora }: Adapter): number {
   const matrices = 2 * base.config.layers * lora.targets.length
-  const columns = Math.floor(TARGET_DIMS / (matrices * lora.rank))
+  const columns = Math.floor(MAX_DIMENSIONS / (matrices * lora.rank))
   return Math.max(LEAST_PROJECTED, Math.min(MOST_PROJECTED, columns))
 }
 
@@ -52,16 +52,20 @@ export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
     projected,
     session,
   })
+  const segments = train.map((example) => trainedSegments(example, base.tokenizer))
   try {
     const projections = projectionsOf(source.blocks, digest)
     const index = await buildInfluenceIndex({
       source,
       adapter: { tensors: adapter.tensors, projections },
-      records: train.map((example) => ({ ...example.row, sequence: example })),
+      records: train.map((example, i) => ({
+        ...example.row,
+        sequence: example,
+        tokens: joinSegments(segments[i] ?? []),
+      })),
       nullQueries,
       onProgress,
     })
-    const segments = train.map((example) => trainedSegments(example, base.tokenizer))
     const spans = buildSpanIndex(segments, base.config.vocab)
     const files = encodeIndex(index, source.blocks, {
       adapter: digest,

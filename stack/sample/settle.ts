@@ -46,12 +46,12 @@ async function verify(cast: Cast, answers: Asked[], receipts: ReceiptView[]): Pr
   const step = progress.step('Verify receipts')
   const names = new Set<string>()
   for (const [i, view] of receipts.entries()) {
-    const { epoch, proof } = await consumer.client.receiptProof(view.id)
+    const settled = await consumer.client.receiptProof(view.id)
     const answer = answers[i]?.answer
     const checks = await verifyReceipt(view, {
       chain,
       contracts: stack.contracts,
-      settled: { epoch, proof },
+      settled,
       ...(answer && { outputText: answer.text }),
     })
     for (const { name, holds, detail } of checks) {

@@ -5,6 +5,7 @@ import OpenAI from 'openai'
 import test, { after, before } from 'node:test'
 import { auditEpochs } from '#client/audit.ts'
 import { ApiError, createClient, until } from '#client/openledger.ts'
+import type { ReceiptProof } from '#client/schema.ts'
 import { verifyReceipt } from '#client/verify.ts'
 import { adapterManifest } from '#protocol/wire.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
@@ -32,7 +33,6 @@ before(async () => {
 after(() => it?.stop())
 
 const question = { role: 'user' as const, content: 'What does the MIT License say about warranty?' }
-type Settled = { epoch: number; proof: Hex[] }
 const refusedAs = (status: number, type: string) => (error: unknown) => {
   assert.ok(error instanceof ApiError, String(error))
   assert.equal(error.status, status, error.message)
@@ -65,11 +65,11 @@ test('receipts settle, verify against the chain, pay a contributor exactly, and 
 test('a receipt of which one wei, one word or the proof is another one’s does not verify', async () => {
   const [first, second] = answers
   const signed = await cast.consumer.client.receipt(first!.receipt.id)
-  const settledAt = async (id: string) => {
-    const { epoch, proof } = await cast.consumer.client.receiptProof(id)
-    return { epoch, proof }
-  }
-  const failing = async (view: SignedReceipt, more: { outputText?: string; settled?: Settled }) => {
+  const settledAt = (id: string) => cast.consumer.client.receiptProof(id)
+  const failing = async (
+    view: SignedReceipt,
+    more: { outputText?: string; settled?: ReceiptProof },
+  ) => {
     const checks = await verifyReceipt(view, {
       chain: cast.chain,
       contracts: it.stack.contracts,
@@ -85,15 +85,16 @@ test('a receipt of which one wei, one word or the proof is another one’s does 
   ])
   const { receipt } = signed
   const moved = {
+    ...signed,
     receipt: { ...receipt, platform: receipt.platform + 1n, stakers: receipt.stakers - 1n },
-    signature: signed.signature,
   }
   assert.deepEqual(await failing(moved, { settled }), ['signature', 'split', 'proof'])
   const dearer = {
+    ...signed,
     receipt: { ...receipt, fee: receipt.fee + 1n },
     signature: second!.receipt.signature,
   }
-  assert.deepEqual(await failing(dearer, {}), ['signature', 'sums', 'price'])
+  assert.deepEqual(await failing(dearer, {}), ['signature', 'sums', 'price', 'split'])
 })
 
 test('an epoch file that was changed at the DA layer fails the audit', async () => {

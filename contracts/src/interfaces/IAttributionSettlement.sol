@@ -25,16 +25,26 @@ interface IAttributionSettlement {
     }
 
     /// @param epoch Number; the last one plus one.
-    /// @param receiptsRoot Merkle root over the receipts (`Leaf.receipt`).
-    /// @param payoutsRoot Merkle root over cumulative payouts (`Leaf.payout`); zero when nobody is
-    /// paid. @param total Wei this epoch draws and pays.
+    /// @param receiptsRoot Ordered tree over the receipts (`Leaf.receipt`), by payer and request.
+    /// @param creditsRoot Ordered tree over what the receipts pay (`Leaf.credit`), by account,
+    /// receipt and part; zero when nobody is paid.
+    /// @param payoutsRoot Ordered tree over cumulative payouts (`Leaf.payout`), by account; zero
+    /// when nobody was ever paid.
+    /// @param receipts Leaves of `receiptsRoot`.
+    /// @param credits Leaves of `creditsRoot`.
+    /// @param payouts Leaves of `payoutsRoot`.
+    /// @param total Wei this epoch draws and pays.
     /// @param dataHash keccak256 of the epoch file.
     /// @param commitment Where the data-availability layer keeps the epoch file.
     /// @param paramsHash Governed numbers the receipts were made under.
     struct Submission {
         uint64 epoch;
         bytes32 receiptsRoot;
+        bytes32 creditsRoot;
         bytes32 payoutsRoot;
+        uint32 receipts;
+        uint32 credits;
+        uint32 payouts;
         uint256 total;
         bytes32 dataHash;
         bytes commitment;
@@ -48,6 +58,7 @@ interface IAttributionSettlement {
     /// OPEN. @param activeAt Unix time from which its root can be claimed against.
     struct Epoch {
         bytes32 receiptsRoot;
+        bytes32 creditsRoot;
         bytes32 payoutsRoot;
         bytes32 dataHash;
         bytes32 paramsHash;
@@ -56,6 +67,9 @@ interface IAttributionSettlement {
         uint96 total;
         uint96 cumulativeTotal;
         uint40 activeAt;
+        uint32 receipts;
+        uint32 credits;
+        uint32 payouts;
     }
 
     /// @param bond Wei at stake.
@@ -78,6 +92,7 @@ interface IAttributionSettlement {
         uint64 indexed epoch,
         address indexed submitter,
         bytes32 receiptsRoot,
+        bytes32 creditsRoot,
         bytes32 payoutsRoot,
         uint256 total,
         bytes32 dataHash,
@@ -149,14 +164,26 @@ interface IAttributionSettlement {
     function refund(uint64 epoch, Draw[] calldata draws) external;
 
     /// @notice Pays an account what an active epoch grants it beyond what it has claimed; anyone
-    /// may call. @param cumulative Wei the epoch grants the account in all.
-    /// @param proof Of `Leaf.payout(account, cumulative)` in the epoch's `payoutsRoot`.
-    function claim(address account, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
-        external;
+    /// may call.
+    /// @param cumulative Wei the epoch grants the account in all.
+    /// @param index Position of the account among the epoch's payouts.
+    /// @param proof Of `Leaf.payout(account, cumulative)` at `index` of the epoch's `payoutsRoot`.
+    function claim(
+        address account,
+        uint256 cumulative,
+        uint64 epoch,
+        uint256 index,
+        bytes32[] calldata proof
+    ) external;
 
     /// @notice As `claim`, for the caller's own account, paid to another address.
-    function claimTo(address to, uint256 cumulative, uint64 epoch, bytes32[] calldata proof)
-        external;
+    function claimTo(
+        address to,
+        uint256 cumulative,
+        uint64 epoch,
+        uint256 index,
+        bytes32[] calldata proof
+    ) external;
 
     /// @notice Number of the newest epoch that is not disabled.
     function lastEpoch() external view returns (uint64);

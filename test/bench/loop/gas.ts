@@ -6,7 +6,6 @@ import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { deposit, sendTransaction } from '#client/wallet.ts'
 import { keccak, toHex, type Hex } from '#protocol/bytes.ts'
 import { buildEpoch, epochRoots, payoutsTree } from '#protocol/epoch.ts'
-import { leafHash } from '#protocol/merkle.ts'
 import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
 import { DEV } from '#stack/accounts.ts'
 import { CHAIN_ID, chainPart, chainReader, localChain } from '#stack/chain.ts'
@@ -91,12 +90,7 @@ async function measure(rpcUrl: string): Promise<Figure[]> {
     data: encodeFunctionData({
       abi: attributionSettlementAbi,
       functionName: 'claim',
-      args: [
-        earner.account,
-        earner.amount,
-        1n,
-        payoutsTree(file).proof(leafHash('payout', [earner.account, earner.amount])),
-      ],
+      args: [earner.account, earner.amount, 1n, 0n, payoutsTree(file).proof(0)],
     }),
   })
   return [

@@ -1,9 +1,11 @@
 import { createTestHarness } from 'wrangler'
 import { keccak, ZERO_ADDRESS, type Hex } from '#protocol/bytes.ts'
-import { METHOD_VERSION, type Receipt, type SignedReceipt } from '#protocol/receipt.ts'
+import { encodeQuery, type Receipt, type SignedReceipt } from '#protocol/receipt.ts'
+import { METHOD_VERSION } from '#protocol/score.ts'
 import { figure, quantile, type Figure } from '../report.ts'
 
 const ROWS = 8 // paid records per receipt, about what the sample's answers have
+const QUERY = new Uint8Array(2_016).fill(7) // as long as a rank 8 adapter's
 const WIDTH = 32 // requests that end at the same time
 
 /** Receipts like those of real answers: `payers` callers in turn, a fee of 100 tokens each. */
@@ -39,17 +41,24 @@ export function madeReceipts(
       methodVersion: METHOD_VERSION,
       promptHash: hash('prompt'),
       outputHash: hash('output'),
-      queryHash: hash('query'),
+      outputRoot: hash('tokens'),
+      outputTokens: 80,
+      queryHash: keccak(QUERY),
       promptTokens: 20,
       completionTokens: 80,
       fee,
       modelOwner: keccak('owner').slice(0, 42) as Hex,
+      covered: 100n,
+      total: 1_000n,
+      floor: 0n,
       rows,
       unattributed: fee / 2n - amount * BigInt(ROWS),
+      stored: false,
       worker: keccak('worker').slice(0, 42) as Hex,
       time: 1_800_000_000n,
     }
-    return { receipt, signature: `0x${'11'.repeat(65)}` as Hex }
+    const query = encodeQuery(new Int8Array(QUERY))
+    return { receipt, signature: `0x${'11'.repeat(65)}` as Hex, query }
   })
 }
 

@@ -1,0 +1,34 @@
+import { hashStruct } from 'viem'
+import { concatBytes, fromHex, keccak, type Hex } from './bytes.ts'
+import { RECEIPT_TYPES, type Receipt, type ReceiptRow } from './receipt.ts'
+
+/** Receipts as the contracts take them (Receipts.sol): every list as its EIP-712 hash, to be opened where it matters. */
+export type RowOpening = Omit<ReceiptRow, 'spans'> & { spansHash: Hex }
+
+export type ReceiptHead = Omit<Receipt, 'datanets' | 'rows'> & {
+  datanetsHash: Hex
+  clustersHash: Hex
+  rowsHash: Hex
+}
+
+/** EIP-712 hash of a list of 32-byte items. */
+export const listHash = (items: readonly Hex[]): Hex => keccak(concatBytes(...items.map(fromHex)))
+
+export const rowHash = (row: ReceiptRow): Hex =>
+  hashStruct({ data: row, primaryType: 'Row', types: RECEIPT_TYPES })
+
+/** A row with its spans as their hash. */
+export const openRow = ({ spans, ...row }: ReceiptRow): RowOpening => ({
+  ...row,
+  spansHash: listHash(
+    spans.map((span) => hashStruct({ data: span, primaryType: 'Span', types: RECEIPT_TYPES })),
+  ),
+})
+
+/** A receipt with its lists as their hashes. */
+export const openReceipt = ({ datanets, rows, ...receipt }: Receipt): ReceiptHead => ({
+  ...receipt,
+  datanetsHash: listHash(datanets),
+  clustersHash: listHash(rows.map(({ cluster }) => cluster)),
+  rowsHash: listHash(rows.map(rowHash)),
+})
