@@ -24,6 +24,24 @@ export const PARAMETERS = {
   'fee.model': { value: 10n ** 16n, min: 0n, max: 10n ** 24n }, // wei, registration of a base model or adapter
   'bond.contribution': { value: 10n ** 15n, min: 0n, max: 10n ** 24n }, // wei locked with a batch
   'vault.withdrawDelay': { value: 86_400n, min: 1n, max: 1_209_600n }, // seconds
+  'curation.phase': { value: 86_400n, min: 1n, max: 604_800n }, // seconds to commit, to reveal, to appeal
+  'curation.panel': { value: 3n, min: 1n, max: 15n }, // seats of the first panel; the next has 2n + 1
+  'curation.rounds': { value: 3n, min: 1n, max: 4n }, // panels of a case
+  'curation.reviewerBond': { value: 10n ** 18n, min: 0n, max: 10n ** 24n }, // wei to be drawn
+  'curation.seatFee': { value: 10n ** 14n, min: 0n, max: 10n ** 24n }, // wei a challenge pays per seat
+  'curation.majority': { value: 650_000n, min: 500_001n, max: 1_000_000n }, // ppm of the votes that decide
+  'curation.missPenalty': { value: 1_000n, min: 0n, max: 500_000n }, // ppm of the reviewer's bond, like the next two
+  'curation.hidePenalty': { value: 5_000n, min: 0n, max: 500_000n },
+  'curation.minorityPenalty': { value: 1_000n, min: 0n, max: 500_000n },
+  'curation.minAccuracy': { value: 700_000n, min: 0n, max: 1_000_000n }, // ppm of known cases
+  'curation.accuracySample': { value: 30n, min: 1n, max: 1_000n }, // known cases before accuracy counts
+  'curation.penaltyWeight': { value: 150_000n, min: 0n, max: 1_000_000n }, // ppm of the newest outcome
+  'curation.challengerPart': { value: 500_000n, min: 0n, max: 600_000n }, // ppm of what is slashed
+  'curation.panelPart': { value: 250_000n, min: 0n, max: 400_000n }, // ppm of what is slashed
+  'slash.proven': { value: 500_000n, min: 0n, max: 1_000_000n }, // ppm of a batch's bond, and severity
+  'slash.quality': { value: 200_000n, min: 0n, max: 1_000_000n },
+  'slash.plagiarism': { value: 500_000n, min: 0n, max: 1_000_000n },
+  'slash.adversarial': { value: 1_000_000n, min: 0n, max: 1_000_000n },
 } as const satisfies Record<string, { value: bigint; min: bigint; max: bigint }>
 
 export type ParameterName = keyof typeof PARAMETERS

@@ -26,6 +26,42 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "function",
+    "name": "acquit",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [],
+    "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
+    "name": "admit",
+    "inputs": [
+      {
+        "name": "datanet",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "contributor",
+        "type": "address",
+        "internalType": "address"
+      },
+      {
+        "name": "admitted",
+        "type": "bool",
+        "internalType": "bool"
+      }
+    ],
+    "outputs": [],
+    "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
     "name": "anchorBatch",
     "inputs": [
       {
@@ -74,7 +110,7 @@ export const datanetRegistryAbi = [
     ],
     "outputs": [
       {
-        "name": "batch",
+        "name": "",
         "type": "tuple",
         "internalType": "struct IDatanetRegistry.Batch",
         "components": [
@@ -120,8 +156,13 @@ export const datanetRegistryAbi = [
           },
           {
             "name": "bond",
-            "type": "uint96",
-            "internalType": "uint96"
+            "type": "uint88",
+            "internalType": "uint88"
+          },
+          {
+            "name": "state",
+            "type": "uint8",
+            "internalType": "enum IDatanetRegistry.BatchState"
           }
         ]
       }
@@ -159,10 +200,33 @@ export const datanetRegistryAbi = [
         "name": "metadataHash",
         "type": "bytes32",
         "internalType": "bytes32"
+      },
+      {
+        "name": "licence",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "access",
+        "type": "uint8",
+        "internalType": "enum IDatanetRegistry.Access"
       }
     ],
     "outputs": [],
     "stateMutability": "payable"
+  },
+  {
+    "type": "function",
+    "name": "curation",
+    "inputs": [],
+    "outputs": [
+      {
+        "name": "",
+        "type": "address",
+        "internalType": "address"
+      }
+    ],
+    "stateMutability": "view"
   },
   {
     "type": "function",
@@ -196,6 +260,16 @@ export const datanetRegistryAbi = [
             "internalType": "uint40"
           },
           {
+            "name": "access",
+            "type": "uint8",
+            "internalType": "enum IDatanetRegistry.Access"
+          },
+          {
+            "name": "licence",
+            "type": "bytes32",
+            "internalType": "bytes32"
+          },
+          {
             "name": "metadataHash",
             "type": "bytes32",
             "internalType": "bytes32"
@@ -204,6 +278,19 @@ export const datanetRegistryAbi = [
       }
     ],
     "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "dispute",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [],
+    "stateMutability": "nonpayable"
   },
   {
     "type": "function",
@@ -220,6 +307,30 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "function",
+    "name": "isAdmitted",
+    "inputs": [
+      {
+        "name": "datanet",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "contributor",
+        "type": "address",
+        "internalType": "address"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "",
+        "type": "bool",
+        "internalType": "bool"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
     "name": "operator",
     "inputs": [],
     "outputs": [
@@ -227,6 +338,25 @@ export const datanetRegistryAbi = [
         "name": "",
         "type": "address",
         "internalType": "address"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "penaltyOf",
+    "inputs": [
+      {
+        "name": "contributor",
+        "type": "address",
+        "internalType": "address"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "ppm",
+        "type": "uint256",
+        "internalType": "uint256"
       }
     ],
     "stateMutability": "view"
@@ -266,12 +396,81 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "function",
+    "name": "reject",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "severity",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "slashed",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ],
+    "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
     "name": "releaseBond",
     "inputs": [
       {
         "name": "batchId",
         "type": "bytes32",
         "internalType": "bytes32"
+      }
+    ],
+    "outputs": [],
+    "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
+    "name": "revokeVersion",
+    "inputs": [
+      {
+        "name": "root",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [],
+    "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
+    "name": "rewardFactorOf",
+    "inputs": [
+      {
+        "name": "contributor",
+        "type": "address",
+        "internalType": "address"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "setCuration",
+    "inputs": [
+      {
+        "name": "current",
+        "type": "address",
+        "internalType": "address"
       }
     ],
     "outputs": [],
@@ -292,6 +491,29 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "function",
+    "name": "setTerms",
+    "inputs": [
+      {
+        "name": "datanet",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "licence",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "access",
+        "type": "uint8",
+        "internalType": "enum IDatanetRegistry.Access"
+      }
+    ],
+    "outputs": [],
+    "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
     "name": "versionOf",
     "inputs": [
       {
@@ -302,7 +524,7 @@ export const datanetRegistryAbi = [
     ],
     "outputs": [
       {
-        "name": "published",
+        "name": "",
         "type": "tuple",
         "internalType": "struct IDatanetRegistry.Version",
         "components": [
@@ -330,11 +552,59 @@ export const datanetRegistryAbi = [
             "name": "publishedAt",
             "type": "uint40",
             "internalType": "uint40"
+          },
+          {
+            "name": "revoked",
+            "type": "bool",
+            "internalType": "bool"
+          },
+          {
+            "name": "licence",
+            "type": "bytes32",
+            "internalType": "bytes32"
           }
         ]
       }
     ],
     "stateMutability": "view"
+  },
+  {
+    "type": "event",
+    "name": "Admitted",
+    "inputs": [
+      {
+        "name": "datanet",
+        "type": "bytes32",
+        "indexed": true,
+        "internalType": "bytes32"
+      },
+      {
+        "name": "contributor",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
+      },
+      {
+        "name": "admitted",
+        "type": "bool",
+        "indexed": false,
+        "internalType": "bool"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
+    "name": "BatchAcquitted",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "indexed": true,
+        "internalType": "bytes32"
+      }
+    ],
+    "anonymous": false
   },
   {
     "type": "event",
@@ -381,6 +651,50 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "event",
+    "name": "BatchDisputed",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "indexed": true,
+        "internalType": "bytes32"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
+    "name": "BatchRejected",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "indexed": true,
+        "internalType": "bytes32"
+      },
+      {
+        "name": "contributor",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
+      },
+      {
+        "name": "severity",
+        "type": "uint256",
+        "indexed": false,
+        "internalType": "uint256"
+      },
+      {
+        "name": "slashed",
+        "type": "uint256",
+        "indexed": false,
+        "internalType": "uint256"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
     "name": "BondReleased",
     "inputs": [
       {
@@ -406,6 +720,25 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "event",
+    "name": "CurationSet",
+    "inputs": [
+      {
+        "name": "previous",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
+      },
+      {
+        "name": "current",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
     "name": "DatanetCreated",
     "inputs": [
       {
@@ -425,6 +758,18 @@ export const datanetRegistryAbi = [
         "type": "bytes32",
         "indexed": false,
         "internalType": "bytes32"
+      },
+      {
+        "name": "licence",
+        "type": "bytes32",
+        "indexed": false,
+        "internalType": "bytes32"
+      },
+      {
+        "name": "access",
+        "type": "uint8",
+        "indexed": false,
+        "internalType": "enum IDatanetRegistry.Access"
       }
     ],
     "anonymous": false
@@ -469,6 +814,56 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "event",
+    "name": "PenaltyChanged",
+    "inputs": [
+      {
+        "name": "contributor",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
+      },
+      {
+        "name": "previous",
+        "type": "uint256",
+        "indexed": false,
+        "internalType": "uint256"
+      },
+      {
+        "name": "penalty",
+        "type": "uint256",
+        "indexed": false,
+        "internalType": "uint256"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
+    "name": "TermsSet",
+    "inputs": [
+      {
+        "name": "datanet",
+        "type": "bytes32",
+        "indexed": true,
+        "internalType": "bytes32"
+      },
+      {
+        "name": "licence",
+        "type": "bytes32",
+        "indexed": false,
+        "internalType": "bytes32"
+      },
+      {
+        "name": "access",
+        "type": "uint8",
+        "indexed": false,
+        "internalType": "enum IDatanetRegistry.Access"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
     "name": "VersionPublished",
     "inputs": [
       {
@@ -500,6 +895,25 @@ export const datanetRegistryAbi = [
         "type": "uint32",
         "indexed": false,
         "internalType": "uint32"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
+    "name": "VersionRevoked",
+    "inputs": [
+      {
+        "name": "root",
+        "type": "bytes32",
+        "indexed": true,
+        "internalType": "bytes32"
+      },
+      {
+        "name": "by",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
       }
     ],
     "anonymous": false
@@ -544,12 +958,17 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "error",
-    "name": "NoBond",
+    "name": "NotAdmitted",
     "inputs": [
       {
-        "name": "batchId",
+        "name": "datanet",
         "type": "bytes32",
         "internalType": "bytes32"
+      },
+      {
+        "name": "contributor",
+        "type": "address",
+        "internalType": "address"
       }
     ]
   },
@@ -564,6 +983,17 @@ export const datanetRegistryAbi = [
       },
       {
         "name": "owner",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotCuration",
+    "inputs": [
+      {
+        "name": "caller",
         "type": "address",
         "internalType": "address"
       }
@@ -636,6 +1066,17 @@ export const datanetRegistryAbi = [
   },
   {
     "type": "error",
+    "name": "VersionIsRevoked",
+    "inputs": [
+      {
+        "name": "root",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ]
+  },
+  {
+    "type": "error",
     "name": "VersionOutOfOrder",
     "inputs": [
       {
@@ -647,6 +1088,38 @@ export const datanetRegistryAbi = [
         "name": "expected",
         "type": "uint32",
         "internalType": "uint32"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "WindowOver",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "until",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "WrongState",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "state",
+        "type": "uint8",
+        "internalType": "enum IDatanetRegistry.BatchState"
       }
     ]
   },
@@ -1242,6 +1715,286 @@ export const datanetRegistryAbi = [
     "type": "error",
     "name": "ZeroReceiptsRoot",
     "inputs": []
+  },
+  {
+    "type": "error",
+    "name": "AlreadyVoted",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "reviewer",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "CountPossible",
+    "inputs": [
+      {
+        "name": "count",
+        "type": "uint32",
+        "internalType": "uint32"
+      },
+      {
+        "name": "depth",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "InvalidOpening",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "LastRound",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "round",
+        "type": "uint8",
+        "internalType": "uint8"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotADuplicate",
+    "inputs": [
+      {
+        "name": "earlier",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "later",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotAccurate",
+    "inputs": [
+      {
+        "name": "reviewer",
+        "type": "address",
+        "internalType": "address"
+      },
+      {
+        "name": "right",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "known",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotForeign",
+    "inputs": [
+      {
+        "name": "contributor",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotKeeper",
+    "inputs": [
+      {
+        "name": "caller",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotListed",
+    "inputs": [
+      {
+        "name": "reviewer",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotRegistry",
+    "inputs": [
+      {
+        "name": "caller",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotSeated",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "account",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NothingOwed",
+    "inputs": [
+      {
+        "name": "account",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "StillListed",
+    "inputs": [
+      {
+        "name": "reviewer",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "StillSeated",
+    "inputs": [
+      {
+        "name": "reviewer",
+        "type": "address",
+        "internalType": "address"
+      },
+      {
+        "name": "seats",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "TooEarly",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "time",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "TooLate",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "time",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "TooManyReviewers",
+    "inputs": [
+      {
+        "name": "max",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "WrongReveal",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "reviewer",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "WrongSeal",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "WrongStage",
+    "inputs": [
+      {
+        "name": "caseId",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "stage",
+        "type": "uint8",
+        "internalType": "enum ICuration.Stage"
+      }
+    ]
   },
   {
     "type": "error",

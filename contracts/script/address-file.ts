@@ -9,6 +9,7 @@ const contracts = z.object({
   modelRegistry: hex(20),
   inferenceVault: hex(20),
   attributionSettlement: hex(20),
+  curation: hex(20),
   votingOpen: hex(20),
   openTimelock: hex(20),
   openGovernor: hex(20),

@@ -1,6 +1,7 @@
 import { encodeDeployData, type Abi, type PublicClient } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { bytecode } from '#contracts/bytecode.ts'
+import { curationAbi } from '#contracts/curation.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
@@ -27,6 +28,7 @@ export const ABIS: Record<keyof Contracts, Abi> = {
   modelRegistry: modelRegistryAbi,
   inferenceVault: inferenceVaultAbi,
   attributionSettlement: attributionSettlementAbi,
+  curation: curationAbi,
   votingOpen: votingOpenAbi,
   openTimelock: openTimelockAbi,
   openGovernor: openGovernorAbi,
@@ -90,6 +92,7 @@ function constructorArguments(
     modelRegistry: [parameters, datanetRegistry],
     inferenceVault: [parameters],
     attributionSettlement: [parameters, inferenceVault],
+    curation: [parameters, datanetRegistry],
     votingOpen: [parameters],
     openTimelock: [settings.timelockDelay, openGovernor, parameters],
     openGovernor: [votingOpen, openTimelock, settings, targets.map((name) => contracts[name])],

@@ -11,6 +11,7 @@ const CONTRACTS = [
   'ModelRegistry',
   'InferenceVault',
   'AttributionSettlement',
+  'Curation',
   'VotingOpen',
   'OpenTimelock',
   'OpenGovernor',

@@ -44,6 +44,12 @@ export async function wire(
       holder: contracts.attributionSettlement,
     },
     { contract: 'datanetRegistry', role: 'operator', setter: 'setOperator', holder: operator },
+    {
+      contract: 'datanetRegistry',
+      role: 'curation',
+      setter: 'setCuration',
+      holder: contracts.curation,
+    },
     { contract: 'modelRegistry', role: 'operator', setter: 'setOperator', holder: operator },
   ]
   const [governance, staker, bond, funds, ...holders] = await Promise.all([

@@ -5,6 +5,7 @@ import {Registry} from "./Registry.sol";
 import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {Keys} from "./libraries/Keys.sol";
+import {Penalty} from "./libraries/Penalty.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
@@ -12,14 +13,37 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 contract DatanetRegistry is IDatanetRegistry, Registry {
     using SafeCastLib for uint256;
 
+    /// @inheritdoc IDatanetRegistry
+    address public curation;
+    /// @inheritdoc IDatanetRegistry
+    mapping(bytes32 datanet => mapping(address contributor => bool)) public isAdmitted;
+    /// @inheritdoc IDatanetRegistry
+    mapping(address contributor => uint256 ppm) public penaltyOf;
     mapping(bytes32 id => Datanet) private _datanets;
     mapping(bytes32 id => Batch) private _batches;
     mapping(bytes32 root => Version) private _versions;
 
+    modifier onlyCuration() {
+        _onlyCuration();
+        _;
+    }
+
     constructor(IParameters parameters) Registry(parameters) {}
 
     /// @inheritdoc IDatanetRegistry
-    function createDatanet(bytes32 datanet, address owner, bytes32 metadataHash) external payable {
+    function setCuration(address current) external onlyGovernance {
+        emit CurationSet(curation, current);
+        curation = current;
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function createDatanet(
+        bytes32 datanet,
+        address owner,
+        bytes32 metadataHash,
+        bytes32 licence,
+        Access access
+    ) external payable {
         _requireNonZero(owner);
         _requireOwnerOrOperator(owner);
         if (_datanets[datanet].owner != address(0)) revert DatanetExists(datanet);
@@ -28,9 +52,27 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
             owner: owner,
             versions: 0,
             createdAt: uint40(block.timestamp),
+            access: access,
+            licence: licence,
             metadataHash: metadataHash
         });
-        emit DatanetCreated(datanet, owner, metadataHash);
+        emit DatanetCreated(datanet, owner, metadataHash, licence, access);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function setTerms(bytes32 datanet, bytes32 licence, Access access) external {
+        Datanet storage known = _known(datanet);
+        _requireOwnerOrOperator(known.owner);
+        known.licence = licence;
+        known.access = access;
+        emit TermsSet(datanet, licence, access);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function admit(bytes32 datanet, address contributor, bool admitted) external {
+        _requireOwnerOrOperator(_known(datanet).owner);
+        isAdmitted[datanet][contributor] = admitted;
+        emit Admitted(datanet, contributor, admitted);
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -46,7 +88,9 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
         _requireNonZero(root);
         if (count == 0) revert ZeroValue();
         _requireOwnerOrOperator(contributor);
-        _known(datanet);
+        if (_known(datanet).access == Access.Gated && !isAdmitted[datanet][contributor]) {
+            revert NotAdmitted(datanet, contributor);
+        }
         if (_batches[batchId].root != 0) revert BatchExists(batchId);
         _requireValue(Keys.CONTRIBUTION_BOND);
         _batches[batchId] = Batch({
@@ -58,22 +102,65 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
             window: PARAMETERS.get(Keys.SETTLEMENT_WINDOW).toUint24(),
             count: count,
             payer: msg.sender,
-            bond: msg.value.toUint96()
+            bond: msg.value.toUint88(),
+            state: BatchState.Anchored
         });
         emit BatchAnchored(datanet, batchId, contributor, root, count, pipelineHash);
     }
 
     /// @inheritdoc IDatanetRegistry
     function releaseBond(bytes32 batchId) external {
-        Batch storage batch = _batches[batchId];
-        if (batch.root == 0) revert UnknownBatch(batchId);
+        Batch storage batch = _batch(batchId);
+        if (batch.state != BatchState.Anchored) revert WrongState(batchId, batch.state);
         uint256 until = uint256(batch.anchoredAt) + batch.window;
         if (block.timestamp < until) revert BondLocked(batchId, until);
         (address payer, uint256 amount) = (batch.payer, batch.bond);
-        if (amount == 0) revert NoBond(batchId);
         batch.bond = 0;
+        batch.state = BatchState.Released;
+        _penalise(batch.contributor, 0);
         emit BondReleased(batchId, payer, amount);
         SafeTransferLib.safeTransferETH(payer, amount);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function dispute(bytes32 batchId) external onlyCuration {
+        Batch storage batch = _batch(batchId);
+        if (batch.state != BatchState.Anchored) revert WrongState(batchId, batch.state);
+        uint256 until = uint256(batch.anchoredAt) + batch.window;
+        if (block.timestamp >= until) revert WindowOver(batchId, until);
+        batch.state = BatchState.Disputed;
+        emit BatchDisputed(batchId);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function acquit(bytes32 batchId) external onlyCuration {
+        Batch storage batch = _batch(batchId);
+        if (batch.state != BatchState.Disputed) revert WrongState(batchId, batch.state);
+        batch.state = BatchState.Anchored;
+        // A whole window again: a friend's weak challenge must not shield a batch from a strong
+        // one.
+        uint256 until = block.timestamp + PARAMETERS.get(Keys.SETTLEMENT_WINDOW);
+        batch.window = (until - batch.anchoredAt).toUint24();
+        emit BatchAcquitted(batchId);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function reject(bytes32 batchId, uint256 severity)
+        external
+        onlyCuration
+        returns (uint256 slashed)
+    {
+        Batch storage batch = _batch(batchId);
+        if (batch.state == BatchState.Rejected) revert WrongState(batchId, batch.state);
+        (address payer, uint256 bond) = (batch.payer, batch.bond);
+        batch.bond = 0;
+        batch.state = BatchState.Rejected;
+        slashed = bond * severity / Penalty.PPM;
+        _penalise(batch.contributor, severity);
+        emit BatchRejected(batchId, batch.contributor, severity, slashed);
+        SafeTransferLib.safeTransferETH(msg.sender, slashed);
+        // Forced: a payer that refuses wei must not block the verdict.
+        SafeTransferLib.forceSafeTransferETH(payer, bond - slashed);
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -100,9 +187,23 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
             manifestHash: manifestHash,
             version: version,
             records: records,
-            publishedAt: uint40(block.timestamp)
+            publishedAt: uint40(block.timestamp),
+            revoked: false,
+            licence: known.licence
         });
         emit VersionPublished(datanet, version, root, manifestHash, records);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function revokeVersion(bytes32 root) external {
+        Version storage published = _version(root);
+        address owner = _datanets[published.datanet].owner;
+        if (msg.sender != owner && msg.sender != PARAMETERS.governance()) {
+            revert NotAuthorized(msg.sender, owner);
+        }
+        if (published.revoked) revert VersionIsRevoked(root);
+        published.revoked = true;
+        emit VersionRevoked(root, msg.sender);
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -111,19 +212,44 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
     }
 
     /// @inheritdoc IDatanetRegistry
-    function batchOf(bytes32 batchId) external view returns (Batch memory batch) {
-        batch = _batches[batchId];
-        if (batch.root == 0) revert UnknownBatch(batchId);
+    function batchOf(bytes32 batchId) external view returns (Batch memory) {
+        return _batch(batchId);
     }
 
     /// @inheritdoc IDatanetRegistry
-    function versionOf(bytes32 root) external view returns (Version memory published) {
-        published = _versions[root];
-        if (published.version == 0) revert UnknownVersion(root);
+    function versionOf(bytes32 root) external view returns (Version memory) {
+        return _version(root);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function rewardFactorOf(address contributor) external view returns (uint256) {
+        return Penalty.rewardFactor(penaltyOf[contributor]);
+    }
+
+    function _penalise(address contributor, uint256 outcome) private {
+        uint256 previous = penaltyOf[contributor];
+        if (previous == 0 && outcome == 0) return;
+        uint256 penalty = Penalty.next(previous, outcome, PARAMETERS.get(Keys.PENALTY_WEIGHT));
+        penaltyOf[contributor] = penalty;
+        emit PenaltyChanged(contributor, previous, penalty);
     }
 
     function _known(bytes32 datanet) private view returns (Datanet storage known) {
         known = _datanets[datanet];
         if (known.owner == address(0)) revert UnknownDatanet(datanet);
+    }
+
+    function _batch(bytes32 batchId) private view returns (Batch storage batch) {
+        batch = _batches[batchId];
+        if (batch.root == 0) revert UnknownBatch(batchId);
+    }
+
+    function _version(bytes32 root) private view returns (Version storage published) {
+        published = _versions[root];
+        if (published.version == 0) revert UnknownVersion(root);
+    }
+
+    function _onlyCuration() private view {
+        if (msg.sender != curation) revert NotCuration(msg.sender);
     }
 }

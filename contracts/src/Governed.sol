@@ -17,6 +17,11 @@ abstract contract Governed {
         PARAMETERS = parameters;
     }
 
+    /// @dev A governed number by its key in `Keys`.
+    function _number(bytes32 key) internal view returns (uint256) {
+        return PARAMETERS.get(key);
+    }
+
     function _onlyGovernance() private view {
         if (msg.sender != PARAMETERS.governance()) revert IParameters.NotGovernance(msg.sender);
     }

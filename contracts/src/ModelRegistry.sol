@@ -149,7 +149,10 @@ contract ModelRegistry is IModelRegistry, Registry {
         uint256 count = roots.length;
         if (count == 0 || count > MAX_ROOTS) revert RootCount(count, MAX_ROOTS);
         for (uint256 i = 0; i < count; ++i) {
-            DATANETS.versionOf(roots[i]); // reverts when unknown
+            // Reverts when unknown.
+            if (DATANETS.versionOf(roots[i]).revoked) {
+                revert IDatanetRegistry.VersionIsRevoked(roots[i]);
+            }
             for (uint256 j = 0; j < i; ++j) {
                 if (roots[i] == roots[j]) revert DuplicateRoot(roots[i]);
             }

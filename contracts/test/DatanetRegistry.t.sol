@@ -16,9 +16,13 @@ contract DatanetRegistryTest is Test {
 
     function test_createByOwnerAndByOperator() public {
         vm.prank(alice);
-        datanets.createDatanet{value: DATANET_FEE}(DATANET, alice, HASH);
+        datanets.createDatanet{value: DATANET_FEE}(
+            DATANET, alice, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
         vm.prank(operator);
-        datanets.createDatanet{value: DATANET_FEE}(keccak256("dn_2"), alice, HASH);
+        datanets.createDatanet{value: DATANET_FEE}(
+            keccak256("dn_2"), alice, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
         IDatanetRegistry.Datanet memory datanet = datanets.datanetOf(DATANET);
         vm.assertEq(datanet.owner, alice);
         vm.assertEq(datanet.versions, 0);
@@ -30,20 +34,30 @@ contract DatanetRegistryTest is Test {
     function test_createRefuses() public {
         _refuse(abi.encodeWithSelector(IRegistry.NotAuthorized.selector, bob, alice));
         vm.prank(bob);
-        datanets.createDatanet{value: DATANET_FEE}(DATANET, alice, HASH);
+        datanets.createDatanet{value: DATANET_FEE}(
+            DATANET, alice, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
         _refuse(abi.encodeWithSelector(IRegistry.WrongValue.selector, DATANET_FEE - 1, DATANET_FEE));
         vm.prank(alice);
-        datanets.createDatanet{value: DATANET_FEE - 1}(DATANET, alice, HASH);
+        datanets.createDatanet{value: DATANET_FEE - 1}(
+            DATANET, alice, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
         _refuse(abi.encodeWithSelector(IRegistry.WrongValue.selector, DATANET_FEE + 1, DATANET_FEE));
         vm.prank(alice);
-        datanets.createDatanet{value: DATANET_FEE + 1}(DATANET, alice, HASH);
+        datanets.createDatanet{value: DATANET_FEE + 1}(
+            DATANET, alice, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
         _refuse(abi.encodeWithSelector(IRegistry.ZeroValue.selector));
         vm.prank(operator);
-        datanets.createDatanet{value: DATANET_FEE}(DATANET, address(0), HASH);
+        datanets.createDatanet{value: DATANET_FEE}(
+            DATANET, address(0), HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
         _create();
         _refuse(abi.encodeWithSelector(IDatanetRegistry.DatanetExists.selector, DATANET));
         vm.prank(bob);
-        datanets.createDatanet{value: DATANET_FEE}(DATANET, bob, HASH);
+        datanets.createDatanet{value: DATANET_FEE}(
+            DATANET, bob, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
     }
 
     function test_anchorLocksTheBondOfWhoPays() public {
@@ -94,7 +108,11 @@ contract DatanetRegistryTest is Test {
         uint256 before = bob.balance;
         datanets.releaseBond(BATCH);
         vm.assertEq(bob.balance, before + CONTRIBUTION_BOND);
-        _refuse(abi.encodeWithSelector(IDatanetRegistry.NoBond.selector, BATCH));
+        _refuse(
+            abi.encodeWithSelector(
+                IDatanetRegistry.WrongState.selector, BATCH, IDatanetRegistry.BatchState.Released
+            )
+        );
         datanets.releaseBond(BATCH);
         _refuse(abi.encodeWithSelector(IDatanetRegistry.UnknownBatch.selector, ROOT));
         datanets.releaseBond(ROOT);
@@ -113,7 +131,7 @@ contract DatanetRegistryTest is Test {
         vm.warp(block.timestamp + WINDOW);
         datanets.releaseBond(BATCH);
         vm.assertTrue(payer.entered() && !payer.succeeded(), "re-entered");
-        vm.assertEq(bytes32(payer.refusal()), bytes32(IDatanetRegistry.NoBond.selector));
+        vm.assertEq(bytes32(payer.refusal()), bytes32(IDatanetRegistry.WrongState.selector));
         vm.assertEq(address(payer).balance, 1 ether);
     }
 
@@ -152,6 +170,117 @@ contract DatanetRegistryTest is Test {
         _refuse(abi.encodeWithSelector(IDatanetRegistry.UnknownDatanet.selector, HASH));
         vm.prank(alice);
         datanets.publishVersion(HASH, 1, ROOT, HASH, 3);
+    }
+
+    function test_termsHoldForWhatComes() public {
+        _create();
+        vm.prank(alice);
+        datanets.publishVersion(DATANET, 1, ROOT, HASH, 3);
+        vm.prank(operator);
+        datanets.setTerms(DATANET, HASH, IDatanetRegistry.Access.Gated);
+        vm.prank(alice);
+        datanets.publishVersion(DATANET, 2, HASH, HASH, 3);
+        vm.assertEq(datanets.versionOf(ROOT).licence, LICENCE);
+        vm.assertEq(datanets.versionOf(HASH).licence, HASH);
+        vm.assertEq(datanets.datanetOf(DATANET).licence, HASH);
+        _refuse(abi.encodeWithSelector(IRegistry.NotAuthorized.selector, bob, alice));
+        vm.prank(bob);
+        datanets.setTerms(DATANET, LICENCE, IDatanetRegistry.Access.Open);
+    }
+
+    function test_aGatedDatanetTakesFromWhomItAdmits() public {
+        _create();
+        vm.prank(alice);
+        datanets.setTerms(DATANET, LICENCE, IDatanetRegistry.Access.Gated);
+        _refuse(abi.encodeWithSelector(IDatanetRegistry.NotAdmitted.selector, DATANET, bob));
+        _anchor(bob, bob);
+        _refuse(abi.encodeWithSelector(IRegistry.NotAuthorized.selector, bob, alice));
+        vm.prank(bob);
+        datanets.admit(DATANET, bob, true);
+        vm.prank(alice);
+        datanets.admit(DATANET, bob, true);
+        _anchor(bob, bob);
+        vm.assertTrue(datanets.isAdmitted(DATANET, bob), "admitted");
+    }
+
+    function test_ownerAndGovernanceRevokeVersions() public {
+        _create();
+        vm.prank(alice);
+        datanets.publishVersion(DATANET, 1, ROOT, HASH, 3);
+        _refuse(abi.encodeWithSelector(IRegistry.NotAuthorized.selector, operator, alice));
+        vm.prank(operator);
+        datanets.revokeVersion(ROOT);
+        vm.prank(governance);
+        datanets.revokeVersion(ROOT);
+        vm.assertTrue(datanets.versionOf(ROOT).revoked, "revoked");
+        _refuse(abi.encodeWithSelector(IDatanetRegistry.VersionIsRevoked.selector, ROOT));
+        vm.prank(alice);
+        datanets.revokeVersion(ROOT);
+        vm.prank(alice);
+        datanets.publishVersion(DATANET, 2, HASH, HASH, 3);
+        vm.prank(alice);
+        datanets.revokeVersion(HASH);
+        _refuse(abi.encodeWithSelector(IDatanetRegistry.UnknownVersion.selector, LICENCE));
+        datanets.revokeVersion(LICENCE);
+    }
+
+    function test_curationIsNamedByGovernanceAndRejectsOnce() public {
+        _refuse(abi.encodeWithSelector(IParameters.NotGovernance.selector, alice));
+        vm.prank(alice);
+        datanets.setCuration(alice);
+        vm.prank(governance);
+        datanets.setCuration(stranger);
+        vm.assertEq(datanets.curation(), stranger);
+        _create();
+        _anchor(bob, bob);
+        bytes memory refusal = abi.encodeWithSelector(
+            IDatanetRegistry.WrongState.selector, BATCH, IDatanetRegistry.BatchState.Anchored
+        );
+        _refuse(refusal);
+        vm.prank(stranger);
+        datanets.acquit(BATCH);
+        uint256 before = stranger.balance;
+        vm.prank(stranger);
+        vm.assertEq(datanets.reject(BATCH, 1_000_000), CONTRIBUTION_BOND);
+        vm.assertEq(stranger.balance, before + CONTRIBUTION_BOND);
+        _refuse(
+            abi.encodeWithSelector(
+                IDatanetRegistry.WrongState.selector, BATCH, IDatanetRegistry.BatchState.Rejected
+            )
+        );
+        vm.prank(stranger);
+        datanets.reject(BATCH, 1);
+    }
+
+    function test_cleanWorkHealsAPenalty() public {
+        vm.prank(governance);
+        datanets.setCuration(stranger);
+        _create();
+        _anchor(bob, bob);
+        vm.prank(stranger);
+        datanets.reject(BATCH, 500_000);
+        vm.assertEq(datanets.penaltyOf(bob), 75_000);
+        vm.assertEq(datanets.rewardFactorOf(bob), 822_913); // 0.925^2.5
+        vm.prank(bob);
+        datanets.anchorBatch{value: CONTRIBUTION_BOND}(DATANET, ROOT, ROOT, 3, bob, HASH);
+        vm.warp(block.timestamp + WINDOW);
+        datanets.releaseBond(ROOT);
+        vm.assertEq(datanets.penaltyOf(bob), 63_750);
+    }
+
+    function test_aPayerThatRefusesItsRestDoesNotBlockAVerdict() public {
+        vm.prank(governance);
+        datanets.setCuration(stranger);
+        _create();
+        Refuser payer = new Refuser();
+        vm.deal(address(payer), 1 ether);
+        vm.prank(address(payer));
+        datanets.anchorBatch{value: CONTRIBUTION_BOND}(
+            DATANET, BATCH, ROOT, 3, address(payer), HASH
+        );
+        vm.prank(stranger);
+        datanets.reject(BATCH, 200_000);
+        vm.assertEq(address(payer).balance, 1 ether - CONTRIBUTION_BOND / 5);
     }
 
     function test_viewsRevertOnUnknown() public {
@@ -197,7 +326,9 @@ contract DatanetRegistryTest is Test {
         datanets.setOperator(address(0));
         _refuse(abi.encodeWithSelector(IRegistry.NotAuthorized.selector, operator, alice));
         vm.prank(operator);
-        datanets.createDatanet{value: DATANET_FEE}(DATANET, alice, HASH);
+        datanets.createDatanet{value: DATANET_FEE}(
+            DATANET, alice, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
     }
 
     function _refuse(bytes memory reason) private {
@@ -206,7 +337,9 @@ contract DatanetRegistryTest is Test {
 
     function _create() private {
         vm.prank(alice);
-        datanets.createDatanet{value: DATANET_FEE}(DATANET, alice, HASH);
+        datanets.createDatanet{value: DATANET_FEE}(
+            DATANET, alice, HASH, LICENCE, IDatanetRegistry.Access.Open
+        );
     }
 
     function _anchor(address payer, address contributor) private {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {IDatanetRegistry} from "../src/interfaces/IDatanetRegistry.sol";
 import {Draw} from "../src/interfaces/IInferenceVault.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {Leaf} from "../src/libraries/Leaf.sol";
@@ -76,7 +77,9 @@ contract GasTest is Test {
 
     function test_registries() public {
         vm.prank(operator);
-        datanets.createDatanet{value: DATANET_FEE}("datanet", alice, "metadata");
+        datanets.createDatanet{value: DATANET_FEE}(
+            "datanet", alice, "metadata", LICENCE, IDatanetRegistry.Access.Open
+        );
         vm.snapshotGasLastCall("gas", "createDatanet");
         for (uint256 i = 0; i < 2; ++i) {
             vm.prank(operator);

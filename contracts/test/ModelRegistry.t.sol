@@ -17,7 +17,9 @@ contract ModelRegistryTest is Test {
     function setUp() public override {
         super.setUp();
         vm.prank(operator);
-        datanets.createDatanet{value: DATANET_FEE}(DATANET, alice, MANIFEST);
+        datanets.createDatanet{value: DATANET_FEE}(
+            DATANET, alice, MANIFEST, LICENCE, IDatanetRegistry.Access.Open
+        );
         for (uint32 i = 1; i <= 17; ++i) {
             bytes32 root = i == 1 ? ROOT : keccak256(abi.encode(i));
             vm.prank(operator);
@@ -102,6 +104,17 @@ contract ModelRegistryTest is Test {
         registration = _registration();
         registration.digest = BASE;
         _refuse(registration, abi.encodeWithSelector(IModelRegistry.ModelExists.selector, BASE));
+
+        vm.prank(alice);
+        datanets.revokeVersion(keccak256(abi.encode(2)));
+        registration = _registration();
+        registration.datanetRoots[0] = keccak256(abi.encode(2));
+        _refuse(
+            registration,
+            abi.encodeWithSelector(
+                IDatanetRegistry.VersionIsRevoked.selector, keccak256(abi.encode(2))
+            )
+        );
 
         _registerAdapter(_registration());
         _refuse(

@@ -21,6 +21,7 @@ abstract contract Test {
     uint256 internal constant MODEL_FEE = 0.02 ether;
     uint256 internal constant CONTRIBUTION_BOND = 0.001 ether;
     uint256 internal constant WITHDRAW_DELAY = 1_000;
+    bytes32 internal constant LICENCE = keccak256("CC-BY-4.0");
 
     address internal immutable governance = _actor("governance");
     address internal immutable operator = _actor("operator");
@@ -28,6 +29,11 @@ abstract contract Test {
     address internal immutable alice = _actor("alice");
     address internal immutable bob = _actor("bob");
     address internal immutable stranger = _actor("stranger");
+
+    bytes32[] private _keys;
+    uint256[] private _values;
+    uint256[] private _mins;
+    uint256[] private _maxs;
 
     Parameters internal parameters;
     DatanetRegistry internal datanets;
@@ -63,21 +69,41 @@ abstract contract Test {
     }
 
     function _parameters() internal returns (Parameters) {
-        bytes32[] memory keys = new bytes32[](9);
-        uint256[] memory values = new uint256[](9);
-        uint256[] memory mins = new uint256[](9);
-        uint256[] memory maxs = new uint256[](9);
-        (keys[0], values[0], mins[0], maxs[0]) = ("settlement.window", WINDOW, 1, 1_209_600);
-        (keys[1], values[1], mins[1], maxs[1]) = ("settlement.bond", BOND, 0, 1e24);
-        (keys[2], values[2], mins[2], maxs[2]) = ("fee.datanet", DATANET_FEE, 0, 1e24);
-        (keys[3], values[3], mins[3], maxs[3]) = ("fee.model", MODEL_FEE, 0, 1e24);
-        (keys[4], values[4], mins[4], maxs[4]) = ("bond.contribution", CONTRIBUTION_BOND, 0, 1e24);
-        (keys[5], values[5], mins[5], maxs[5]) =
-        ("vault.withdrawDelay", WITHDRAW_DELAY, 1, 1_209_600);
-        (keys[6], values[6], mins[6], maxs[6]) = ("split.platform", 100_000, 0, 300_000);
-        (keys[7], values[7], mins[7], maxs[7]) = ("split.model", 200_000, 0, 500_000);
-        (keys[8], values[8], mins[8], maxs[8]) = ("split.stakers", 200_000, 0, 500_000);
-        return new Parameters(governance, keys, values, mins, maxs);
+        _parameter("settlement.window", WINDOW, 1, 1_209_600);
+        _parameter("settlement.bond", BOND, 0, 1e24);
+        _parameter("fee.datanet", DATANET_FEE, 0, 1e24);
+        _parameter("fee.model", MODEL_FEE, 0, 1e24);
+        _parameter("bond.contribution", CONTRIBUTION_BOND, 0, 1e24);
+        _parameter("vault.withdrawDelay", WITHDRAW_DELAY, 1, 1_209_600);
+        _parameter("split.platform", 100_000, 0, 300_000);
+        _parameter("split.model", 200_000, 0, 500_000);
+        _parameter("split.stakers", 200_000, 0, 500_000);
+        _parameter("curation.phase", 50, 1, 604_800);
+        _parameter("curation.panel", 3, 1, 15);
+        _parameter("curation.rounds", 3, 1, 4);
+        _parameter("curation.reviewerBond", 1 ether, 0, 1e24);
+        _parameter("curation.seatFee", 0.01 ether, 0, 1e24);
+        _parameter("curation.majority", 650_000, 500_001, 1_000_000);
+        _parameter("curation.missPenalty", 1_000, 0, 500_000);
+        _parameter("curation.hidePenalty", 5_000, 0, 500_000);
+        _parameter("curation.minorityPenalty", 1_000, 0, 500_000);
+        _parameter("curation.minAccuracy", 700_000, 0, 1_000_000);
+        _parameter("curation.accuracySample", 2, 1, 1_000);
+        _parameter("curation.penaltyWeight", 150_000, 0, 1_000_000);
+        _parameter("curation.challengerPart", 500_000, 0, 600_000);
+        _parameter("curation.panelPart", 250_000, 0, 400_000);
+        _parameter("slash.proven", 500_000, 0, 1_000_000);
+        _parameter("slash.quality", 200_000, 0, 1_000_000);
+        _parameter("slash.plagiarism", 500_000, 0, 1_000_000);
+        _parameter("slash.adversarial", 1_000_000, 0, 1_000_000);
+        return new Parameters(governance, _keys, _values, _mins, _maxs);
+    }
+
+    function _parameter(bytes32 key, uint256 value, uint256 min, uint256 max) private {
+        _keys.push(key);
+        _values.push(value);
+        _mins.push(min);
+        _maxs.push(max);
     }
 
     function _deposit(address payer, uint256 amount) internal {

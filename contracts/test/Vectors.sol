@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Leaf} from "../src/libraries/Leaf.sol";
 import {OrderedTree} from "../src/libraries/OrderedTree.sol";
+import {Penalty} from "../src/libraries/Penalty.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
 import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 
@@ -107,6 +108,18 @@ contract Vectors {
 
     function listHash(bytes32[] calldata list) external pure returns (bytes32) {
         return Receipts.listHash(list);
+    }
+
+    function nextPenalty(uint256 penalty, uint256 outcome, uint256 weight)
+        external
+        pure
+        returns (uint256)
+    {
+        return Penalty.next(penalty, outcome, weight);
+    }
+
+    function rewardFactor(uint256 penalty) external pure returns (uint256) {
+        return Penalty.rewardFactor(penalty);
     }
 
     /// @notice EIP-712 hash of a receipt in the domain that the settlement contract itself

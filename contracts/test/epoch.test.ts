@@ -163,7 +163,7 @@ describe('epochs built by protocol/epoch.ts', () => {
     const { datanetRegistry, modelRegistry } = contracts
     const datanet = keccak('dn_1')
     const fee = PARAMETERS['fee.datanet'].value
-    const created = [datanet, contributor(1), keccak('metadata')]
+    const created = [datanet, contributor(1), keccak('metadata'), keccak('CC-BY-4.0'), 0]
     await write(operator!, datanetRegistry, datanetRegistryAbi, 'createDatanet', created, fee)
     const batch = [datanet, keccak('ctr_1'), version, 3, contributor(1), keccak('pipeline')]
     const bond = PARAMETERS['bond.contribution'].value

@@ -5,11 +5,13 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Abi } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { curationAbi } from '#contracts/curation.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { LEAF_TYPES, leafHash, merkleTree, orderedTree, type LeafKind } from '#protocol/merkle.ts'
 import { listHash, openReceipt, openRow } from '#protocol/opening.ts'
-import { defaultParameters, parameterKey, paramsHash } from '#protocol/parameters.ts'
+import { nextPenalty, rewardFactor, VERDICT, voteCommitment } from '#protocol/curation.ts'
+import { defaultParameters, parameterKey, paramsHash, PPM } from '#protocol/parameters.ts'
 import { receiptHash } from '#protocol/receipt.ts'
 import { deployContracts, type Contracts } from '../script/deploy.ts'
 import { foundryBinary, root } from '../script/foundry.ts'
@@ -123,6 +125,41 @@ describe('TypeScript and Solidity agree', () => {
     })
     await chain.client.waitForTransactionReceipt({ hash })
     assert.equal(await onChain(), paramsHash({ ...defaultParameters(), 'attribution.topK': 20n }))
+  })
+
+  test('on penalties and reward factors', async () => {
+    const values = new Values('penalties')
+    for (let i = 0; i < 40; i++) {
+      const [penalty, outcome, weight] = [0, 1, 2].map(() => values.uint(64) % (PPM + 1n))
+      assert.equal(
+        await ask('nextPenalty', [penalty, outcome, weight]),
+        nextPenalty(penalty!, outcome!, weight!),
+      )
+      assert.equal(await ask('rewardFactor', [penalty]), rewardFactor(penalty!))
+    }
+  })
+
+  test('on what a reviewer commits', async () => {
+    const values = new Values('votes')
+    const { curation } = contracts
+    const vote = {
+      chainId: CHAIN_ID,
+      curation,
+      caseId: values.uint(256),
+      round: 2,
+      reviewer: values.address(),
+      verdict: VERDICT.dismiss,
+      evidence: values.hash(),
+      salt: values.hash(),
+    }
+    const { caseId, round, reviewer, verdict, evidence, salt } = vote
+    const onChain = await chain.client.readContract({
+      address: curation,
+      abi: curationAbi,
+      functionName: 'commitmentOf',
+      args: [caseId, round, reviewer, verdict, evidence, salt],
+    })
+    assert.equal(onChain, voteCommitment(vote))
   })
 
   test('on the settlement contract of a receipt domain', async () => {

@@ -27,6 +27,9 @@ export type DatanetInput = {
   profile: Profile
 }
 
+/** `IDatanetRegistry.Access.Open`: whom a gated Datanet admits is the edge's to check. */
+const OPEN_ACCESS = 0
+
 /** The id of a Datanet, contribution or batch on chain: keccak256 of ours. */
 export const chainId = (id: string): Hex => keccak(id)
 
@@ -71,7 +74,7 @@ export async function registerDatanet(ctx: Ctx, row: Datanet): Promise<void> {
     data: encodeFunctionData({
       abi: datanetRegistryAbi,
       functionName: 'createDatanet',
-      args: [chainId(id), row.owner, metadataHash],
+      args: [chainId(id), row.owner, metadataHash, keccak(licence), OPEN_ACCESS],
     }),
     value: { parameter: 'fee.datanet' },
   })

@@ -79,7 +79,7 @@ export async function startTestChain() {
       }),
     publishVersion: async (id: string, owner: Hex, root: Hex, manifest: Hex, records: number) => {
       const datanet = keccak(id)
-      const args = [datanet, owner, keccak('metadata')]
+      const args = [datanet, owner, keccak('metadata'), keccak('CC-BY-4.0'), 0]
       await send({ ...datanets, functionName: 'createDatanet', args, ...fee('fee.datanet') })
       await send({
         ...datanets,

@@ -7,14 +7,33 @@ import {IRegistry} from "./IRegistry.sol";
 /// @notice Content stays off chain under its hashes; here stands who gave what when, and what a
 /// version consists of.
 interface IDatanetRegistry is IRegistry {
-    /// @param owner May publish versions.
+    /// @notice Who may contribute: everybody, or whom the owner admits.
+    enum Access {
+        Open,
+        Gated
+    }
+
+    /// @notice Anchored: as it came. Disputed: a panel judges it, its bond waits. Released: its
+    /// bond went back. Rejected: found at fault; no version should contain it.
+    enum BatchState {
+        Anchored,
+        Disputed,
+        Released,
+        Rejected
+    }
+
+    /// @param owner May publish versions, set the terms and admit contributors.
     /// @param versions Number of the newest version; they count 1, 2, 3.
     /// @param createdAt Unix time.
+    /// @param access Who may contribute.
+    /// @param licence keccak256 of the SPDX expression under which its versions are published.
     /// @param metadataHash Hash of name, description, licence and schema.
     struct Datanet {
         address owner;
         uint32 versions;
         uint40 createdAt;
+        Access access;
+        bytes32 licence;
         bytes32 metadataHash;
     }
 
@@ -27,6 +46,7 @@ interface IDatanetRegistry is IRegistry {
     /// @param count Records in the batch.
     /// @param payer Who locked the bond and gets it back.
     /// @param bond Wei still locked.
+    /// @param state What became of it.
     struct Batch {
         bytes32 root;
         bytes32 datanet;
@@ -36,7 +56,8 @@ interface IDatanetRegistry is IRegistry {
         uint24 window;
         uint32 count;
         address payer;
-        uint96 bond;
+        uint88 bond;
+        BatchState state;
     }
 
     /// @param datanet Datanet the version belongs to.
@@ -44,15 +65,29 @@ interface IDatanetRegistry is IRegistry {
     /// @param version 1, 2, 3.
     /// @param records Records in the version.
     /// @param publishedAt Unix time.
+    /// @param revoked Whether no further model may be trained on it.
+    /// @param licence Licence of the Datanet when the version was published: what whoever trained
+    /// on it could rely on.
     struct Version {
         bytes32 datanet;
         bytes32 manifestHash;
         uint32 version;
         uint32 records;
         uint40 publishedAt;
+        bool revoked;
+        bytes32 licence;
     }
 
-    event DatanetCreated(bytes32 indexed datanet, address indexed owner, bytes32 metadataHash);
+    event CurationSet(address indexed previous, address indexed current);
+    event DatanetCreated(
+        bytes32 indexed datanet,
+        address indexed owner,
+        bytes32 metadataHash,
+        bytes32 licence,
+        Access access
+    );
+    event TermsSet(bytes32 indexed datanet, bytes32 licence, Access access);
+    event Admitted(bytes32 indexed datanet, address indexed contributor, bool admitted);
     event BatchAnchored(
         bytes32 indexed datanet,
         bytes32 indexed batchId,
@@ -62,6 +97,12 @@ interface IDatanetRegistry is IRegistry {
         bytes32 pipelineHash
     );
     event BondReleased(bytes32 indexed batchId, address indexed payer, uint256 amount);
+    event BatchDisputed(bytes32 indexed batchId);
+    event BatchAcquitted(bytes32 indexed batchId);
+    event BatchRejected(
+        bytes32 indexed batchId, address indexed contributor, uint256 severity, uint256 slashed
+    );
+    event PenaltyChanged(address indexed contributor, uint256 previous, uint256 penalty);
     event VersionPublished(
         bytes32 indexed datanet,
         uint32 indexed version,
@@ -69,13 +110,18 @@ interface IDatanetRegistry is IRegistry {
         bytes32 manifestHash,
         uint32 records
     );
+    event VersionRevoked(bytes32 indexed root, address indexed by);
 
     error DatanetExists(bytes32 datanet);
     error UnknownDatanet(bytes32 datanet);
     error BatchExists(bytes32 batchId);
     error UnknownBatch(bytes32 batchId);
     error BondLocked(bytes32 batchId, uint256 until);
-    error NoBond(bytes32 batchId);
+    error WrongState(bytes32 batchId, BatchState state);
+    error WindowOver(bytes32 batchId, uint256 until);
+    error NotCuration(address caller);
+    error NotAdmitted(bytes32 datanet, address contributor);
+    error VersionIsRevoked(bytes32 root);
     error VersionOutOfOrder(uint32 given, uint32 expected);
     error RootPublished(bytes32 root, bytes32 datanet, uint32 version);
     error UnknownVersion(bytes32 root);
@@ -83,11 +129,25 @@ interface IDatanetRegistry is IRegistry {
     /// @notice Registers a Datanet.
     /// @dev Requirements: caller is `owner` or the operator; value is `fee.datanet`; the id is new.
     /// @param datanet keccak256 of the Datanet's id (`dn_...`).
-    function createDatanet(bytes32 datanet, address owner, bytes32 metadataHash) external payable;
+    function createDatanet(
+        bytes32 datanet,
+        address owner,
+        bytes32 metadataHash,
+        bytes32 licence,
+        Access access
+    ) external payable;
+
+    /// @notice Changes licence and access for what comes; versions keep the licence they were
+    /// published under. By owner or operator.
+    function setTerms(bytes32 datanet, bytes32 licence, Access access) external;
+
+    /// @notice Admits a contributor to a gated Datanet, or no longer. By owner or operator.
+    function admit(bytes32 datanet, address contributor, bool admitted) external;
 
     /// @notice Anchors the accepted records of a contribution and locks its bond.
     /// @dev Requirements: caller is `contributor` or the operator; value is `bond.contribution`;
-    /// the Datanet exists; the batch id is new; root and count are not zero.
+    /// the Datanet exists and is open or has admitted the contributor; the batch id is new; root
+    /// and count are not zero.
     function anchorBatch(
         bytes32 datanet,
         bytes32 batchId,
@@ -97,8 +157,26 @@ interface IDatanetRegistry is IRegistry {
         bytes32 pipelineHash
     ) external payable;
 
-    /// @notice Returns a batch's bond to who paid it, after the batch's window; anyone may call.
+    /// @notice Returns a batch's bond to who paid it, after the batch's window, unless it is
+    /// disputed; anyone may call. A batch that comes through lowers its contributor's penalty.
     function releaseBond(bytes32 batchId) external;
+
+    /// @notice Names the contract that disputes batches, by governance.
+    function setCuration(address curation) external;
+
+    /// @notice Holds the bond of a batch while a panel judges it; by the curation contract, within
+    /// the batch's window.
+    function dispute(bytes32 batchId) external;
+
+    /// @notice Lets a disputed batch be again as it came, with a whole window from now on; by the
+    /// curation contract.
+    function acquit(bytes32 batchId) external;
+
+    /// @notice Rejects a batch: the curation contract, its only caller, receives `severity` parts
+    /// per million of the bond, who paid it the rest, and the contributor's penalty rises. A batch
+    /// whose bond is released is rejected all the same.
+    /// @return slashed Wei sent to the caller.
+    function reject(bytes32 batchId, uint256 severity) external returns (uint256 slashed);
 
     /// @notice Publishes the next version of a Datanet.
     /// @dev Requirements: caller is the Datanet's owner or the operator; `version` is the newest
@@ -111,6 +189,10 @@ interface IDatanetRegistry is IRegistry {
         uint32 records
     ) external;
 
+    /// @notice Forbids training on a version from now on; by the Datanet's owner or governance.
+    /// Models that were trained on it stay as they are.
+    function revokeVersion(bytes32 root) external;
+
     /// @notice A Datanet; reverts when unknown.
     function datanetOf(bytes32 datanet) external view returns (Datanet memory);
 
@@ -119,4 +201,15 @@ interface IDatanetRegistry is IRegistry {
 
     /// @notice The version with this root; reverts when none was published.
     function versionOf(bytes32 root) external view returns (Version memory);
+
+    function curation() external view returns (address);
+
+    function isAdmitted(bytes32 datanet, address contributor) external view returns (bool);
+
+    /// @notice Penalty score of a contributor, in parts per million (`Penalty.next`).
+    function penaltyOf(address contributor) external view returns (uint256);
+
+    /// @notice Parts per million of its share that a contributor's record is worth
+    /// (`Penalty.rewardFactor`).
+    function rewardFactorOf(address contributor) external view returns (uint256);
 }

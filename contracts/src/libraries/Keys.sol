@@ -16,4 +16,34 @@ library Keys {
     bytes32 internal constant CONTRIBUTION_BOND = "bond.contribution";
     /// @dev Seconds between the request of a withdrawal and the withdrawal.
     bytes32 internal constant WITHDRAW_DELAY = "vault.withdrawDelay";
+    /// @dev Seconds in which a panel commits, reveals, and may be appealed against.
+    bytes32 internal constant CURATION_PHASE = "curation.phase";
+    /// @dev Seats of the first panel; each appeal's panel has twice as many and one.
+    bytes32 internal constant CURATION_PANEL = "curation.panel";
+    /// @dev Panels a case may have, the first one included.
+    bytes32 internal constant CURATION_ROUNDS = "curation.rounds";
+    /// @dev Wei a reviewer must have at stake to be drawn.
+    bytes32 internal constant REVIEWER_BOND = "curation.reviewerBond";
+    /// @dev Wei that a challenge pays for each seat.
+    bytes32 internal constant SEAT_FEE = "curation.seatFee";
+    /// @dev Parts per million of the votes that decide.
+    bytes32 internal constant CURATION_MAJORITY = "curation.majority";
+    /// @dev Parts per million of a reviewer's bond: no vote, a vote not revealed, a vote against
+    /// the final verdict.
+    bytes32 internal constant MISS_PENALTY = "curation.missPenalty";
+    bytes32 internal constant HIDE_PENALTY = "curation.hidePenalty";
+    bytes32 internal constant MINORITY_PENALTY = "curation.minorityPenalty";
+    /// @dev Parts per million of known cases that a reviewer must get right, once it had so many.
+    bytes32 internal constant MIN_ACCURACY = "curation.minAccuracy";
+    bytes32 internal constant ACCURACY_SAMPLE = "curation.accuracySample";
+    /// @dev Parts per million: weight of the newest outcome in a contributor's penalty.
+    bytes32 internal constant PENALTY_WEIGHT = "curation.penaltyWeight";
+    /// @dev Parts per million of a slashed bond for who challenged, and for the panel.
+    bytes32 internal constant CHALLENGER_PART = "curation.challengerPart";
+    bytes32 internal constant PANEL_PART = "curation.panelPart";
+    /// @dev Parts per million of a batch's bond, and the severity of the fault.
+    bytes32 internal constant SLASH_PROVEN = "slash.proven";
+    bytes32 internal constant SLASH_QUALITY = "slash.quality";
+    bytes32 internal constant SLASH_PLAGIARISM = "slash.plagiarism";
+    bytes32 internal constant SLASH_ADVERSARIAL = "slash.adversarial";
 }
