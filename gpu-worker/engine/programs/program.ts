@@ -5,9 +5,9 @@ import type { Graph } from '../onnx/graph.ts'
 import type { ValueProto } from '../onnx/proto.ts'
 
 /** Raise when the emitted graphs change: it is part of every program's key. */
-const COMPILER_VERSION = 4
+const COMPILER_VERSION = 5
 
-export type ProgramName = 'train' | 'evaluate' | 'influence' | 'prefill' | 'decode'
+export type ProgramName = 'train' | 'evaluate' | 'influence' | 'embed' | 'prefill' | 'decode'
 
 export type Program = {
   readonly name: ProgramName

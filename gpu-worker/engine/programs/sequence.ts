@@ -43,23 +43,26 @@ export const MASKED = -1e9
 export const within = (g: Graph, window: number, query: Value, key: Value): Value =>
   g.less(g.sub(query, key), g.constant(Int32Array.of(window), []))
 
-type SequenceInputs = LlamaInputs & {
+type HiddenInputs = LlamaInputs & {
   readonly segments: Value // int32 [B, T]: tokens see only their own segment
+}
+type LossInputs = {
   readonly rows: Value // int32 [M]: positions in the flattened [B*T] batch that have a target
   readonly labels: Value // int32 [M]: the token expected after each of those rows
   readonly weights: Value // float32 [M]: each target's weight in the loss
 }
 
-function sequenceInputs(g: Graph): SequenceInputs {
-  return {
-    tokens: g.input('tokens', 'int32', ['B', 'T']),
-    segments: g.input('segments', 'int32', ['B', 'T']),
-    positions: g.input('positions', 'int32', ['B', 'T']),
-    rows: g.input('rows', 'int32', ['M']),
-    labels: g.input('labels', 'int32', ['M']),
-    weights: g.input('weights', 'float32', ['M']),
-  }
-}
+const hiddenInputs = (g: Graph): HiddenInputs => ({
+  tokens: g.input('tokens', 'int32', ['B', 'T']),
+  segments: g.input('segments', 'int32', ['B', 'T']),
+  positions: g.input('positions', 'int32', ['B', 'T']),
+})
+
+const lossInputs = (g: Graph): LossInputs => ({
+  rows: g.input('rows', 'int32', ['M']),
+  labels: g.input('labels', 'int32', ['M']),
+  weights: g.input('weights', 'float32', ['M']),
+})
 
 /**
  * Additive mask [B, 1, G*T, T]: a token sees those of its own segment at its own or an earlier position, as far back as
@@ -67,7 +70,7 @@ function sequenceInputs(g: Graph): SequenceInputs {
  */
 function packedMask(
   g: Graph,
-  { segments, positions }: SequenceInputs,
+  { segments, positions }: HiddenInputs,
   { heads, kvHeads, window }: LlamaConfig,
 ): Value {
   const column = (x: Value): Value => g.reshape(x, ['B', 1, 'T', 1])
@@ -82,19 +85,29 @@ function packedMask(
   return g.tile(mask, 2, heads / kvHeads)
 }
 
+/** Declares tokens, segments and positions, and emits the forward pass: hidden states [B*T, hidden]. */
+export function sequenceHidden(
+  tape: Tape,
+  config: LlamaConfig,
+  parts: Omit<LlamaParts, 'attend'>,
+): Value {
+  const inputs = hiddenInputs(tape.graph)
+  const mask = packedMask(tape.graph, inputs, config)
+  const scale = 1 / Math.sqrt(config.headDim)
+  return llama(tape, config, inputs, {
+    ...parts,
+    attend: (_, heads) => attention(tape, { ...heads, mask }, scale),
+  })
+}
+
 /** Declares the sequence inputs and emits the forward pass and the loss over the selected rows. */
 export function sequenceLoss(
   tape: Tape,
   config: LlamaConfig,
   parts: Omit<LlamaParts, 'attend'>,
 ): { readonly loss: Value; readonly nll: Value } {
-  const inputs = sequenceInputs(tape.graph)
-  const mask = packedMask(tape.graph, inputs, config)
-  const scale = 1 / Math.sqrt(config.headDim)
-  const hidden = llama(tape, config, inputs, {
-    ...parts,
-    attend: (_, heads) => attention(tape, { ...heads, mask }, scale),
-  })
+  const hidden = sequenceHidden(tape, config, parts)
+  const inputs = lossInputs(tape.graph)
   const selected = gatherRows(tape, hidden, inputs.rows)
   return crossEntropy(tape, selected, parts.parameter(outputEmbedding(config)), inputs)
 }

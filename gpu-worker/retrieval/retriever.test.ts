@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import { memoryBlobs, publishDatanet, versionRowOf, type TestRecord } from '../testing/datanet.ts'
+import type { Embedder } from './embedder.ts'
+import { openRetriever } from './retriever.ts'
+
+const contributor = (n: number): Hex => `0x${n.toString(16).padStart(40, '0')}`
+const record = (text: string, n = 1, cluster?: Hex): TestRecord => ({
+  fields: { prompt: `About ${n}`, completion: text },
+  contributor: contributor(n),
+  ...(cluster && { cluster }),
+})
+const records = [
+  record('The licence grants a patent right.', 1),
+  record('A warranty is not given for the software.', 2),
+  record('The licence grants a copyright and a patent.', 3, keccak('shared')),
+  record('The licence grants a copyright and a patent!', 4, keccak('shared')),
+  record('Copies carry this notice.', 5),
+]
+const hashOf = (n: number) => versionRowOf(records[n]!).record
+
+async function library(embedder: Embedder | null = null) {
+  const blobs = memoryBlobs()
+  const version = await publishDatanet(blobs, records)
+  let reads = 0
+  const counted = {
+    ...blobs,
+    get: (sha256: Hex) => {
+      reads++
+      return blobs.get(sha256)
+    },
+  }
+  return { version, retriever: openRetriever(counted, embedder), reads: () => reads, blobs }
+}
+
+test('the records with the question’s words are found, a cluster once, with who wrote them', async () => {
+  const { retriever, version } = await library()
+  const found = await retriever.retrieve('grants patent licence?', [version], 5)
+  assert.deepEqual(
+    found.map((one) => one.record),
+    [hashOf(0), hashOf(2)],
+  )
+  assert.deepEqual(found[0], {
+    datanet: version.id,
+    version: 1,
+    record: hashOf(0),
+    cluster: hashOf(0),
+    contributor: contributor(1),
+    text: 'About 1\nThe licence grants a patent right.',
+  })
+  assert.deepEqual(await retriever.retrieve('patent', [version, version], 1), [found[0]])
+  assert.deepEqual(await retriever.retrieve('zebra', [version], 5), [])
+})
+
+test('a version is fetched and verified once, also by questions at the same time', async () => {
+  const { retriever, version, reads } = await library()
+  await Promise.all(['patent', 'warranty'].map((word) => retriever.retrieve(word, [version], 1)))
+  await retriever.retrieve('notice', [version], 1)
+  assert.equal(reads(), 3) // the manifest and two shards
+})
+
+test('a version of another root or with other bytes is refused, and asked for again later', async () => {
+  const { retriever, version } = await library()
+  const other = { ...version, root: keccak('another root') }
+  await assert.rejects(retriever.retrieve('patent', [other], 1), /another root/)
+  const { retriever: broken, version: lost, blobs } = await library()
+  const manifest = blobs.held.get(lost.manifest)!
+  blobs.held.delete(lost.manifest)
+  await assert.rejects(broken.retrieve('patent', [lost], 1), /no blob/)
+  blobs.held.set(lost.manifest, manifest)
+  assert.equal((await broken.retrieve('patent', [lost], 1)).length, 1)
+})
+
+test('meaning moves a record up, and is computed once per record', async () => {
+  const asked: string[] = []
+  // A vector says whether a text is about copyright.
+  const embedder: Embedder = {
+    name: 'test',
+    embed: async (texts) => {
+      asked.push(...texts)
+      return texts.map((text) => Float32Array.of(/copyright|author/.test(text) ? 1 : 0, 1))
+    },
+    release: async () => undefined,
+  }
+  const { retriever, version } = await library(embedder)
+  const question = 'Which licence grants author rights?'
+  const lexical = await (await library()).retriever.retrieve(question, [version], 1)
+  assert.equal(lexical[0]?.record, hashOf(0))
+  const [first] = await retriever.retrieve(question, [version], 1)
+  assert.equal(first?.record, hashOf(2))
+  const before = asked.length
+  await retriever.retrieve(question, [version], 1)
+  assert.deepEqual(asked.slice(before), [question])
+})
