@@ -1,4 +1,5 @@
 import { accountRoutes } from './accounts/routes.ts'
+import { explanationRoutes } from './attribution/explanation-routes.ts'
 import { attributionRoutes } from './attribution/routes.ts'
 import { settledRoutes } from './attribution/settled-routes.ts'
 import { authenticate } from './auth/authenticate.ts'
@@ -42,6 +43,7 @@ app.route('/', jobRoutes)
 app.route('/', workerRoutes)
 app.route('/', inferenceRoutes)
 app.route('/', attributionRoutes)
+app.route('/', explanationRoutes)
 app.route('/', settledRoutes)
 app.route('/', custodyRoutes)
 app.route('/', publishedRoutes)

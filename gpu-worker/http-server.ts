@@ -1,7 +1,8 @@
-/** The worker's HTTP interface: POST /generate for the edge, GET /health and /metrics for operators. */
+/** The worker's HTTP interface: POST /generate and /explain for the edge, GET /health and /metrics for operators. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { z } from 'zod'
+import { evidenceRequest } from '#protocol/evidence.ts'
 import { generateRequest, type GenerateEvent } from '#protocol/wire.ts'
 import { log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -48,10 +49,36 @@ async function route(
     response.end(options.exposition())
     return
   }
-  if (path !== '/generate') return refuse(response, 404, 'There is no such route')
+  const work = { '/generate': generate, '/explain': explain }[path]
+  if (!work) return refuse(response, 404, 'There is no such route')
   if (request.method !== 'POST') return refuse(response, 405, 'Use POST')
   if (!isAuthorized(request, options.token)) return refuse(response, 401, 'The token is not valid')
-  await generate(request, response, options)
+  await work(request, response, options)
+}
+
+/** The body as a schema has it; null when it was refused. */
+async function bodyOf<Schema extends z.ZodType>(
+  request: IncomingMessage,
+  response: ServerResponse,
+  schema: Schema,
+): Promise<z.infer<Schema> | null> {
+  const body = await readBody(request)
+  const parsed = body === null ? null : schema.safeParse(parseJson(body))
+  if (parsed?.success) return parsed.data
+  if (parsed) refuse(response, 400, z.prettifyError(parsed.error))
+  else refuse(response, 413, `A request has at most ${MOST_BODY_BYTES} bytes`)
+  return null
+}
+
+async function explain(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { inference }: HttpOptions,
+): Promise<void> {
+  const asked = await bodyOf(request, response, evidenceRequest)
+  if (!asked) return
+  response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+  response.end(line(await inference.explain(asked)))
 }
 
 async function generate(
@@ -59,10 +86,8 @@ async function generate(
   response: ServerResponse,
   { inference, metrics }: HttpOptions,
 ): Promise<void> {
-  const body = await readBody(request)
-  if (body === null) return refuse(response, 413, `A request has at most ${MOST_BODY_BYTES} bytes`)
-  const parsed = generateRequest.safeParse(parseJson(body))
-  if (!parsed.success) return refuse(response, 400, z.prettifyError(parsed.error))
+  const asked = await bodyOf(request, response, generateRequest)
+  if (!asked) return
 
   const startedAt = performance.now()
   const seconds = () => (performance.now() - startedAt) / 1000
@@ -78,7 +103,7 @@ async function generate(
   let hasText = false
   let isRefused = false
   await inference.generate(
-    parsed.data,
+    asked,
     (event) => {
       if (event.type === 'token' && !hasText) {
         hasText = true
@@ -107,7 +132,7 @@ async function generate(
     response.end()
   }
   metrics.add('openledger_requests_total', { outcome })
-  const { requestId, payer, adapter } = parsed.data
+  const { requestId, payer, adapter } = asked
   log(outcome === 'answered' ? 'info' : 'warn', 'answer', {
     requestId,
     payer,
@@ -118,7 +143,7 @@ async function generate(
 }
 
 /** One event as a line of JSON; amounts as decimal strings. */
-const line = (event: GenerateEvent): string =>
+const line = (event: GenerateEvent | object): string =>
   `${JSON.stringify(event, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))}\n`
 
 /** Compares the bearer token in constant time, whatever its length. */

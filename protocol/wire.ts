@@ -19,12 +19,12 @@ export const decimal = z
   .string()
   .regex(/^(0|[1-9][0-9]{0,77})$/, 'expected a decimal integer')
   .transform(BigInt)
-const signedDecimal = z
+export const signedDecimal = z
   .string()
   .regex(/^(0|-?[1-9][0-9]{0,18})$/, 'expected a decimal integer')
   .transform(BigInt)
 
-const uint32 = z.int().min(0).max(0xffff_ffff)
+export const uint32 = z.int().min(0).max(0xffff_ffff)
 
 /** Rows of a shortlist, at most: twice the upper bound of `attribution.topK`. */
 const MAX_ROWS = 100
@@ -364,6 +364,14 @@ const tokenLogprob = z.object({ token: z.string(), logprob: z.number() })
 export const tokenLogprobs = tokenLogprob.extend({ top: z.array(tokenLogprob).max(20) })
 export type TokenLogprobs = z.infer<typeof tokenLogprobs>
 
+export const generateError = z.object({
+  type: z.literal('error'),
+  code: z.string(),
+  message: z.string(),
+  /** Seconds after which to ask again; only when too many requests wait. */
+  retryAfter: z.int().positive().optional(),
+})
+
 /** gpu-worker -> edge: one JSON object a line, in this order: tokens, end, receipt; or an error at any point. */
 export const generateEvent = z.discriminatedUnion('type', [
   z.object({
@@ -384,12 +392,6 @@ export const generateEvent = z.discriminatedUnion('type', [
     /** Token ids of the answer's text. */
     tokens: z.array(uint32),
   }),
-  z.object({
-    type: z.literal('error'),
-    code: z.string(),
-    message: z.string(),
-    /** Seconds after which to ask again; only when too many requests wait. */
-    retryAfter: z.int().positive().optional(),
-  }),
+  generateError,
 ])
 export type GenerateEvent = z.infer<typeof generateEvent>

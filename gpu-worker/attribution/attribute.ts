@@ -9,7 +9,7 @@ import type { GradientSource } from './gradients.ts'
 import { bytesOf, queryVector, scoreRows } from './influence-index.ts'
 import type { LoadedIndex } from './index-files.ts'
 import { snippetOf } from './snippet.ts'
-import { creditSpans, type SpanIndex } from './span-index.ts'
+import { creditSpans, type IsEcho, type SpanIndex } from './span-index.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 
 export type Response = {
@@ -109,9 +109,12 @@ async function responseGradient(
 }
 
 /** Tells whether words of the response stand in the prompt already, whatever their case and spacing. */
-function echoTest({ promptText, tokens }: Response, tokenizer: Tokenizer) {
+export function echoTest(
+  { promptText, tokens }: Pick<Response, 'promptText' | 'tokens'>,
+  tokenizer: Pick<Tokenizer, 'decode'>,
+): IsEcho {
   const prompt = plain(promptText)
-  return (start: number, length: number): boolean =>
+  return (start, length) =>
     prompt.includes(plain(tokenizer.decode(tokens.slice(start, start + length))))
 }
 

@@ -7,6 +7,7 @@
  */
 import type { Span } from '#protocol/receipt.ts'
 import { SEGMENT_END } from '#protocol/tokens.ts'
+import type { SpanVerdict } from '#protocol/evidence.ts'
 import {
   buildCorpus,
   emptyText,
@@ -157,18 +158,6 @@ function unigramInformation(shards: readonly SpanShard[], vocabulary: number): I
     symbol === SEPARATOR ? 0 : Math.round(-1000 * Math.log((count + 1) / (tokens + vocabulary))),
   )
 }
-
-/** What became of a stretch that the response shares with records. */
-export type SpanVerdict =
-  | 'credited'
-  /** The words stand in the prompt. */
-  | 'prompt_echo'
-  /** Too many clusters hold them. */
-  | 'boilerplate'
-  /** More informative credited spans have their words, or most of them. */
-  | 'covered'
-  /** They say no more than any text of this kind. */
-  | 'below_floor'
 
 /** Response tokens [start, start + length) stand in some row, and no longer stretch around them does. */
 export type SpanMatch = {

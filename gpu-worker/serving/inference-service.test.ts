@@ -193,3 +193,60 @@ test('log-probabilities are told with the text, as text', async () => {
   assert.equal(told.map(({ token }) => token).join(''), text)
   assert.ok(told.every(({ logprob, top }) => top.length === 2 && top[0]!.logprob === logprob))
 })
+
+test('a stored query vector tells of every record what the receipt says of those that it lists', async () => {
+  const { receipt, query, tokens } = await ask()
+  const asked = {
+    base: place.base.digest,
+    adapter,
+    query,
+    texts: { prompt: fieldsOf(11).prompt, tokens },
+    records: records.map((_, n) => recordHash(n)),
+    clusters: [],
+    limit: 100,
+  }
+  const { rows, selected, evidence } = await service.explain(asked)
+  assert.deepEqual([selected, evidence.length], [rows, rows])
+  assert.deepEqual(
+    evidence.map(({ rank }) => rank),
+    evidence.map((_, i) => i + 1),
+  )
+  for (const row of receipt.rows) {
+    const found = evidence.find(({ record }) => record === row.record)!
+    const { cluster, contributor: owner, influence, significance, text } = row
+    assert.deepEqual(
+      [found.cluster, found.contributor, found.influence, found.significance, found.text],
+      [cluster, owner, influence, significance, text],
+    )
+    assert.deepEqual(
+      found.spans?.filter(({ verdict }) => verdict === 'credited').map((span) => span.outputStart),
+      row.spans.map((span) => span.outputStart),
+    )
+  }
+  const [listed, unlisted] = [receipt.rows[0]!.record, evidence.at(-1)!.record]
+  assert.ok(evidence.at(-1)!.influence < receipt.rows[0]!.influence)
+  assert.notEqual(listed, unlisted)
+
+  const theirs = await service.explain({
+    ...asked,
+    records: [],
+    contributor: contributor(1),
+    texts: null,
+    limit: 1,
+  })
+  assert.ok(theirs.selected >= 2)
+  assert.equal(theirs.evidence.length, 1)
+  assert.deepEqual([theirs.evidence[0]?.text, theirs.evidence[0]?.spans], [null, null])
+
+  // Had the words stood in the prompt, that would be the reason.
+  const echoed = await service.explain({
+    ...asked,
+    records: [listed],
+    texts: { prompt: fieldsOf(11).completion, tokens },
+  })
+  assert.deepEqual(
+    echoed.evidence.flatMap(({ spans }) => spans?.map(({ verdict }) => verdict)),
+    ['prompt_echo'],
+  )
+  await assert.rejects(service.explain({ ...asked, query: '' }), /0 dimensions/)
+})

@@ -5,8 +5,10 @@ import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
 import { splitFee } from '#protocol/score.ts'
+import type { Evidence, EvidenceRequest } from '#protocol/evidence.ts'
 import type { Explanation, GenerateEvent, GenerateRequest } from '#protocol/wire.ts'
 import { attribute } from '../attribution/attribute.ts'
+import { evidenceOf } from '../attribution/evidence.ts'
 import { openGradients, type GradientSource } from '../attribution/gradients.ts'
 import { signReceipt } from '../attribution/receipt.ts'
 import type { BaseModel } from '../base-model.ts'
@@ -26,6 +28,8 @@ export type InferenceService = {
     emit: (event: GenerateEvent) => void,
     signal: AbortSignal,
   ) => Promise<void>
+  /** What the adapter's indexes say of records for an answer given earlier. Throws a ServingError. */
+  explain: (request: EvidenceRequest) => Promise<Evidence>
   status: () => InferenceStatus
 }
 
@@ -63,7 +67,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   const withSource = gradientSources(base, options.session)
 
   /** What the chain says of the model now. Throws a ServingError unless it may be served. */
-  const check = async (request: GenerateRequest): Promise<OnChain> => {
+  const check = async (request: Pick<GenerateRequest, 'base' | 'adapter'>): Promise<OnChain> => {
     if (request.base !== base.digest)
       throw new ServingError('model/unavailable', `this worker serves ${base.digest}`)
     const found = await chain.base(request.base)
@@ -194,6 +198,17 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
         const adapter = served && onChain.adapter ? { served, onChain: onChain.adapter } : null
         const model = { onChain: onChain.adapter ?? onChain.base, adapter }
         emit(await accountFor(request, model, prompt, generation))
+      } finally {
+        unpin()
+      }
+    },
+    explain: async (request) => {
+      const onChain = await check(request)
+      if (!onChain.adapter) throw new Error('a bare base has no index')
+      const unpin = store.pin(request.adapter.digest)
+      try {
+        const served = await store.get(request.adapter.digest, onChain.adapter)
+        return evidenceOf(request, served, base.tokenizer)
       } finally {
         unpin()
       }

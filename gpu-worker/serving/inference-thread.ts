@@ -36,24 +36,30 @@ setInterval(() => running.size > 0 && report(), STATUS_EVERY_MS).unref()
 
 port.on('message', (input: ThreadInput) => {
   if (input.type === 'abort') running.get(input.id)?.abort(new Error('the caller went away'))
-  else void answer(input)
+  else void work(input)
 })
 
-async function answer({ id, request }: Extract<ThreadInput, { type: 'generate' }>): Promise<void> {
+async function work(input: Exclude<ThreadInput, { type: 'abort' }>): Promise<void> {
+  const { id } = input
   const controller = new AbortController()
   running.set(id, controller)
   try {
-    const answered = service.answer(
-      request,
-      (event) => tell({ type: 'event', id, event }),
-      controller.signal,
-    )
+    const worked =
+      input.type === 'explain'
+        ? service
+            .explain(input.request)
+            .then((evidence) => tell({ type: 'evidence', id, evidence }))
+        : service.answer(
+            input.request,
+            (event) => tell({ type: 'event', id, event }),
+            controller.signal,
+          )
     report()
-    await answered
+    await worked
   } catch (error) {
     const code = error instanceof ServingError ? error.code : 'inference/failed'
     if (code === 'inference/failed' && !controller.signal.aborted)
-      log('error', 'inference failed', { requestId: request.requestId, error })
+      log('error', `${input.type} failed`, { adapter: input.request.adapter?.digest, error })
     const message =
       error instanceof ServingError ? error.message : `inference failed: ${describeError(error)}`
     const { retryAfterSeconds } = error instanceof ServingError ? error : {}

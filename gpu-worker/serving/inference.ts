@@ -1,6 +1,7 @@
 /** The inference thread as seen from the thread that serves HTTP. */
 import { Worker } from 'node:worker_threads'
 import type { SessionOptions } from '#engine/session.ts'
+import type { Evidence, EvidenceRequest } from '#protocol/evidence.ts'
 import type { GenerateEvent, GenerateRequest } from '#protocol/wire.ts'
 import { pause } from '../blobs.ts'
 import { log } from '../log.ts'
@@ -11,10 +12,12 @@ import type { InferenceStatus } from './inference-service.ts'
 export type ThreadSettings = { session: SessionOptions; settings: Settings }
 export type ThreadInput =
   | { type: 'generate'; id: number; request: GenerateRequest }
+  | { type: 'explain'; id: number; request: EvidenceRequest }
   | { type: 'abort'; id: number }
 export type ThreadOutput =
   | { type: 'ready' }
   | { type: 'event'; id: number; event: GenerateEvent }
+  | { type: 'evidence'; id: number; evidence: Evidence }
   | { type: 'done'; id: number }
   | { type: 'status'; status: InferenceStatus }
   | { type: 'loaded'; tier: Tier; seconds: number }
@@ -26,11 +29,18 @@ export type Inference = {
     onEvent: (event: GenerateEvent) => void,
     signal: AbortSignal,
   ) => Promise<void>
+  /** What the indexes say of records for an answer given earlier, or the error event. */
+  explain: (request: EvidenceRequest) => Promise<Evidence | ErrorEvent>
   status: () => InferenceStatus
   stop: () => Promise<void>
 }
 
-type Pending = { onEvent: (event: GenerateEvent) => void; done: () => void }
+export type ErrorEvent = Extract<GenerateEvent, { type: 'error' }>
+type Pending = {
+  onEvent: (event: GenerateEvent) => void
+  onEvidence?: (evidence: Evidence) => void
+  done: () => void
+}
 
 const IDLE: InferenceStatus = {
   capacity: 0,
@@ -76,6 +86,7 @@ export async function startInference(
         if (output.type === 'status') status = output.status
         else if (output.type === 'loaded') onLoad(output.tier, output.seconds)
         else if (output.type === 'event') pending.get(output.id)?.onEvent(output.event)
+        else if (output.type === 'evidence') pending.get(output.id)?.onEvidence?.(output.evidence)
         else if (output.type === 'done') {
           pending.get(output.id)?.done()
           pending.delete(output.id)
@@ -101,12 +112,16 @@ export async function startInference(
     })
   let current = Promise.resolve(await start())
 
+  const channel = async () => {
+    const thread = await current
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    return (input: ThreadInput) => thread.postMessage(input)
+  }
+
   return {
     generate: async (request, onEvent, signal) => {
       const id = nextId++
-      const thread = await current
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-      const post = (input: ThreadInput) => thread.postMessage(input)
+      const post = await channel()
       const abort = () => post({ type: 'abort', id })
       const finished = new Promise<void>((done) => pending.set(id, { onEvent, done }))
       post({ type: 'generate', id, request })
@@ -114,6 +129,24 @@ export async function startInference(
       if (signal.aborted) abort()
       await finished
       signal.removeEventListener('abort', abort)
+    },
+    explain: async (request) => {
+      const id = nextId++
+      const post = await channel()
+      return new Promise((resolve) => {
+        let told: Evidence | ErrorEvent | null = null
+        const failed = {
+          type: 'error',
+          code: 'inference/failed',
+          message: 'no evidence came',
+        } as const
+        pending.set(id, {
+          onEvent: (event) => (told = event.type === 'error' ? event : told),
+          onEvidence: (evidence) => (told = evidence),
+          done: () => resolve(told ?? failed),
+        })
+        post({ type: 'explain', id, request })
+      })
     },
     status: () => status,
     stop: async () => {
