@@ -73,7 +73,7 @@ abstract contract CurationBase is Test {
         for (uint256 i = 0; i < count; ++i) {
             leaves[i] = _leaf(first + i);
         }
-        _anchor(batchId, _root(leaves), uint32(count));
+        _anchor(batchId, _setRoot(leaves), uint32(count));
     }
 
     function _opening(bytes32 batchId, uint256 record, bytes32[] memory leaves, uint256 place)
@@ -86,7 +86,7 @@ abstract contract CurationBase is Test {
             recordHash: bytes32(record + 1),
             cluster: bytes32(record + 1),
             contributor: bob,
-            proof: _proof(leaves, place)
+            proof: _setProof(leaves, place)
         });
     }
 

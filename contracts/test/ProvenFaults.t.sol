@@ -60,7 +60,7 @@ contract ProvenFaultsTest is CurationBase {
         vm.warp(block.timestamp + 1);
         vm.prank(bob);
         datanets.anchorBatch{value: CONTRIBUTION_BOND}(
-            "other", "there", _root(first), 2, bob, PIPELINE
+            "other", "there", _setRoot(first), 2, bob, PIPELINE
         );
         vm.expectRevert(
             abi.encodeWithSelector(ICuration.NotADuplicate.selector, BATCH, bytes32("there"))
@@ -76,7 +76,7 @@ contract ProvenFaultsTest is CurationBase {
         vm.prank(address(curation));
         datanets.reject(BATCH, 0);
         vm.warp(block.timestamp + 1);
-        _anchor(LATER, _root(leaves), 2);
+        _anchor(LATER, _setRoot(leaves), 2);
         vm.expectRevert(abi.encodeWithSelector(ICuration.NotADuplicate.selector, BATCH, LATER));
         curation.proveDuplicate(_opening(BATCH, 0, leaves, 0), _opening(LATER, 0, leaves, 0));
     }
@@ -89,7 +89,7 @@ contract ProvenFaultsTest is CurationBase {
         for (uint256 i = 0; i < size; ++i) {
             leaves[i] = _leaf(i == again ? place : i);
         }
-        _anchor(BATCH, _root(leaves), uint32(size));
+        _anchor(BATCH, _setRoot(leaves), uint32(size));
         if (place == again) {
             vm.expectRevert(abi.encodeWithSelector(ICuration.NotADuplicate.selector, BATCH, BATCH));
         }
@@ -108,7 +108,7 @@ contract ProvenFaultsTest is CurationBase {
         bytes32[] memory leaves = new bytes32[](2);
         leaves[0] = _leaf(0);
         leaves[1] = Leaf.record(bytes32(uint256(1)), bytes32(uint256(9)), bob);
-        _anchor(BATCH, _root(leaves), 2);
+        _anchor(BATCH, _setRoot(leaves), 2);
         ICuration.Opening memory second = _opening(BATCH, 0, leaves, 1);
         second.cluster = bytes32(uint256(9));
         curation.proveDuplicate(_opening(BATCH, 0, leaves, 0), second);
@@ -119,7 +119,7 @@ contract ProvenFaultsTest is CurationBase {
         bytes32[] memory leaves = new bytes32[](2);
         (leaves[0], leaves[1]) =
         (_leaf(0), Leaf.record(bytes32(uint256(2)), bytes32(uint256(2)), alice));
-        _anchor(BATCH, _root(leaves), 2);
+        _anchor(BATCH, _setRoot(leaves), 2);
         vm.expectRevert(abi.encodeWithSelector(ICuration.NotForeign.selector, bob));
         curation.proveForeign(_opening(BATCH, 0, leaves, 0));
         ICuration.Opening memory foreign = _opening(BATCH, 1, leaves, 1);
@@ -147,10 +147,10 @@ contract ProvenFaultsTest is CurationBase {
         for (uint256 i = 0; i < 8; ++i) {
             leaves[i] = _leaf(i);
         }
-        _anchor(BATCH, _root(leaves), 17); // at depth 4 or 5, not 3
+        _anchor(BATCH, _setRoot(leaves), 17); // at depth 4 or 5, not 3
         curation.proveMiscounted(_opening(BATCH, 3, leaves, 3));
         _assertState(BATCH, IDatanetRegistry.BatchState.Rejected);
-        _anchor(LATER, _root(leaves), 4); // at depth 2
+        _anchor(LATER, _setRoot(leaves), 4); // at depth 2
         curation.proveMiscounted(_opening(LATER, 3, leaves, 3));
         _assertState(LATER, IDatanetRegistry.BatchState.Rejected);
     }
@@ -159,7 +159,7 @@ contract ProvenFaultsTest is CurationBase {
         bytes32[] memory leaves = new bytes32[](2);
         leaves[0] = _leaf(0);
         leaves[1] = _leaf(0);
-        _anchor(BATCH, _root(leaves), 2);
+        _anchor(BATCH, _setRoot(leaves), 2);
         uint256 caseId = _challenge();
         curation.proveDuplicate(_opening(BATCH, 0, leaves, 0), _opening(BATCH, 0, leaves, 1));
         _panel(caseId, 3);

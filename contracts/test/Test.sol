@@ -162,17 +162,37 @@ abstract contract Test {
         return (_root(leaves), _proof(leaves, 0), _proof(leaves, 1));
     }
 
-    /// @dev Root of the ordered tree of protocol/merkle.ts.
+    /// @dev Root and proofs of the ordered tree of protocol/merkle.ts.
     function _root(bytes32[] memory leaves) internal pure returns (bytes32) {
-        return _nodes(leaves)[0];
+        return _nodes(leaves, false)[0];
     }
 
     function _proof(bytes32[] memory leaves, uint256 leaf)
         internal
         pure
+        returns (bytes32[] memory)
+    {
+        return _siblings(_nodes(leaves, false), leaf);
+    }
+
+    /// @dev Root and proofs of a set in the tree of protocol/merkle.ts, over leaves in any order.
+    function _setRoot(bytes32[] memory leaves) internal pure returns (bytes32) {
+        return _nodes(leaves, true)[0];
+    }
+
+    function _setProof(bytes32[] memory leaves, uint256 leaf)
+        internal
+        pure
+        returns (bytes32[] memory)
+    {
+        return _siblings(_nodes(leaves, true), leaf);
+    }
+
+    function _siblings(bytes32[] memory nodes, uint256 leaf)
+        private
+        pure
         returns (bytes32[] memory proof)
     {
-        bytes32[] memory nodes = _nodes(leaves);
         uint256 depth = 0;
         for (uint256 i = nodes.length - 1 - leaf; i > 0; i = (i - 1) / 2) {
             ++depth;
@@ -184,13 +204,18 @@ abstract contract Test {
         }
     }
 
-    function _nodes(bytes32[] memory leaves) private pure returns (bytes32[] memory nodes) {
+    function _nodes(bytes32[] memory leaves, bool isSet)
+        private
+        pure
+        returns (bytes32[] memory nodes)
+    {
         nodes = new bytes32[](2 * leaves.length - 1);
         for (uint256 i = 0; i < leaves.length; ++i) {
             nodes[nodes.length - 1 - i] = leaves[i];
         }
         for (uint256 i = leaves.length - 1; i > 0; --i) {
             (bytes32 a, bytes32 b) = (nodes[2 * i - 1], nodes[2 * i]);
+            if (isSet && b < a) (a, b) = (b, a);
             nodes[i - 1] = keccak256(abi.encode(a, b));
         }
     }
