@@ -19,6 +19,7 @@ import { onError, onNotFound } from './http/errors.ts'
 import { inferenceRoutes } from './inference/routes.ts'
 import { workerRoutes } from './jobs/routes.ts'
 import { jobRoutes } from './models/job-routes.ts'
+import { downloadRoutes } from './models/download-routes.ts'
 import { modelRoutes } from './models/routes.ts'
 import { settlementRoutes } from './settlement/routes.ts'
 
@@ -38,6 +39,7 @@ app.route('/', datanetRoutes)
 app.route('/', contributionRoutes)
 app.route('/', versionRoutes)
 app.route('/', blobRoutes)
+app.route('/', downloadRoutes) // before models, whose names contain slashes
 app.route('/', modelRoutes)
 app.route('/', jobRoutes)
 app.route('/', workerRoutes)

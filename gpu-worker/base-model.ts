@@ -4,13 +4,19 @@ import { createReadStream } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { parseLlamaConfig } from '#engine/models/config.ts'
+import { parseLlamaConfig, type LlamaConfig } from '#engine/models/config.ts'
 import { loadModel, type Model } from '#engine/models/files.ts'
 import { toHex, type Hex } from '#protocol/bytes.ts'
 import { baseDigest } from '#protocol/model.ts'
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts'
 
-export type BaseIdentity = { name: string; digest: Hex; directory: string; contextLength: number }
+export type BaseIdentity = {
+  name: string
+  digest: Hex
+  directory: string
+  contextLength: number
+  config: LlamaConfig
+}
 export type BaseModel = BaseIdentity & Model & { tokenizer: Tokenizer }
 
 /** What a model directory in Hugging Face layout holds, without its weights. The name is the directory's. */
@@ -28,7 +34,7 @@ export async function identifyBase(directory: string): Promise<BaseIdentity> {
     tokenizer: await hash('tokenizer.json'),
     weights: await Promise.all(weightFilesOf(found).map(hash)),
   })
-  return { name: basename(path), digest, directory: path, contextLength: config.positions }
+  return { name: basename(path), digest, directory: path, contextLength: config.positions, config }
 }
 
 /** Loads a model directory whole. */

@@ -1,17 +1,24 @@
-/** The worker's HTTP interface: POST /generate and /explain for the edge, GET /health and /metrics for operators. */
+/** The worker's HTTP interface: POST routes for the edge, GET /health and /metrics for operators. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
-import { evidenceRequest } from '#protocol/evidence.ts'
-import { generateRequest, type GenerateEvent } from '#protocol/wire.ts'
-import { log } from './log.ts'
+import { evidenceRequest, type EvidenceRequest } from '#protocol/evidence.ts'
+import { exportRequest, type ExportRequest } from '#protocol/export.ts'
+import { previewRequest, type PreviewRequest, type PreviewRow } from '#protocol/preview.ts'
+import { generateRequest, type GenerateEvent, type GenerateRequest } from '#protocol/wire.ts'
+import { describeError, log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Inference } from './serving/inference.ts'
+import type { Exporter } from './training/exporter.ts'
 
 export type HttpOptions = {
   token: string
   inference: Inference
   metrics: Metrics
+  /** What training would make of records. */
+  preview: (request: PreviewRequest) => Promise<PreviewRow[]>
+  exporter: Exporter
   /** Body of /health. */
   health: () => object
   /** Body of /metrics. */
@@ -19,6 +26,7 @@ export type HttpOptions = {
 }
 
 const MOST_BODY_BYTES = 4 * 2 ** 20
+const EXPORT_AGAIN_SECONDS = 10
 /** Errors that are told by a status, so that the edge asks another worker or tells its caller when to come back. */
 const REFUSALS: Readonly<Record<string, number>> = {
   'request/quota': 429,
@@ -49,46 +57,74 @@ async function route(
     response.end(options.exposition())
     return
   }
-  const work = { '/generate': generate, '/explain': explain }[path]
-  if (!work) return refuse(response, 404, 'There is no such route')
+  const post = POSTS[path]
+  if (!post) return refuse(response, 404, 'There is no such route')
   if (request.method !== 'POST') return refuse(response, 405, 'Use POST')
   if (!isAuthorized(request, options.token)) return refuse(response, 401, 'The token is not valid')
-  await work(request, response, options)
+  const body = await readBody(request)
+  if (body === null) return refuse(response, 413, `A request has at most ${MOST_BODY_BYTES} bytes`)
+  await post(parseJson(body), response, options)
 }
 
-/** The body as a schema has it; null when it was refused. */
-async function bodyOf<Schema extends z.ZodType>(
-  request: IncomingMessage,
-  response: ServerResponse,
-  schema: Schema,
-): Promise<z.infer<Schema> | null> {
-  const body = await readBody(request)
-  const parsed = body === null ? null : schema.safeParse(parseJson(body))
-  if (parsed?.success) return parsed.data
-  if (parsed) refuse(response, 400, z.prettifyError(parsed.error))
-  else refuse(response, 413, `A request has at most ${MOST_BODY_BYTES} bytes`)
-  return null
+type Post = (body: unknown, response: ServerResponse, options: HttpOptions) => Promise<void>
+
+const POSTS: Readonly<Record<string, Post>> = {
+  '/generate': handle(generateRequest, generate),
+  '/explain': handle(evidenceRequest, explain),
+  '/preview': handle(previewRequest, async (request, response, { preview }) => {
+    const rows = await preview(request).catch(toMessage)
+    if (typeof rows === 'string') return refuse(response, 422, rows)
+    json(response, 200, { rows })
+  }),
+  '/export': handle(exportRequest, download),
+}
+
+/** A handler of bodies that fit a schema; others are refused. */
+function handle<T>(
+  schema: z.ZodType<T>,
+  answer: (request: T, response: ServerResponse, options: HttpOptions) => Promise<void>,
+): Post {
+  return async (body, response, options) => {
+    const parsed = schema.safeParse(body)
+    if (!parsed.success) return refuse(response, 400, z.prettifyError(parsed.error))
+    await answer(parsed.data, response, options)
+  }
 }
 
 async function explain(
-  request: IncomingMessage,
+  request: EvidenceRequest,
   response: ServerResponse,
   { inference }: HttpOptions,
 ): Promise<void> {
-  const asked = await bodyOf(request, response, evidenceRequest)
-  if (!asked) return
   response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-  response.end(line(await inference.explain(asked)))
+  response.end(line(await inference.explain(request)))
+}
+
+/** Why a record or an adapter cannot be worked on, in words for its owner. */
+const toMessage = (error: unknown): string => {
+  log('warn', 'refused', { error })
+  return describeError(error)
+}
+
+async function download(
+  request: ExportRequest,
+  response: ServerResponse,
+  { exporter }: HttpOptions,
+): Promise<void> {
+  const gone = new AbortController()
+  response.on('close', () => gone.abort())
+  const file = await exporter.export(request, gone.signal).catch(toMessage)
+  if (typeof file === 'string') return refuse(response, 422, file)
+  if (!file) return refuse(response, 503, 'Too many exports are being made', EXPORT_AGAIN_SECONDS)
+  response.writeHead(200, { 'content-type': 'application/zip', 'content-length': file.bytes })
+  await pipeline(file.stream, response)
 }
 
 async function generate(
-  request: IncomingMessage,
+  request: GenerateRequest,
   response: ServerResponse,
   { inference, metrics }: HttpOptions,
 ): Promise<void> {
-  const asked = await bodyOf(request, response, generateRequest)
-  if (!asked) return
-
   const startedAt = performance.now()
   const seconds = () => (performance.now() - startedAt) / 1000
   const gone = new AbortController()
@@ -103,7 +139,7 @@ async function generate(
   let hasText = false
   let isRefused = false
   await inference.generate(
-    asked,
+    request,
     (event) => {
       if (event.type === 'token' && !hasText) {
         hasText = true
@@ -132,7 +168,7 @@ async function generate(
     response.end()
   }
   metrics.add('openledger_requests_total', { outcome })
-  const { requestId, payer, adapter } = asked
+  const { requestId, payer, adapter } = request
   log(outcome === 'answered' ? 'info' : 'warn', 'answer', {
     requestId,
     payer,

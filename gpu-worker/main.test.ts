@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { privateKeyToAddress } from 'viem/accounts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import { receiptFault, receiptSigner } from '#protocol/receipt.ts'
+import { previewReply } from '#protocol/preview.ts'
 import { adapterManifest, generateEvent, jobManifest, type GenerateEvent } from '#protocol/wire.ts'
 import { identifyBase } from './base-model.ts'
 import { freePort, startTestChain } from './testing/chain.ts'
@@ -145,7 +146,9 @@ let adapter: { digest: Hex; manifest: Hex }
 test('the worker says who it is, and on which device', async () => {
   const [hello] = edge.hellos
   assert.equal(hello?.address, privateKeyToAddress(WORKER_KEY).toLowerCase())
-  assert.deepEqual(hello?.bases, [{ name: 'tiny', digest: base.digest, contextLength: 256 }])
+  const [{ training, ...named } = assert.fail('it serves nothing')] = hello!.bases
+  assert.deepEqual(named, { name: 'tiny', digest: base.digest, contextLength: 256 })
+  assert.deepEqual([training!.shape.layers, training!.memoryBytes > 2 ** 28], [2, true])
   assert.match(hello!.device, /^cpu \(cpu: chosen by DEVICE\)/)
   assert.deepEqual([(await health())!.device, (await health())!.status], ['cpu', 'ok'])
 })
@@ -232,6 +235,24 @@ test('bad requests are refused before anything is computed', async () => {
   const unknown = { digest: keccak('nobody'), manifest: keccak('nothing') }
   const [event] = await eventsOf(question(1, { adapter: unknown }))
   assert.ok(event?.type === 'error' && event.code === 'model/not-found')
+})
+
+const preview = (digest: Hex) =>
+  fetch(`${url}/preview`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: JSON.stringify({
+      base: digest,
+      records: records.slice(0, 2).map(({ fields }) => fields),
+      sequenceLength: 16,
+    }),
+  })
+
+test('records are previewed by the tokenizer of the base, of no other', async () => {
+  const { rows } = previewReply.parse(await (await preview(base.digest)).json())
+  assert.equal(rows.length, 2)
+  assert.ok(rows.every(({ ids, mask }) => ids.length === 16 && mask.length === 16))
+  assert.equal((await preview(keccak('another base'))).status, 422)
 })
 
 test('a worker killed with SIGKILL leaves no training process behind', async () => {

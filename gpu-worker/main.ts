@@ -1,6 +1,7 @@
 /** The gpu-worker: serves inference with attribution, and trains what the edge leases to it. */
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { privateKeyToAccount } from 'viem/accounts'
 import { chooseProvider, type ProviderChoice } from '#engine/providers.ts'
 import type { Hex } from '#protocol/bytes.ts'
@@ -14,6 +15,9 @@ import { log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { startInference } from './serving/inference.ts'
 import { parseSettings, type Settings } from './settings.ts'
+import { openExporter } from './training/exporter.ts'
+import { availableMemory, shapeOf } from './training/memory.ts'
+import { openPreview } from './training/preview.ts'
 import { runLeaseLoop } from './training/supervisor.ts'
 
 /** How often the edge hears that this worker is there. */
@@ -41,11 +45,17 @@ async function main(): Promise<void> {
 
   const stopping = new AbortController()
   let workerId: string | null = null
-  let training: { jobId: string; pid: number } | null = null
+  let job: { jobId: string; pid: number } | null = null
+  const access = { edgeUrl: settings.EDGE_URL, token: settings.WORKER_TOKEN }
   const server = createHttpServer({
     token: settings.WORKER_TOKEN,
     inference,
     metrics,
+    preview: openPreview(base),
+    exporter: await openExporter(join(settings.STATE_DIR, 'exports'), {
+      ...access,
+      modelDirectory: base.directory,
+    }),
     health: () => ({
       status: stopping.signal.aborted ? 'stopping' : 'ok',
       device: device.provider,
@@ -55,7 +65,7 @@ async function main(): Promise<void> {
       registered: workerId,
       versions: { node: process.version, attributionMethod: METHOD_VERSION },
       ...inference.status(),
-      training,
+      training: job,
     }),
     exposition: () => {
       const status = inference.status()
@@ -67,7 +77,7 @@ async function main(): Promise<void> {
           openledger_adapters_resident: status.resident.length,
           openledger_adapters_resident_bytes: status.residentBytes,
           openledger_adapter_hit_ratio: status.hits / Math.max(1, status.hits + status.misses),
-          openledger_training_running: training ? 1 : 0,
+          openledger_training_running: job ? 1 : 0,
           process_resident_memory_bytes: process.memoryUsage().rss,
         },
         totals: {
@@ -91,13 +101,14 @@ async function main(): Promise<void> {
 
   const edge = edgeClient(settings.EDGE_URL, settings.WORKER_TOKEN)
   const { name, digest, contextLength } = base
+  const training = { shape: shapeOf(base.config), memoryBytes: availableMemory() }
   const hello = (): WorkerHello => {
     const { capacity, active, waiting, resident } = inference.status()
     return {
       address: account.address.toLowerCase() as Hex,
       url: settings.WORKER_URL,
       device: describeDevice(device),
-      bases: [{ name, digest, contextLength }],
+      bases: [{ name, digest, contextLength, training }],
       load: {
         capacity,
         active,
@@ -112,15 +123,14 @@ async function main(): Promise<void> {
     runLeaseLoop({
       edge,
       settings: {
-        edgeUrl: settings.EDGE_URL,
-        token: settings.WORKER_TOKEN,
+        ...access,
         modelDirectory: base.directory,
         checkpointEveryMs: settings.CHECKPOINT_SECONDS * 1000,
         ...session,
       },
       workerId: () => workerId,
       onJob: (running, verdict) => {
-        training = running && { jobId: running.lease.job.jobId, pid: running.pid }
+        job = running && { jobId: running.lease.job.jobId, pid: running.pid }
         if (verdict) metrics.add('openledger_training_jobs_total', { outcome: verdict.outcome })
       },
       signal: stopping.signal,

@@ -21,6 +21,8 @@ export type Tokenizer = {
   encodeRendered: (text: string) => number[]
   /** Text of tokens without the control tokens; an incomplete UTF-8 character at an end becomes U+FFFD. */
   decode: (tokens: readonly number[]) => string
+  /** The same with the control tokens written out. */
+  decodeRendered: (tokens: readonly number[]) => string
   /** The record as pieces that are tokenized one by one, exactly as generation would see them. */
   renderRecord: (fields: RecordFields) => Piece[]
   /** Tokens that a generation starts from. */
@@ -66,6 +68,13 @@ function wrap(inner: PreTrainedTokenizer, generationEnds: readonly number[]): To
     text
       .split(BREAK)
       .flatMap((part) => (part === '' ? [] : inner.encode(part, { add_special_tokens: false })))
+  const decode = (tokens: readonly number[], skipSpecial: boolean): string =>
+    tokens.length === 0
+      ? ''
+      : inner.decode([...tokens], {
+          skip_special_tokens: skipSpecial,
+          clean_up_tokenization_spaces: false,
+        })
   const render = (messages: readonly Message[], open: boolean): string => {
     if (!hasTemplate) throw new Error('the base model has no chat template')
     const safe = messages.map(({ role, content }) => ({ role, content: defuse(content) }))
@@ -96,13 +105,8 @@ function wrap(inner: PreTrainedTokenizer, generationEnds: readonly number[]): To
     endTokens: new Set([...end, ...generationEnds]),
     special: new Set(inner.all_special_ids),
     encodeRendered,
-    decode: (tokens) =>
-      tokens.length === 0
-        ? ''
-        : inner.decode([...tokens], {
-            skip_special_tokens: true,
-            clean_up_tokenization_spaces: false,
-          }),
+    decode: (tokens) => decode(tokens, true),
+    decodeRendered: (tokens) => decode(tokens, false),
     renderRecord: (fields) => {
       if ('messages' in fields) return renderMessages(fields.messages)
       if ('prompt' in fields) {

@@ -138,10 +138,7 @@ export const TARGET_MODULES = [
   'down_proj',
 ] as const
 
-/**
- * Hyperparameters of a LoRA job, with the defaults a user gets who names none. What is optional stays absent from the
- * manifest: checkpoints are tied to its hash.
- */
+/** Hyperparameters of a LoRA job, with the defaults a user gets who names none. */
 export const loraMethod = z.object({
   rank: z.int().min(1).max(64).default(8),
   alpha: z.number().positive().max(1024).default(16),
@@ -154,22 +151,25 @@ export const loraMethod = z.object({
   clipNorm: z.number().positive().default(1),
   validationFraction: z.number().min(0).max(0.5).default(0.05),
   seed: z.int().min(0).max(0xffff_ffff).default(1),
-  /** Absent: all of them. */
-  targetModules: z.array(z.enum(TARGET_MODULES)).min(1).max(TARGET_MODULES.length).optional(),
-  /** Probability that training hides an input feature of a token from the adapter. Absent: 0. */
-  dropout: z.number().min(0).max(0.9).optional(),
-  /** Scale by alpha / sqrt(rank) instead of alpha / rank. Absent: false. */
-  rslora: z.boolean().optional(),
-  /** How the learning rate goes on after the warm-up. Absent: cosine. */
-  schedule: z.enum(['cosine', 'linear', 'constant']).optional(),
-  /** Batches whose gradients make up one step. Absent: 1. */
-  gradientAccumulation: z.int().min(1).max(64).optional(),
-  /** Validations in a row without improvement after which training ends. Absent: 3. */
-  patience: z.int().min(1).max(100).optional(),
-  /** How the frozen base is held while training (QLoRA). Absent: none, which is float32. */
-  quantization: z.enum(['none', 'int8', 'int4']).optional(),
-  /** Compute layers twice instead of keeping their activations. Absent: false. */
-  recompute: z.boolean().optional(),
+  targetModules: z
+    .array(z.enum(TARGET_MODULES))
+    .min(1)
+    .max(TARGET_MODULES.length)
+    .default([...TARGET_MODULES]),
+  /** Probability that training hides an input feature of a token from the adapter. */
+  dropout: z.number().min(0).max(0.9).default(0),
+  /** Scale by alpha / sqrt(rank) instead of alpha / rank. */
+  rslora: z.boolean().default(false),
+  /** How the learning rate goes on after the warm-up. */
+  schedule: z.enum(['cosine', 'linear', 'constant']).default('cosine'),
+  /** Batches whose gradients make up one step. */
+  gradientAccumulation: z.int().min(1).max(64).default(1),
+  /** Validations in a row without improvement after which training ends. */
+  patience: z.int().min(1).max(100).default(3),
+  /** How the frozen base is held while training (QLoRA); none is float32. */
+  quantization: z.enum(['none', 'int8', 'int4']).default('none'),
+  /** Compute layers twice instead of keeping their activations. */
+  recompute: z.boolean().default(false),
 })
 export type LoraMethod = z.infer<typeof loraMethod>
 
@@ -232,13 +232,34 @@ export const workerLoad = z.object({
 })
 export type WorkerLoad = z.infer<typeof workerLoad>
 
+/** What of a model's shape decides how much memory its training takes. */
+export const modelShape = z.object({
+  hidden: z.int().positive(),
+  layers: z.int().positive(),
+  heads: z.int().positive(),
+  kvHeads: z.int().positive(),
+  headDim: z.int().positive(),
+  ffn: z.int().positive(),
+  vocab: z.int().positive(),
+  tied: z.boolean(),
+})
+export type ModelShape = z.infer<typeof modelShape>
+
 /** gpu-worker -> edge: who I am. The bearer token admits; the address is the key that signs receipts. */
 export const workerHello = z.object({
   address,
   url: z.url({ protocol: /^https?$/ }),
   device: z.string().max(200),
   bases: z
-    .array(z.object({ name: z.string(), digest: bytes32, contextLength: z.int().positive() }))
+    .array(
+      z.object({
+        name: z.string(),
+        digest: bytes32,
+        contextLength: z.int().positive(),
+        /** What tells how much memory training the base takes here, and how much there is. */
+        training: z.object({ shape: modelShape, memoryBytes: z.int().positive() }).optional(),
+      }),
+    )
     .min(1),
   load: workerLoad.optional(),
 })

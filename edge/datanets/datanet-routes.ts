@@ -19,6 +19,16 @@ const licence = z
   .refine(isLicenceExpression, 'expected an SPDX licence expression')
   .transform(normalizeLicence)
 const column = z.string().min(1).max(200).optional()
+/** Columns of a file by what they hold. */
+export const columnMapping = z
+  .strictObject({
+    messages: column,
+    prompt: column,
+    context: column,
+    completion: column,
+    text: column,
+  })
+  .openapi({ description: 'Columns that make a record, where the usual names do not.' })
 
 const input = z.object({
   name: z.string().trim().min(1).max(100),
@@ -34,16 +44,7 @@ const input = z.object({
     .default([])
     .openapi({ description: 'Licences that contributions may come under, beside `licence`.' }),
   domain: z.string().min(1).max(100),
-  schema: z
-    .strictObject({
-      messages: column,
-      prompt: column,
-      context: column,
-      completion: column,
-      text: column,
-    })
-    .optional()
-    .openapi({ description: 'Columns that make a record, where the usual names do not.' }),
+  schema: columnMapping.optional(),
   profile: profileInput.strict().optional(),
 })
 

@@ -5,7 +5,7 @@ import { MAX_DATANETS, type JobInput } from './jobs.ts'
 const MAX_PRICE_WEI = 10n ** 24n // a million OPEN a token; far within the contract's uint128
 
 /** An object that refuses members it does not know, each by its own name: a misspelt option must not be ignored. */
-const knownOnly = <Shape extends z.ZodRawShape>(shape: Shape) =>
+export const knownOnly = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.looseObject(shape).superRefine((value, context) => {
     for (const name of Object.keys(value))
       if (!Object.hasOwn(shape, name))
@@ -30,13 +30,13 @@ const hyperparameters = knownOnly({
 })
 
 /** `method` of a fine-tuning request. */
-const methodBody = knownOnly({
+export const methodBody = knownOnly({
   type: z.literal('lora'),
   lora: knownOnly({ hyperparameters: hyperparameters.optional() }).optional(),
 })
 
 /** What is trained, with the defaults for everything that a request does not name. */
-function methodOf(
+export function methodOf(
   method: z.infer<typeof methodBody> | undefined,
   seed: number | undefined,
 ): LoraMethod {
@@ -49,13 +49,17 @@ function methodOf(
   })
 }
 
+export const baseModel = z
+  .string()
+  .openapi({ description: 'A base model.', example: 'openledger-5m' })
+
+/** A version of a Datanet. */
+export const versionRef = z.object({ id: z.string(), version: z.int().positive() })
+
 /** Body of a request for a job. */
 export const createBody = knownOnly({
-  model: z.string().openapi({ description: 'A base model.', example: 'openledger-5m' }),
-  datanets: z
-    .array(z.object({ id: z.string(), version: z.int().positive() }))
-    .min(1)
-    .max(MAX_DATANETS),
+  model: baseModel,
+  datanets: z.array(versionRef).min(1).max(MAX_DATANETS),
   suffix: z
     .string()
     .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'use 1 to 64 of a-z 0-9 . _ -, a letter or digit first')

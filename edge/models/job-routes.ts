@@ -7,6 +7,7 @@ import { answers, jsonBody } from '../http/openapi.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
 import type { Job } from '../jobs/leases.ts'
 import { estimateRoutes } from './estimate-routes.ts'
+import { previewRoutes } from './preview-routes.ts'
 import { createBody, jobInput } from './job-request.ts'
 import { cancelJob, createJob, getJob, listJobs } from './jobs.ts'
 import { pauseJob, resumeJob } from './pause.ts'
@@ -177,6 +178,7 @@ const eventsRoute = createRoute({
 
 export const jobRoutes = newApp()
 jobRoutes.route('/', estimateRoutes)
+jobRoutes.route('/', previewRoutes)
 
 jobRoutes.openapi(createJobRoute, async (c) => {
   const job = await createJob(c.get('ctx'), jobInput(c.req.valid('json')))

@@ -33,21 +33,30 @@ export type CheckedJob = {
   datanets: JobManifest['datanets']
 }
 
-/** What a request names, as chain and catalogue have it. Throws what is wrong with base, versions or method. */
-export async function checkJob(ctx: Ctx, input: JobInput): Promise<CheckedJob> {
-  const base = await findBase(ctx, input.model)
+/** A base that may be tuned with this method, and its price. Throws what is wrong with either. */
+export async function checkBase(
+  ctx: Ctx,
+  { model, method }: Pick<JobInput, 'model' | 'method'>,
+): Promise<Pick<CheckedJob, 'base' | 'basePrice'>> {
+  const base = await findBase(ctx, model)
   const onChain = base && (await readChain(() => baseOnChain(ctx.settings, base.digest)))
   if (!base || !onChain)
     throw new Problem('model/not-found', {
-      detail: `There is no base model ${input.model.slice(0, 200)}; adapters cannot be tuned further.`,
+      detail: `There is no base model ${model.slice(0, 200)}; adapters cannot be tuned further.`,
       param: 'model',
     })
   if (onChain.revoked) throw new Problem('model/revoked', { param: 'model' })
-  if (input.method.sequenceLength > base.contextLength)
+  if (method.sequenceLength > base.contextLength)
     throw new Problem('request/invalid', {
       detail: `sequenceLength is at most the model's context of ${base.contextLength} tokens.`,
       param: 'method.lora.hyperparameters.sequenceLength',
     })
+  return { base, basePrice: onChain.pricePerToken }
+}
+
+/** What a request names, as chain and catalogue have it. Throws what is wrong with base, versions or method. */
+export async function checkJob(ctx: Ctx, input: JobInput): Promise<CheckedJob> {
+  const { base, basePrice } = await checkBase(ctx, input)
   const datanets = await Promise.all(
     input.datanets.map(({ id, version }) => publishedVersion(ctx, id, version)),
   )
@@ -56,7 +65,7 @@ export async function checkJob(ctx: Ctx, input: JobInput): Promise<CheckedJob> {
       detail: 'A Datanet version is named twice.',
       param: 'datanets',
     })
-  return { base, basePrice: onChain.pricePerToken, datanets }
+  return { base, basePrice, datanets }
 }
 
 /** Freezes a fine-tuning job and queues it. Throws what `checkJob` throws. */

@@ -79,7 +79,7 @@ for (const [format, tolerance] of [
     for (const [name, { data }] of expected.gradients) {
       assert.ok(relativeError(gradients.get(name)!.data, data) < 2e-5, name)
     }
-    const evaluate = await openSession(evaluateProgram(config, lora, format), quantized)
+    const evaluate = await openSession(evaluateProgram(config, lora, { format }), quantized)
     const outputs = await evaluate.run({ ...batch.feeds, ...Object.fromEntries(adapter.tensors) })
     assert.ok(Math.abs(outputs.get('loss')!.data[0]! / expected.loss - 1) < 1e-5)
     await evaluate.release()

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
-import test from 'node:test'
-import { readSafetensors, toBfloat16, writeSafetensors } from './safetensors.ts'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { after } from 'node:test'
+import {
+  readSafetensors,
+  readSafetensorsFile,
+  toBfloat16,
+  writeSafetensors,
+} from './safetensors.ts'
 
 const values = Float32Array.of(0, -0, 1, -1.5, 2.7182e3, 1e-3, 65504, 1e30)
 const tensors = new Map([
@@ -50,4 +58,25 @@ test('a malformed file is refused with the reason', () => {
   assert.throws(() => readSafetensors(file.subarray(0, file.length - 1)), /"b" has wrong offsets/)
   const other = Buffer.from(Buffer.from(file).toString('latin1').replace('F32', 'I32'), 'latin1')
   assert.throws(() => readSafetensors(other), /unsupported type/)
+})
+
+test('what torch.save writes is refused for what it is', () => {
+  const zip = Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(60)])
+  const legacy = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex')
+  for (const file of [zip, legacy]) assert.throws(() => readSafetensors(file), /PyTorch pickle/)
+})
+
+test('a file read from disk tensor by tensor is the one read from memory', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'safetensors-'))
+  after(() => rm(directory, { recursive: true }))
+  const path = join(directory, 'model.safetensors')
+  for (const dtype of ['F32', 'F16', 'BF16'] as const) {
+    const file = writeSafetensors(tensors, dtype)
+    await writeFile(path, file)
+    assert.deepEqual(await readSafetensorsFile(path), readSafetensors(file))
+  }
+  await writeFile(path, writeSafetensors(tensors).subarray(0, -1))
+  await assert.rejects(readSafetensorsFile(path), /"b" has wrong offsets/)
+  await writeFile(path, '')
+  await assert.rejects(readSafetensorsFile(path), /no header/)
 })

@@ -1,7 +1,8 @@
 // The safetensors format: a little-endian u64 header length, a JSON header, then the tensors' bytes.
 // https://huggingface.co/docs/safetensors. Half-precision tensors become float32 when read.
+import { open } from 'node:fs/promises'
 import * as z from 'zod'
-import { elementCount } from './tensor.ts'
+import { elementCount, requireTensor } from './tensor.ts'
 import type { HostTensor, TensorMap } from './tensor.ts'
 
 export type StoredDType = 'F32' | 'BF16' | 'F16'
@@ -22,65 +23,127 @@ const Header = z.object({ __metadata__: z.record(z.string(), z.string()).optiona
 
 /** Reads every tensor as float32. Throws an Error that names the fault when the file is malformed or holds other types. */
 export function readSafetensors(file: Uint8Array): Map<string, HostTensor> {
-  if (file.byteLength < LENGTH_BYTES) throw new Error('safetensors: the file has no header')
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
-  const headerBytes = Number(view.getBigUint64(0, true))
-  const body = LENGTH_BYTES + headerBytes
-  if (headerBytes > MAX_HEADER_BYTES || body > file.byteLength) {
-    throw new Error(`safetensors: a header of ${headerBytes} bytes does not fit the file`)
-  }
-  const { __metadata__, ...entries } = parseHeader(file.subarray(LENGTH_BYTES, body))
+  const body = bodyOffset(file, file.byteLength)
+  const stored = parseHeader(file.subarray(LENGTH_BYTES, body), file.byteLength - body)
   return new Map(
-    Object.entries(entries).map(
-      ([
-        name,
-        {
-          dtype,
-          shape,
-          data_offsets: [begin, end],
-        },
-      ]) => {
-        if (
-          end - begin !== elementCount(shape) * ELEMENT_BYTES[dtype] ||
-          body + end > file.byteLength
-        ) {
-          throw new Error(`safetensors: "${name}" has wrong offsets [${begin}, ${end}]`)
-        }
-        // A copy in a buffer of its own, so that wider views are aligned; Buffer.slice would share memory.
-        const bytes = new Uint8Array(file.subarray(body + begin, body + end))
-        return [name, { dims: shape, data: decode(bytes, dtype) }]
-      },
-    ),
+    [...stored].map(([name, { dtype, dims, begin, end }]) => {
+      // A copy in a buffer of its own, so that wider views are aligned; Buffer.slice would share memory.
+      const bytes = new Uint8Array(file.subarray(body + begin, body + end))
+      return [name, { dims, data: decode(bytes, dtype) }]
+    }),
   )
 }
 
-function parseHeader(bytes: Uint8Array): z.infer<typeof Header> {
+/** The same from a file on disk, of which no more than one tensor is held twice. */
+export async function readSafetensorsFile(path: string): Promise<Map<string, HostTensor>> {
+  const file = await open(path)
   try {
-    return Header.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
+    const { size } = await file.stat()
+    const read = async (begin: number, end: number): Promise<Uint8Array> => {
+      const bytes = new Uint8Array(end - begin)
+      const { bytesRead } = await file.read(bytes, 0, bytes.byteLength, begin)
+      if (bytesRead < bytes.byteLength) throw new Error(`${path} became shorter while it was read`)
+      return bytes
+    }
+    const body = bodyOffset(await read(0, Math.min(LENGTH_BYTES, size)), size)
+    const stored = parseHeader(await read(LENGTH_BYTES, body), size - body)
+    const tensors = new Map<string, HostTensor>()
+    for (const [name, { dtype, dims, begin, end }] of stored)
+      tensors.set(name, { dims, data: decode(await read(body + begin, body + end), dtype) })
+    return tensors
+  } finally {
+    await file.close()
+  }
+}
+
+/** Where the tensors begin in a file of `size` bytes, from its first ones. */
+function bodyOffset(start: Uint8Array, size: number): number {
+  if (start.byteLength < LENGTH_BYTES) throw new Error('safetensors: the file has no header')
+  if (isPickle(start))
+    throw new Error('safetensors: this is a PyTorch pickle, which may run code when it is read')
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength)
+  const headerBytes = Number(view.getBigUint64(0, true))
+  const body = LENGTH_BYTES + headerBytes
+  if (headerBytes > MAX_HEADER_BYTES || body > size)
+    throw new Error(`safetensors: a header of ${headerBytes} bytes does not fit the file`)
+  return body
+}
+
+type Stored = {
+  readonly dtype: StoredDType
+  readonly dims: readonly number[]
+  /** Within the body. */
+  readonly begin: number
+  readonly end: number
+}
+
+function parseHeader(bytes: Uint8Array, bodyBytes: number): Map<string, Stored> {
+  let header: z.infer<typeof Header>
+  try {
+    header = Header.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
   } catch (cause) {
     throw new Error('safetensors: the header is malformed or names an unsupported type', { cause })
   }
+  const { __metadata__, ...entries } = header
+  return new Map(
+    Object.entries(entries).map(([name, { dtype, shape, data_offsets }]) => {
+      const [begin, end] = data_offsets
+      if (end - begin !== elementCount(shape) * ELEMENT_BYTES[dtype] || end > bodyBytes)
+        throw new Error(`safetensors: "${name}" has wrong offsets [${begin}, ${end}]`)
+      return [name, { dtype, dims: shape, begin, end }]
+    }),
+  )
+}
+
+/** Whether a file begins as `torch.save` writes it: a zip archive, or before PyTorch 1.6 a pickle of protocol 2 and up. */
+function isPickle([first = 0, second = 0]: Uint8Array): boolean {
+  const isZip = first === 0x50 && second === 0x4b
+  return isZip || (first === 0x80 && second >= 2 && second <= 5)
+}
+
+/** A safetensors file that is made part by part, so that no more than a tensor of it is in memory at once. */
+export type SafetensorsParts = {
+  /** Length of the whole file. */
+  readonly bytes: number
+  readonly parts: Iterable<Uint8Array>
+}
+
+/** Lays out tensors of these dims in the map's order; `tensor` is asked for each once, in that order. */
+export function safetensorsParts(
+  dims: ReadonlyMap<string, readonly number[]>,
+  tensor: (name: string) => HostTensor,
+  dtype: StoredDType = 'F32',
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+): SafetensorsParts {
+  let offset = 0
+  const entries = [...dims].map(([name, shape]) => {
+    const begin = offset
+    offset += elementCount(shape) * ELEMENT_BYTES[dtype]
+    return [name, { dtype, shape, data_offsets: [begin, offset] }] as const
+  })
+  const json = Buffer.from(
+    JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }),
+  )
+  const padding = -(LENGTH_BYTES + json.byteLength) & (HEADER_ALIGNMENT - 1)
+  const length = Buffer.alloc(LENGTH_BYTES)
+  length.writeBigUInt64LE(BigInt(json.byteLength + padding))
+  const header = Buffer.concat([length, json, Buffer.alloc(padding, ' ')])
+  function* parts() {
+    yield header
+    for (const name of dims.keys()) yield encode(tensor(name).data, dtype)
+  }
+  return { bytes: header.byteLength + offset, parts: parts() }
 }
 
 /** Writes tensors in the map's order. The same input gives the same bytes. Rounding is to nearest, ties to even. */
 export function writeSafetensors(
   tensors: TensorMap,
-  dtype: StoredDType = 'F32',
-  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+  dtype?: StoredDType,
+  metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
-  let offset = 0
-  const entries = [...tensors].map(([name, { dims, data }]) => {
-    const begin = offset
-    offset += data.length * ELEMENT_BYTES[dtype]
-    return [name, { dtype, shape: dims, data_offsets: [begin, offset] }] as const
-  })
-  const json = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) })
-  const header = Buffer.from(json)
-  const padding = -(LENGTH_BYTES + header.byteLength) & (HEADER_ALIGNMENT - 1)
-  const length = Buffer.alloc(LENGTH_BYTES)
-  length.writeBigUInt64LE(BigInt(header.byteLength + padding))
-  const bodies = [...tensors.values()].map(({ data }) => encode(data, dtype))
-  return Buffer.concat([length, header, Buffer.alloc(padding, ' '), ...bodies])
+  const dims = new Map([...tensors].map(([name, tensor]) => [name, tensor.dims]))
+  const { parts } = safetensorsParts(dims, (name) => requireTensor(tensors, name), dtype, metadata)
+  return Buffer.concat([...parts])
 }
 
 function decode(bytes: Uint8Array, dtype: StoredDType): Float32Array {

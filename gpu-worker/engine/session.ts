@@ -28,7 +28,7 @@ export type Session = {
 
 /**
  * Opens a session. `parameters` must hold everything in `program.parameters`; the runtime copies them, so the arrays
- * may be dropped or changed afterwards. Feeds are read in place on CPU, outputs are fresh arrays.
+ * may be dropped or changed afterwards, except those in `program.held`. Feeds are read in place on CPU, outputs are fresh arrays.
  */
 export async function openSession(
   program: Program,
@@ -36,12 +36,18 @@ export async function openSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   const { provider = 'cpu', threads } = options
-  const externalData = [...program.parameters].map(([name, dims]) => {
+  const externalData: { path: string; data: Uint8Array }[] = []
+  const held: Record<string, ort.Tensor> = {}
+  for (const [name, dims] of program.parameters) {
     const { data, dims: found } = requireTensor(parameters, name)
     if (found.join() !== dims.join())
       throw new Error(`${name} has dims [${found}], expected [${dims}]`)
-    return { path: name, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) }
-  })
+    if (!program.held.has(name)) {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      externalData.push({ path: name, data: bytes })
+    } else if (data instanceof Float32Array) held[name] = new ort.Tensor('float32', data, dims)
+    else throw new Error(`${name} must be float32`)
+  }
   const inner = await ort.InferenceSession.create(program.model, {
     executionProviders: [provider],
     externalData,
@@ -53,7 +59,7 @@ export async function openSession(
     program,
     provider,
     run: async (feeds) => {
-      const outputs = await inner.run(toRuntime(program, feeds))
+      const outputs = await inner.run({ ...held, ...toRuntime(program, feeds) })
       return new Map(Object.entries(outputs).map(([name, tensor]) => [name, fromRuntime(tensor)]))
     },
     release: () => inner.release(),

@@ -35,10 +35,10 @@ export async function openTrainer(
   config: LlamaConfig,
   trainable: Trainable,
   frozen: ParameterMap = new Map(),
-  { format, recompute, ...options }: TrainerOptions = {},
+  { format, recompute, place, ...options }: TrainerOptions = {},
 ): Promise<Trainer> {
   const session = await openSession(
-    trainProgram(config, trainable, { format, recompute }),
+    trainProgram(config, trainable, { format, recompute, place }),
     frozen,
     options,
   )

@@ -5,7 +5,7 @@ import type { ParameterMap, TensorMap } from '#engine/tensor.ts'
 import type { LoraMethod } from '#protocol/wire.ts'
 
 /** The engine's name for a job's `quantization`. */
-export const formatOf = ({ quantization = 'none' }: Pick<LoraMethod, 'quantization'>) =>
+export const formatOf = ({ quantization }: Pick<LoraMethod, 'quantization'>) =>
   quantization === 'none' ? 'f32' : quantization
 
 /** A base's parameters in a format; float32 ones are shared, not copied. Throws where a layer cannot be quantized. */

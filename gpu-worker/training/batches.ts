@@ -26,7 +26,7 @@ export function planBatches(
   {
     epochs,
     batchSize,
-    gradientAccumulation = 1,
+    gradientAccumulation,
     seed,
   }: Pick<LoraMethod, 'epochs' | 'batchSize' | 'gradientAccumulation' | 'seed'>,
 ): BatchPlan {

@@ -58,14 +58,24 @@ test('what is held out depends on the cluster and the seed only', () => {
 
 test('every epoch shows every example once, in another order, in batches of like length', () => {
   const { examples } = toExamples(many, tokenizer, 64)
-  const plan = planBatches(examples, { epochs: 2, batchSize: 8, seed: 7 })
+  const plan = planBatches(examples, {
+    epochs: 2,
+    batchSize: 8,
+    gradientAccumulation: 1,
+    seed: 7,
+  })
   assert.deepEqual([plan.stepsPerEpoch, plan.totalSteps], [13, 26])
   const epoch = (first: number) =>
     Array.from({ length: 13 }, (_, i) => plan.batchesOf(first + i).flat()).flat()
   for (const first of [0, 13]) assert.equal(new Set(epoch(first)).size, examples.length)
   assert.notDeepEqual(epoch(0), epoch(13))
 
-  const again = planBatches(examples, { epochs: 2, batchSize: 8, seed: 7 })
+  const again = planBatches(examples, {
+    epochs: 2,
+    batchSize: 8,
+    gradientAccumulation: 1,
+    seed: 7,
+  })
   assert.deepEqual(again.batchesOf(17).flat(), plan.batchesOf(17).flat())
   const spread = (list: typeof examples) => {
     const lengths = list.map(({ tokens }) => tokens.length)

@@ -1,6 +1,7 @@
 /** From records to what the engine trains on: tokens, which of them are targets, and which rows are held out. */
 import { sha256Hex, type Hex } from '#protocol/bytes.ts'
 import { heldOutCount } from '#protocol/training.ts'
+import type { RecordFields } from '#protocol/wire.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { TrainingRow } from './dataset.ts'
 
@@ -19,6 +20,27 @@ export type Examples = {
   empty: number
 }
 
+/** A rendered record, piece by piece, as generation would see it. */
+export type TokenizedPiece = { tokens: number[]; trained: boolean }
+
+/** The pieces of a record, each tokenized by itself. */
+export const tokenizeRecord = (fields: RecordFields, tokenizer: Tokenizer): TokenizedPiece[] =>
+  tokenizer
+    .renderRecord(fields)
+    .map(({ text, trained }) => ({ tokens: tokenizer.encodeRendered(text), trained }))
+
+/** All tokens of a record, and 1 for each whose prediction is part of the loss. */
+export function withTargets(pieces: readonly TokenizedPiece[]): {
+  tokens: number[]
+  targets: Uint8Array
+} {
+  const tokens = pieces.flatMap((piece) => piece.tokens)
+  const flags = pieces.flatMap((piece) => piece.tokens.map(() => Number(piece.trained)))
+  const targets = Uint8Array.from(flags)
+  targets[0] = 0 // nothing comes before the first token to predict it from
+  return { tokens, targets }
+}
+
 /** Tokenizes records; those longer than `sequenceLength` tokens are cut at the end. */
 export function toExamples(
   rows: readonly TrainingRow[],
@@ -27,17 +49,11 @@ export function toExamples(
 ): Examples {
   const result: Examples = { examples: [], truncated: 0, empty: 0 }
   for (const row of rows) {
-    const pieces = tokenizer.renderRecord(row.fields).map(({ text, trained }) => ({
-      tokens: tokenizer.encodeRendered(text),
-      trained,
-    }))
-    const whole = pieces.flatMap(({ tokens }) => tokens)
-    const flags = pieces.flatMap(({ tokens, trained }) => tokens.map(() => Number(trained)))
-    const targets = Uint8Array.from(flags.slice(0, sequenceLength))
-    targets[0] = 0 // nothing comes before the first token to predict it from
-    if (whole.length > sequenceLength) result.truncated++
-    if (targets.includes(1))
-      result.examples.push({ row, tokens: whole.slice(0, sequenceLength), targets })
+    const whole = withTargets(tokenizeRecord(row.fields, tokenizer))
+    const tokens = whole.tokens.slice(0, sequenceLength)
+    const targets = whole.targets.slice(0, sequenceLength)
+    if (whole.tokens.length > sequenceLength) result.truncated++
+    if (targets.includes(1)) result.examples.push({ row, tokens, targets })
     else result.empty++
   }
   return result

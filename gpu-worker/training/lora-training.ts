@@ -3,6 +3,7 @@
  * and early stopping. Everything the next step depends on is in `TrainingState`: a loop that goes on from a stored
  * state takes exactly the steps that an uninterrupted one takes.
  */
+import type { Batch } from '#engine/batch.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import { initialAdapter, loraConfig, type LoraConfig } from '#engine/models/lora.ts'
 import {
@@ -57,24 +58,25 @@ export type TrainingSetup = {
 
 /** Validations per run, spread evenly; the first is before any step. */
 const VALIDATIONS = 8
-/** Validations without improvement after which training ends, for jobs that name no number. */
-const PATIENCE = 3
 /** The learning rate at the end, as a share of the peak. */
 const FINAL_RATE = 0.1
-const VALIDATION_BATCH = 16
 
-/** The adapter's shape: every linear layer unless the job chooses some. */
-export const loraOf = (method: LoraMethod): LoraConfig => {
-  const { rank, alpha, targetModules: chosen, rslora, dropout } = method
-  const targets = LINEAR_LAYERS.filter(
-    (layer) => !chosen || chosen.some((it) => layer.endsWith(it)),
-  )
-  return {
-    ...loraConfig(rank, alpha, targets),
-    ...(rslora && { rslora }),
-    ...(dropout && { dropout }),
-  }
-}
+/** The adapter's shape. */
+export const loraOf = ({
+  rank,
+  alpha,
+  targetModules,
+  rslora,
+  dropout,
+}: LoraMethod): LoraConfig => ({
+  ...loraConfig(
+    rank,
+    alpha,
+    LINEAR_LAYERS.filter((layer) => targetModules.some((it) => layer.endsWith(it))),
+  ),
+  ...(rslora && { rslora }),
+  ...(dropout > 0 && { dropout }),
+})
 
 /** The state before the first step. */
 export function initialState(config: LlamaConfig, method: LoraMethod): TrainingState {
@@ -99,7 +101,7 @@ export async function* trainLora(
   state: TrainingState,
 ): AsyncGenerator<StepReport, void, void> {
   const { config, method, train, validation, session } = setup
-  const { gradientAccumulation = 1, patience = PATIENCE, schedule: kind = 'cosine' } = method
+  const { gradientAccumulation, patience, schedule: kind } = method
   const lora = loraOf(method)
   const plan = planBatches(train, method)
   const every = Math.max(1, Math.round(plan.totalSteps / VALIDATIONS))
@@ -117,15 +119,16 @@ export async function* trainLora(
   }
   const format = formatOf(method)
   const frozen = inFormat(setup, format)
-  const trainer = await openTrainer(config, lora, frozen, {
-    ...session,
-    format,
-    recompute: method.recompute,
-  })
-  const evaluator = await openSession(evaluateProgram(config, lora, format), frozen, session)
+  // Both sessions read one copy of the base; only a device needs its own.
+  const place = (session.provider ?? 'cpu') === 'cpu' ? 'held' : 'attached'
+  const base = { format, place } as const
+  const options = { ...session, ...base, recompute: method.recompute }
+  const trainer = await openTrainer(config, lora, frozen, options)
+  const evaluator = await openSession(evaluateProgram(config, lora, base), frozen, session)
+  const held = validationBatches(validation, method.batchSize)
   try {
     if (validation.length > 0 && state.initialValidationLoss === null)
-      state.initialValidationLoss = await validate(evaluator, state.adapter, validation)
+      state.initialValidationLoss = await validate(evaluator, state.adapter, held)
     while (state.step < plan.totalSteps && state.stale < patience) {
       const batches = plan.batchesOf(state.step)
       const draw = { seed: method.seed, step: state.step * gradientAccumulation }
@@ -143,7 +146,7 @@ export async function* trainLora(
       }
       const isDue = state.step % every === 0 || state.step === plan.totalSteps
       if (validation.length > 0 && isDue) {
-        report.validationLoss = await validate(evaluator, state.adapter, validation)
+        report.validationLoss = await validate(evaluator, state.adapter, held)
         keepBest(state, report.validationLoss)
       }
       yield report
@@ -165,17 +168,22 @@ function keepBest(state: TrainingState, validationLoss: number): void {
   state.best = { step: state.step, validationLoss, adapter: copyTensors(state.adapter) }
 }
 
-/** Mean cross-entropy per target token over all examples. */
+/** Batches of like length, no larger than those of training: validation must not be what takes the most memory. */
+function validationBatches(examples: readonly Example[], batchSize: number): Batch[] {
+  const byLength = examples.toSorted((a, b) => b.tokens.length - a.tokens.length)
+  const starts = Array.from({ length: Math.ceil(examples.length / batchSize) }, (_, i) => i)
+  return starts.map((i) => toBatch(byLength.slice(i * batchSize, (i + 1) * batchSize)))
+}
+
+/** Mean cross-entropy per target token over all batches. */
 async function validate(
   evaluator: Session,
   adapter: TensorMap,
-  examples: readonly Example[],
+  batches: readonly Batch[],
 ): Promise<number> {
   let sum = 0
   let targets = 0
-  const byLength = examples.toSorted((a, b) => b.tokens.length - a.tokens.length)
-  for (let at = 0; at < byLength.length; at += VALIDATION_BATCH) {
-    const batch = toBatch(byLength.slice(at, at + VALIDATION_BATCH))
+  for (const batch of batches) {
     const outputs = await evaluator.run({ ...batch.feeds, ...Object.fromEntries(adapter) })
     sum += requireTensor(outputs, 'nll').data.reduce((a, b) => a + b, 0)
     targets += batch.targetCount

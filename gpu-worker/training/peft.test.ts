@@ -17,7 +17,7 @@ import { exportPeft, importPeft } from './peft.ts'
 
 const GOLDEN = new URL('../../test/golden/peft/', import.meta.url)
 /** An interpreter with torch, transformers and peft. */
-const PYTHON = process.env['ORACLE_PYTHON']
+const PYTHON = process.env['OPENLEDGER_PYTHON']
 const TOKENS = [1, 45, 386, 84, 226, 1659, 7, 300, 2]
 
 type Logits = { first: number[][]; norms: number[] }
@@ -80,7 +80,7 @@ test('an exported adapter has the logits that Hugging Face PEFT computes from th
 
 test(
   'Hugging Face PEFT loads the exported files today',
-  { skip: PYTHON === undefined && 'ORACLE_PYTHON is not set' },
+  { skip: PYTHON === undefined && 'OPENLEDGER_PYTHON is not set' },
   () => {
     const script = new URL('make.py', GOLDEN).pathname
     const args = [script, modelDirectory, adapterDirectory, TOKENS.join(',')]

@@ -2,22 +2,35 @@
 // of the base (llama.cpp's convert_lora_to_gguf.py). PEFT's own files are `peft.ts` and `toPeft`.
 import type { Adapter } from '../adapter-pack.ts'
 import { writeGguf } from '../gguf.ts'
-import { writeSafetensors } from '../safetensors.ts'
-import type { StoredDType } from '../safetensors.ts'
+import { safetensorsParts } from '../safetensors.ts'
+import type { SafetensorsParts, StoredDType } from '../safetensors.ts'
 import { requireTensor } from '../tensor.ts'
 import type { HostTensor, TensorMap } from '../tensor.ts'
 import type { LlamaConfig } from './config.ts'
-import { loraA, loraB, loraRank, loraScale, mergeAdapter, transposed } from './lora.ts'
-import { modulesOf } from './parameters.ts'
+import { loraA, loraB, loraRank, loraScale, mergedWeight, transposed } from './lora.ts'
+import { modulesOf, parameterDims } from './parameters.ts'
 import type { LinearLayer, Module } from './parameters.ts'
 
-/** `model.safetensors` of the model with the adapter folded in; the base's config.json and tokenizer stay as they are. */
-export const exportMerged = (
+/**
+ * `model.safetensors` of the model with the adapter folded in, made tensor by tensor; the base's config.json and tokenizer
+ * stay as they are.
+ */
+export function exportMerged(
   config: LlamaConfig,
   parameters: TensorMap,
   { lora, tensors }: Adapter,
   dtype: StoredDType = 'BF16',
-): Uint8Array => writeSafetensors(mergeAdapter(config, parameters, lora, tensors), dtype)
+): SafetensorsParts {
+  const adapted = new Map(
+    modulesOf(config, lora.targets).map(({ name }) => [`${name}.weight`, name]),
+  )
+  const one = (name: string): HostTensor => {
+    const tensor = requireTensor(parameters, name)
+    const module = adapted.get(name)
+    return module === undefined ? tensor : mergedWeight(module, tensor, lora, tensors)
+  }
+  return safetensorsParts(parameterDims(config), one, dtype)
+}
 
 const GGUF_LAYER = {
   'self_attn.q_proj': 'attn_q',

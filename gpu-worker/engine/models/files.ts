@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { readSafetensors } from '../safetensors.ts'
+import { readSafetensorsFile } from '../safetensors.ts'
 import { requireTensor } from '../tensor.ts'
 import type { HostTensor, TensorMap } from '../tensor.ts'
 import { parseLlamaConfig } from './config.ts'
@@ -20,7 +20,7 @@ export async function loadModel(directory: string): Promise<Model> {
   )
   const found = new Map<string, HostTensor>()
   for (const file of await weightFiles(directory)) {
-    for (const [name, tensor] of readSafetensors(await readFile(join(directory, file)))) {
+    for (const [name, tensor] of await readSafetensorsFile(join(directory, file))) {
       found.set(name, tensor)
     }
   }

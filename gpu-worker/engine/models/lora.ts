@@ -116,7 +116,7 @@ export function fromPeft(
   )
 }
 
-/** Parameters with the adapter folded in: W + scale B A. Tensors that no adapter touches are shared, not copied. */
+/** Parameters with the adapter folded in. Tensors that no adapter touches are shared, not copied. */
 export function mergeAdapter(
   config: LlamaConfig,
   parameters: TensorMap,
@@ -124,22 +124,35 @@ export function mergeAdapter(
   adapter: TensorMap,
 ): Map<string, HostTensor> {
   const merged = new Map(parameters)
-  for (const { name, inDim, outDim } of modulesOf(config, lora.targets)) {
-    const rank = loraRank(lora, name)
-    const scale = loraScale(lora, name)
-    const a = requireTensor(adapter, loraA(name)).data
-    const b = requireTensor(adapter, loraB(name)).data
-    const weight = Float32Array.from(requireTensor(parameters, `${name}.weight`).data)
-    for (let o = 0; o < outDim; o++) {
-      for (let i = 0; i < inDim; i++) {
-        let delta = 0
-        for (let r = 0; r < rank; r++) delta += (b[r * outDim + o] ?? 0) * (a[r * inDim + i] ?? 0)
-        weight[o * inDim + i] = (weight[o * inDim + i] ?? 0) + scale * delta
-      }
-    }
-    merged.set(`${name}.weight`, { dims: [outDim, inDim], data: weight })
+  for (const { name } of modulesOf(config, lora.targets)) {
+    const weight = `${name}.weight`
+    merged.set(weight, mergedWeight(name, requireTensor(parameters, weight), lora, adapter))
   }
   return merged
+}
+
+/** A module's weight with the adapter folded in: W + scale B A, [out, in]. */
+export function mergedWeight(
+  module: string,
+  { dims, data }: HostTensor,
+  lora: LoraConfig,
+  adapter: TensorMap,
+): HostTensor {
+  const [outDim = 0, inDim = 0] = dims
+  const rank = loraRank(lora, module)
+  const scale = loraScale(lora, module)
+  const a = requireTensor(adapter, loraA(module)).data
+  const b = requireTensor(adapter, loraB(module)).data
+  const merged = data.slice()
+  for (let o = 0; o < outDim; o++) {
+    for (let r = 0; r < rank; r++) {
+      const factor = scale * (b[r * outDim + o] as number)
+      for (let i = 0; i < inDim; i++)
+        merged[o * inDim + i] =
+          (merged[o * inDim + i] as number) + factor * (a[r * inDim + i] as number)
+    }
+  }
+  return { dims, data: merged }
 }
 
 /** A matrix [rows, columns] as [columns, rows]. */

@@ -22,6 +22,7 @@ export class Graph {
   readonly #produced = new Set<string>()
   readonly #constants = new Map<string, TensorProto>()
   readonly #weights: TensorProto[] = []
+  readonly #held: (ValueProto & { readonly dims: readonly number[] })[] = []
   readonly #inputs: ValueProto[] = []
   readonly #outputs: ValueProto[] = []
   readonly #outputNames = new Map<string, string>() // inner name -> output name
@@ -47,6 +48,13 @@ export class Graph {
   weight(name: string, dims: readonly number[], dtype: DType = 'float32'): Value {
     this.#weights.push({ name, dtype, dims })
     return { name, dtype, dims }
+  }
+
+  /** Declares a float32 weight that the runtime reads where the session's caller holds it, instead of copying it. */
+  held(name: string, dims: readonly number[]): Value {
+    const value = { name, dtype: 'float32', dims } as const
+    this.#held.push(value)
+    return value
   }
 
   /** The bytes of a declared weight, read as another type. */
@@ -434,6 +442,11 @@ export class Graph {
     return this.#weights.filter(({ source }) => source === undefined)
   }
 
+  /** Weights that are read in place. */
+  get heldWeights(): readonly { readonly name: string; readonly dims: readonly number[] }[] {
+    return this.#held
+  }
+
   /** The bytes of the `.onnx` model, deterministic, without the weights. */
   encode(): Uint8Array {
     const renamed = (name: string): string => this.#outputNames.get(name) ?? name
@@ -446,7 +459,7 @@ export class Graph {
       name: this.name,
       nodes: orderedByNeed(nodes),
       initializers: [...this.#constants.values(), ...this.#weights],
-      inputs: this.#inputs,
+      inputs: [...this.#inputs, ...this.#held],
       outputs: this.#outputs,
     })
   }

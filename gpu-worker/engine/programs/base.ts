@@ -7,7 +7,7 @@ import type { LlamaParts } from '../models/llama.ts'
 import { modulesOf, parameterDims } from '../models/parameters.ts'
 import { QUANT_BLOCK, packedName, quantBits, quantDims, scalesName } from '../quant.ts'
 import type { WeightFormat } from '../quant.ts'
-import { declareInputs, declareWeights } from './sequence.ts'
+import { declareHeld, declareInputs, declareWeights } from './sequence.ts'
 import type { Lookup } from './sequence.ts'
 
 export type BaseModel = Pick<LlamaParts, 'parameter' | 'product'>
@@ -16,22 +16,29 @@ export type BaseModel = Pick<LlamaParts, 'parameter' | 'product'>
 export const trainedModel = (tape: Tape, config: LlamaConfig): BaseModel =>
   dense(tape, declareInputs(tape.graph, parameterDims(config)))
 
+/** `attached`: the runtime copies the weights when the session opens. `held`: it reads float32 ones where they are. */
+export type WeightPlace = 'attached' | 'held'
+
 /**
- * Parameters attached when the session opens. Products with quantized matrices are computed in float32 (`exact`), or
+ * Parameters given once, when the session opens. Products with quantized matrices are computed in float32 (`exact`), or
  * with activations rounded to 8 bits per block of 32, which is 0.5 % off and two to three times as fast at one row.
  */
 export function frozenModel(
   tape: Tape,
   config: LlamaConfig,
   format: WeightFormat,
-  activations: 'exact' | 'rounded' = 'exact',
+  {
+    activations = 'exact',
+    place = 'attached',
+  }: { readonly activations?: 'exact' | 'rounded'; readonly place?: WeightPlace } = {},
 ): BaseModel {
   const g = tape.graph
-  if (format === 'f32') return dense(tape, declareWeights(g, parameterDims(config)))
+  const declare = place === 'held' ? declareHeld : declareWeights
+  if (format === 'f32') return dense(tape, declare(g, parameterDims(config)))
   const modules = modulesOf(config)
   const others = new Map(parameterDims(config))
   for (const { name } of modules) others.delete(`${name}.weight`)
-  const parameter = declareWeights(g, others)
+  const parameter = declare(g, others)
   const matrices = new Map(
     modules.map(({ name, inDim, outDim }) => {
       const weight = `${name}.weight`

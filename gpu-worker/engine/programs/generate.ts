@@ -60,7 +60,7 @@ function compile(
     values: g.input(cacheValues(layer), 'float32', ['B', kvHeads, 'C', headDim]),
   }))
 
-  const base = frozenModel(tape, config, format, 'rounded')
+  const base = frozenModel(tape, config, format, { activations: 'rounded' })
   const attend = cachedAttention(g, config, { positions, cached, caches })
   const adapt = packedAdapters(tape, config, targets)
   const hidden = llama(tape, config, { tokens, positions }, { ...base, adapt, attend })

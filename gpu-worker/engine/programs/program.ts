@@ -14,7 +14,8 @@ export type Program = {
   readonly key: string // sha256, hex
   readonly inputs: readonly ValueProto[]
   readonly outputs: readonly ValueProto[]
-  readonly parameters: ReadonlyMap<string, readonly number[]> // attached when the session opens
+  readonly parameters: ReadonlyMap<string, readonly number[]> // given when the session opens
+  readonly held: ReadonlySet<string> // those of them that the runtime reads in place; it copies the others
   readonly model: Uint8Array
 }
 
@@ -31,7 +32,10 @@ export function sealProgram(
     key: createHash('sha256').update(identity).digest('hex'),
     inputs: graph.inputs,
     outputs: graph.outputs,
-    parameters: new Map(graph.weights.map((weight) => [weight.name, weight.dims])),
+    parameters: new Map(
+      [...graph.weights, ...graph.heldWeights].map((weight) => [weight.name, weight.dims]),
+    ),
+    held: new Set(graph.heldWeights.map((weight) => weight.name)),
     model: graph.encode(),
   }
 }

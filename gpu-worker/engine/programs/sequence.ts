@@ -24,6 +24,10 @@ export const declareInputs = (g: Graph, dims: NamedDims<Dim>): Lookup =>
 export const declareWeights = (g: Graph, dims: NamedDims<number>): Lookup =>
   declare(dims, (name, shape) => g.weight(name, shape))
 
+/** Declares tensors that are given once, when a session opens, and read in place. */
+export const declareHeld = (g: Graph, dims: NamedDims<number>): Lookup =>
+  declare(dims, (name, shape) => g.held(name, shape))
+
 function declare<D extends Dim>(
   dims: NamedDims<D>,
   one: (name: string, dims: readonly D[]) => Value,

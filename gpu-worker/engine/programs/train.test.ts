@@ -4,6 +4,7 @@ import { packBatch } from '../batch.ts'
 import { initialAdapter, loraConfig } from '../models/lora.ts'
 import { initialParameters } from '../models/parameters.ts'
 import { gaussian, randomSource } from '../random.ts'
+import { quantizeParameters } from '../quant.ts'
 import { openTrainer } from '../trainer.ts'
 import type { Trainer } from '../trainer.ts'
 import type { HostTensor, TensorMap } from '../tensor.ts'
@@ -136,3 +137,27 @@ for (const trainable of ['parameters', { ...loraConfig(3), dropout: 0.2 }] as co
     }
   })
 }
+
+for (const format of ['f32', 'int4'] as const)
+  test(`a ${format} base read in place gives the gradients of one that is copied`, async () => {
+    const config = tinyConfig({
+      hidden_size: 32,
+      intermediate_size: 64,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      head_dim: 8,
+    })
+    const plain = initialParameters(config, 1)
+    const parameters = format === 'f32' ? plain : quantizeParameters(config, plain, format)
+    const lora = loraConfig(3)
+    const { tensors } = randomAdapter(config, lora, 2)
+    const [copied, held] = await Promise.all(
+      (['attached', 'held'] as const).map(async (place) => {
+        const trainer = await openTrainer(config, lora, parameters, { format, place })
+        const step = await trainer.gradients(batch, tensors)
+        await trainer.release()
+        return step
+      }),
+    )
+    assert.deepEqual(held, copied)
+  })

@@ -8,6 +8,7 @@ import { parameterDims } from '../models/parameters.ts'
 import { Graph } from '../onnx/graph.ts'
 import type { WeightFormat } from '../quant.ts'
 import { frozenModel, trainedModel } from './base.ts'
+import type { WeightPlace } from './base.ts'
 import { dropout } from './dropout.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
@@ -21,6 +22,8 @@ export type TrainOptions = {
   readonly format?: WeightFormat
   /** Computes every layer twice and keeps only its input: about a third more time for a fraction of the memory. */
   readonly recompute?: boolean
+  /** Where the frozen base under an adapter lies; attached when absent. Only the CPU provider can read it in place. */
+  readonly place?: WeightPlace
 }
 
 /** Prefix of the outputs that hold gradients; the rest is the trained tensor's name. */
@@ -33,13 +36,13 @@ export const GRADIENT_PREFIX = 'gradient/'
 export function trainProgram(
   config: LlamaConfig,
   trainable: Trainable,
-  { format = 'f32', recompute = false }: TrainOptions = {},
+  { format = 'f32', recompute = false, place = 'attached' }: TrainOptions = {},
 ): Program {
   const g = new Graph('train')
   const tape = new Tape(g)
   const isAdapter = trainable !== 'parameters'
   const trainedDims = isAdapter ? adapterDims(config, trainable) : parameterDims(config)
-  const base = isAdapter ? frozenModel(tape, config, format) : trainedModel(tape, config)
+  const base = isAdapter ? frozenModel(tape, config, format, { place }) : trainedModel(tape, config)
   const trained = isAdapter ? declareInputs(g, trainedDims) : base.parameter
   const adapt = isAdapter
     ? adaptWith(tape, trainable, trained, { hide: dropout(tape, config, trainable) })
@@ -51,7 +54,7 @@ export function trainProgram(
   g.output('loss', loss)
   g.output('nll', nll)
   gradients.forEach((gradient, i) => g.output(`${GRADIENT_PREFIX}${names[i]}`, gradient))
-  return sealProgram('train', g, config, { trainable, format, recompute })
+  return sealProgram('train', g, config, { trainable, format, recompute, place })
 }
 
 /**
@@ -61,16 +64,16 @@ export function trainProgram(
 export function evaluateProgram(
   config: LlamaConfig,
   lora: LoraConfig | null = null,
-  format: WeightFormat = 'f32',
+  { format = 'f32', place = 'attached' }: Omit<TrainOptions, 'recompute'> = {},
 ): Program {
   const g = new Graph('evaluate')
   const tape = new Tape(g)
-  const base = frozenModel(tape, config, format)
+  const base = frozenModel(tape, config, format, { place })
   const adapt = lora
     ? adaptWith(tape, lora, declareInputs(g, adapterDims(config, lora)))
     : withoutAdapter
   const { loss, nll } = sequenceLoss(tape, config, { ...base, adapt })
   g.output('loss', loss)
   g.output('nll', nll)
-  return sealProgram('evaluate', g, config, { lora, format })
+  return sealProgram('evaluate', g, config, { lora, format, place })
 }

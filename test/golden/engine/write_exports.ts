@@ -34,7 +34,7 @@ for (const name of CASES) {
   await cp(join(golden, 'config.json'), join(folder, 'merged/config.json'))
   await writeFile(
     join(folder, 'merged/model.safetensors'),
-    exportMerged(config, parameters, adapter, 'F32'),
+    exportMerged(config, parameters, adapter, 'F32').parts,
   )
   await writeFile(join(folder, 'adapter.gguf'), exportGgufAdapter(config, adapter))
 }

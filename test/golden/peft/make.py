@@ -4,7 +4,7 @@
 
 TOKENS is a comma-separated list of token ids. Prints the first 16 logits at every position, and the norm of all.
 gpu-worker/training/peft.test.ts makes the directories, compares our own logits with test/golden/peft/expected.json and,
-where ORACLE_PYTHON names an interpreter with torch, transformers and peft, runs this script again.
+where OPENLEDGER_PYTHON names an interpreter with torch, transformers and peft, runs this script again.
 """
 
 import json

@@ -1,0 +1,62 @@
+/** Makes downloads in processes of their own, a few at a time, and hands over the finished file. */
+import { fork } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import type { ExportRequest } from '#protocol/export.ts'
+
+export type ExportSettings = { edgeUrl: string; token: string; modelDirectory: string }
+export type ExportAssignment = { request: ExportRequest; settings: ExportSettings; path: string }
+export type ExportVerdict = { bytes: number } | { failed: string }
+
+export type ExportedFile = { bytes: number; stream: Readable }
+
+export type Exporter = {
+  /** The zip, or null when too many are being made. Throws when it cannot be made. */
+  export: (request: ExportRequest, signal: AbortSignal) => Promise<ExportedFile | null>
+}
+
+/** Each holds the base model in memory. */
+const MOST_EXPORTS = 2
+const PROCESS = new URL('export-process.ts', import.meta.url)
+
+/** An exporter that keeps unfinished files in `directory`, which it empties first. */
+export async function openExporter(directory: string, settings: ExportSettings): Promise<Exporter> {
+  await rm(directory, { recursive: true, force: true })
+  await mkdir(directory, { recursive: true })
+  let running = 0
+  return {
+    export: async (request, signal) => {
+      if (running >= MOST_EXPORTS) return null
+      running++
+      const path = join(directory, `${randomUUID()}.zip`)
+      try {
+        const verdict = await runInChild({ request, settings, path }, signal)
+        if ('failed' in verdict) throw new Error(verdict.failed)
+        const file = await open(path)
+        return { bytes: verdict.bytes, stream: file.createReadStream() }
+      } finally {
+        running--
+        await rm(path, { force: true }) // an open file stays readable, and nothing is left when reading breaks off
+      }
+    },
+  }
+}
+
+function runInChild(assignment: ExportAssignment, signal: AbortSignal): Promise<ExportVerdict> {
+  return new Promise((resolve, reject) => {
+    const child = fork(PROCESS, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    let verdict: ExportVerdict | null = null
+    const stop = () => child.kill('SIGKILL')
+    signal.addEventListener('abort', stop, { once: true })
+    child.on('message', (message) => (verdict = message as ExportVerdict))
+    child.on('error', reject)
+    child.on('close', (code, killer) => {
+      signal.removeEventListener('abort', stop)
+      if (verdict) resolve(verdict)
+      else reject(new Error(`the export process ended with ${killer ?? `exit status ${code}`}`))
+    })
+    child.send(assignment)
+  })
+}
