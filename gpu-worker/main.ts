@@ -32,7 +32,8 @@ const DRAIN_MS = 8_000
 
 async function main(): Promise<void> {
   const settings = parseSettings(process.env)
-  await mkdir(settings.STATE_DIR, { recursive: true })
+  const scratchDir = join(settings.STATE_DIR, 'scratch')
+  await mkdir(scratchDir, { recursive: true })
   const base = await identifyBase(settings.MODEL_DIR)
   const device = await chooseDevice(settings.DEVICE)
   for (const line of device.report) log('info', 'device', { message: line })
@@ -126,6 +127,7 @@ async function main(): Promise<void> {
         ...access,
         modelDirectory: base.directory,
         checkpointEveryMs: settings.CHECKPOINT_SECONDS * 1000,
+        scratchDir,
         ...session,
       },
       workerId: () => workerId,

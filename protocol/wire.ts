@@ -195,6 +195,7 @@ export const ADAPTER_FILES = [
   'adapter_config.json',
   'index/rows.json',
   'index/vectors.i8',
+  'index/landmarks.i8',
   'index/projection.safetensors',
   'index/spans.bin',
 ] as const

@@ -1,16 +1,17 @@
 /** Attributes one response to the records of its adapter: gradient influence and verbatim spans, split into money. */
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import type { Hex } from '#protocol/bytes.ts'
 import { PPM, type ParameterValues } from '#protocol/parameters.ts'
 import { encodeQuery, type ReceiptRow, type Span } from '#protocol/receipt.ts'
 import { METHOD_VERSION, methodOf, type WeighedRow } from '#protocol/score.ts'
 import type { Explanation } from '#protocol/wire.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { GradientSource } from './gradients.ts'
-import { bytesOf, queryVector, scoreRows } from './influence-index.ts'
+import { scoreRows, vectorHash } from './index-rows.ts'
+import { queryVector, zeroVector } from './influence-index.ts'
+import type { Quantized } from './quantize.ts'
 import type { LoadedIndex } from './index-files.ts'
 import { snippetOf } from './snippet.ts'
 import { creditSpans, type IsEcho, type SpanIndex } from './span-index.ts'
-import type { TensorMap } from '#engine/tensor.ts'
 
 export type Response = {
   prompt: readonly number[]
@@ -21,12 +22,7 @@ export type Response = {
   ends: readonly number[]
 }
 
-export type AttributionIndex = {
-  adapter: { tensors: TensorMap }
-  projections: TensorMap
-  index: LoadedIndex
-  spans: SpanIndex
-}
+export type AttributionIndex = { index: LoadedIndex; spans: SpanIndex }
 
 export type Attribution = {
   /** The shortlist, in the order of a receipt. */
@@ -45,16 +41,18 @@ export type Attribution = {
 /** Splits `pool` wei over the records that shaped a response. */
 export async function attribute(
   response: Response,
-  { adapter, projections, index: { index }, spans }: AttributionIndex,
+  { index: loaded, spans }: AttributionIndex,
   { source, tokenizer }: { source: GradientSource; tokenizer: Tokenizer },
   { pool, values }: { pool: bigint; values: ParameterValues },
 ): Promise<Attribution> {
-  const query = queryVector(
-    index,
-    await responseGradient(response, source, { ...adapter, projections }),
-  )
+  const { index } = loaded
+  const query = await responseVector(response, loaded, source)
   const credit = creditSpans(spans, response.tokens, echoTest(response, tokenizer))
-  const candidates = scoreRows(index, query).flatMap(({ row, influence, significance }) => {
+  const least = Number(values['attribution.significance'])
+  const matters = (influence: number, significance: number, row: number) =>
+    (influence > 0 && significance >= least) || credit.rows.has(row)
+  const scores = scoreRows(index, query, matters)
+  const candidates = scores.flatMap(({ row, influence, significance }) => {
     const identity = index.rows[row]
     if (!identity) return []
     const { cluster, record, contributor } = identity
@@ -74,7 +72,7 @@ export async function attribute(
     total: credit.total,
     floor,
     unattributed,
-    queryHash: keccak(bytesOf(query.values)),
+    queryHash: vectorHash(query.values),
     query: encodeQuery(query.values),
     explanation: {
       rows: listed.slice(0, paid).map(({ row, place }, i) => ({
@@ -93,19 +91,19 @@ export async function attribute(
   }
 }
 
-/** Gradient of the response's tokens given the prompt; all zeros for an empty response. */
-async function responseGradient(
-  { prompt, tokens }: Response,
+/**
+ * The query vector of a response: of the loss of its tokens given the prompt. Zero, so that no row is found and nobody paid
+ * by influence, when the response is empty or its gradient is not finite.
+ */
+export async function responseVector(
+  { prompt, tokens }: Pick<Response, 'prompt' | 'tokens'>,
+  { index, features }: LoadedIndex,
   source: GradientSource,
-  adapter: Parameters<GradientSource['gradients']>[0],
-): Promise<Float32Array> {
-  if (tokens.length === 0) return new Float32Array(source.dims)
-  const sequence = {
-    tokens: [...prompt, ...tokens],
-    targets: Uint8Array.from([...prompt.map(() => 0), ...tokens.map(() => 1)]),
-  }
-  const [gradient] = await source.gradients(adapter, [sequence])
-  return gradient ?? new Float32Array(source.dims)
+): Promise<Quantized> {
+  // What an answer of one token without a prompt follows from is nothing: it has no loss either.
+  if (tokens.length === 0 || prompt.length + tokens.length < 2) return zeroVector(index)
+  const targets = Uint8Array.from([...prompt.map(() => 0), ...tokens.map(() => 1)])
+  return queryVector(index, features, source, { tokens: [...prompt, ...tokens], targets })
 }
 
 /** Tells whether words of the response stand in the prompt already, whatever their case and spacing. */

@@ -6,7 +6,7 @@ import type { Evidence, EvidenceRequest } from '#protocol/evidence.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { AttributionIndex } from './attribute.ts'
 import { echoTest } from './attribute.ts'
-import { scoreRows } from './influence-index.ts'
+import { scoreRows } from './index-rows.ts'
 import { creditSpans, judgeRowSpans } from './span-index.ts'
 
 /**
@@ -19,9 +19,11 @@ export function evidenceOf(
   tokenizer: Tokenizer,
 ): Evidence {
   const values = new Int8Array(queryBytes(request))
-  if (values.length !== index.dims)
-    throw new RangeError(`the query has ${values.length} dimensions, the index ${index.dims}`)
-  const ranked = scoreRows(index, { values, exponent: 0, self: dotInt8(values, values) })
+  if (values.length !== index.vectors.dims)
+    throw new RangeError(
+      `the query has ${values.length} dimensions, the index ${index.vectors.dims}`,
+    )
+  const ranked = scoreRows(index, { values, self: dotInt8(values, values) })
     .toSorted((a, b) => Number(b.influence - a.influence) || a.row - b.row)
     .map((score, i) => ({ ...score, rank: i + 1 }))
   const [records, clusters] = [request.records, request.clusters].map((list) => new Set<Hex>(list))

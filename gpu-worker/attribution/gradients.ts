@@ -1,23 +1,16 @@
-/** Projected per-example gradients of an adapter: what the influence index and its queries are made of. */
+/** Per-example gradients of an adapter, a bounded number at a time: what the features of the influence index are made of. */
 import { padBatch, type Sequence } from '#engine/batch.ts'
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import {
+  gradientSize,
   influenceBlocks,
-  influenceDims,
   influenceProgram,
   type Block,
 } from '#engine/programs/influence.ts'
-import { rademacherProjection } from '#engine/random.ts'
 import type { WeightFormat } from '#engine/quant.ts'
-import { openSession, type Feeds, type SessionOptions } from '#engine/session.ts'
-import {
-  requireTensor,
-  type HostTensor,
-  type ParameterMap,
-  type TensorMap,
-} from '#engine/tensor.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { openSession, type SessionOptions } from '#engine/session.ts'
+import { requireTensor, type ParameterMap, type TensorMap } from '#engine/tensor.ts'
 
 export type GradientOptions = {
   config: LlamaConfig
@@ -27,83 +20,57 @@ export type GradientOptions = {
   format?: WeightFormat | undefined
   /** An adapter of the shape whose gradients are wanted; `gradients` takes any of that shape. */
   lora: Adapter['lora']
-  /** Columns kept of every gradient matrix. */
-  projected: number
   session: SessionOptions
 }
 
 export type GradientSource = {
   blocks: readonly Block[]
   /** Numbers per gradient. */
-  dims: number
+  size: number
   /**
-   * The gradient of each sequence's own mean loss, in the order given; every sequence must have a target. Blocks
-   * the thread while it computes, one batch at a time.
+   * The gradient of each sequence's own mean loss, [sequences, size]; every sequence must have a target. Blocks the
+   * thread while it computes: ask for one of `runsByLength` at a time. Throws a RangeError on a sequence that is longer
+   * than the base's context.
    */
-  gradients: (
-    adapter: Projected,
-    sequences: readonly Sequence[],
-    onBatch?: (done: number) => void | Promise<void>,
-  ) => Promise<Float32Array[]>
+  gradients: (adapter: TensorMap, sequences: readonly Sequence[]) => Promise<Float32Array>
   release: () => Promise<void>
 }
 
-/** An adapter's tensors with the projections that belong to it. */
-export type Projected = { tensors: TensorMap; projections: TensorMap }
-
 /** Padded tokens per run: enough to keep the cores busy, few enough to bound memory. */
 const TOKENS_PER_RUN = 1024
+/** Gradient numbers per run, 128 MiB: an adapter of a large base has tens of millions. */
+const NUMBERS_PER_RUN = 2 ** 25
 
 /** Opens the influence program for adapters of one shape. */
 export async function openGradients(options: GradientOptions): Promise<GradientSource> {
-  const { config, parameters, lora, projected, format } = options
-  const blocks = influenceBlocks(config, { lora, projected })
-  const dims = influenceDims(blocks)
+  const { config, parameters, lora, format } = options
+  const blocks = influenceBlocks(config, lora)
   const session = await openSession(
-    influenceProgram(config, { lora, projected, ...(format && { format }) }),
+    influenceProgram(config, { lora, ...(format && { format }) }),
     parameters,
     options.session,
   )
   return {
     blocks,
-    dims,
-    gradients: async ({ tensors, projections }, sequences, onBatch) => {
-      const fixed: Feeds = { ...Object.fromEntries(tensors), ...Object.fromEntries(projections) }
-      const result = new Array<Float32Array>(sequences.length)
-      let done = 0
-      for (const indices of runsByLength(sequences)) {
-        const batch = padBatch(
-          indices.map((i) => sequences[i] as Sequence),
-          'per-sequence',
-        )
-        const { data } = requireTensor(await session.run({ ...batch.feeds, ...fixed }), 'blocks')
-        indices.forEach((i, row) => (result[i] = data.slice(row * dims, (row + 1) * dims)))
-        done += indices.length
-        await onBatch?.(done)
-      }
-      return result
+    size: gradientSize(blocks),
+    gradients: async (adapter, sequences) => {
+      const longest = sequences.reduce((n, { tokens }) => Math.max(n, tokens.length), 0)
+      if (longest > config.positions)
+        throw new RangeError(`${longest} tokens are more than the base's ${config.positions}`)
+      const { feeds } = padBatch(sequences, 'per-sequence')
+      const outputs = await session.run({ ...feeds, ...Object.fromEntries(adapter) })
+      return requireTensor(outputs, 'gradients').data
     },
     release: session.release,
   }
 }
 
-/** The projections of an adapter, fixed by its digest: everybody derives the same ones. */
-export function projectionsOf(blocks: readonly Block[], adapterDigest: Hex): TensorMap {
-  return new Map(
-    blocks.flatMap(({ module, factor, projection }): [string, HostTensor][] => {
-      if (!projection) return []
-      const side = factor === 'A' ? 'in' : 'out'
-      const seed = `${adapterDigest}|${module}|${side}`
-      return [[projection.name, rademacherProjection(seed, ...projection.dims)]]
-    }),
-  )
-}
-
-/** Groups indices of sequences of like length into runs of bounded size. */
-function runsByLength(sequences: readonly Sequence[]): number[][] {
+/** Groups indices of sequences of like length into runs of bounded size, the longest first. Deterministic. */
+export function runsByLength(sequences: readonly Sequence[], size: number): number[][] {
   const order = sequences
     .map(({ tokens }, index) => ({ index, length: tokens.length }))
     .toSorted((a, b) => b.length - a.length)
+  const most = Math.max(1, Math.floor(NUMBERS_PER_RUN / size))
   const runs: number[][] = []
   let capacity = 0
   for (const { index, length } of order) {
@@ -112,7 +79,7 @@ function runsByLength(sequences: readonly Sequence[]): number[][] {
       current.push(index)
     } else {
       runs.push([index])
-      capacity = Math.max(1, Math.floor(TOKENS_PER_RUN / length))
+      capacity = Math.max(1, Math.min(most, Math.floor(TOKENS_PER_RUN / length)))
     }
   }
   return runs

@@ -2,31 +2,38 @@
  * The influence index as files:
  *   index/rows.json               the rows, one per trained cluster, in the order of the vectors
  *   index/vectors.i8              the rows' int8 vectors, one after the other
- *   index/projection.safetensors  the Cholesky factor of every block; metadata: seed, projected columns, damping and the
- *                                 format of the base under which the gradients were taken, unless it was float32
+ *   index/landmarks.i8            the landmarks' int8 features, one after the other
+ *   index/projection.safetensors  `factor`, `exponents`, `residual` and its scale of landmarks.ts, `scales` of features.ts, the adapter's snapshots
+ *                                 as `snapshot.N/` and PEFT's names; metadata: seed, damping and the format of the base under which the
+ *                                 gradients were taken, unless it was float32
  */
 import { z } from 'zod'
 import type { LlamaConfig } from '#engine/models/config.ts'
-import type { LoraConfig } from '#engine/models/lora.ts'
-import { influenceBlocks, influenceDims, type Block } from '#engine/programs/influence.ts'
+import { fromPeft, toPeft, type LoraConfig } from '#engine/models/lora.ts'
+import { influenceBlocks } from '#engine/programs/influence.ts'
 import type { QuantFormat } from '#engine/quant.ts'
 import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
-import { requireTensor } from '#engine/tensor.ts'
-import { canonicalJson, keccak, type Hex } from '#protocol/bytes.ts'
+import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
+import { canonicalJson, type Hex } from '#protocol/bytes.ts'
+import { MAX_DIMENSIONS } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { address, bytes32, decimal } from '#protocol/wire.ts'
 import { metadata } from '../safetensors-metadata.ts'
-import { bytesOf, DAMPING, indexRoot, vectorOf, type InfluenceIndex } from './influence-index.ts'
+import { FEATURE_DIMS, openFeatures, type FeatureMap, type Features } from './features.ts'
+import { bytesOf, comparedRows, vectorHash, type ComparedRows } from './index-rows.ts'
+import type { InfluenceIndex } from './influence-index.ts'
+import { drawFold, RESIDUAL_DIMS } from './landmarks.ts'
+import { vectorTable } from './vector-table.ts'
 
-export type IndexFiles = { rows: Uint8Array; vectors: Uint8Array; projection: Uint8Array }
-
-/** What the projections of an index follow from. */
-export type ProjectionSettings = {
-  adapter: Hex
-  projected: number
-  /** The base's matrices under which the gradients were taken; float32 when absent. Queries must use the same. */
-  format?: QuantFormat | undefined
+export type IndexFiles = {
+  rows: Uint8Array
+  vectors: Uint8Array
+  landmarks: Uint8Array
+  projection: Uint8Array
 }
+
+/** The base's matrices under which the gradients were taken; float32 when absent. Queries must use the same. */
+type BaseFormat = { format?: QuantFormat | undefined }
 
 const integer = z
   .string()
@@ -34,7 +41,7 @@ const integer = z
   .transform(BigInt)
 const rowsFile = z.object({
   format: z.literal('openledger-index-rows-1'),
-  dims: z.int().positive(),
+  dims: z.int().min(RESIDUAL_DIMS).max(MAX_DIMENSIONS),
   rows: z.array(
     z.object({
       record: bytes32,
@@ -53,91 +60,143 @@ const rowsFile = z.object({
 const projectionMetadata = z.object({
   format: z.literal('openledger-projection-1'),
   adapter: bytes32,
-  projected: z.coerce.number().int().positive(),
   damping: z.coerce.number().positive(),
   format_of_base: z.enum(['int8', 'int4']).optional(),
 })
 
-const blockName = ({ module, factor }: Block): string => `${module}.lora_${factor}`
-
-/** Writes an index; equal indexes have equal bytes. `blocks` are those its gradients were made of. */
-export function encodeIndex(
-  index: InfluenceIndex,
-  blocks: readonly Block[],
-  { adapter, projected, format }: ProjectionSettings,
-): IndexFiles {
+/** Writes an index; equal indexes have equal bytes. */
+export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): IndexFiles {
+  const { features, landmarks, damping, vectors } = index
+  const { dims } = vectors
+  const { count } = landmarks.table
   const rows = index.rows.map((row) => ({
     ...row,
     nullMean: row.nullMean.toString(),
     nullDeviation: row.nullDeviation.toString(),
     self: row.self.toString(),
   }))
-  const factors = index.whitening.map(({ dim, factor }, i) => {
-    const block = blocks[i]
-    if (!block) throw new Error('the index has more blocks than the adapter')
-    return [blockName(block), { dims: [dim, dim], data: factor }] as const
-  })
+  const tensors: [string, HostTensor][] = [
+    ['factor', { dims: [landmarks.factor.length], data: landmarks.factor }],
+    ['exponents', { dims: [count], data: Float32Array.from(landmarks.exponents) }],
+    ['residual', { dims: [RESIDUAL_DIMS, count], data: landmarks.residual }],
+    ['residual_scale', { dims: [1], data: Float32Array.of(landmarks.residualScale) }],
+    ...features.scales.map((data, i): [string, HostTensor] => [
+      `scales.${i}`,
+      { dims: [data.length], data },
+    ]),
+    ...features.snapshots.flatMap((snapshot, i) =>
+      [...toPeft(snapshot)].map(([name, tensor]): [string, HostTensor] => [
+        `${snapshotPrefix(i)}${name}`,
+        tensor,
+      ]),
+    ),
+  ]
   return {
     rows: new TextEncoder().encode(
-      canonicalJson({ format: 'openledger-index-rows-1', dims: index.dims, rows }),
+      canonicalJson({ format: 'openledger-index-rows-1', dims, rows }),
     ),
-    vectors: bytesOf(index.vectors),
-    projection: writeSafetensors(new Map(factors), 'F32', {
+    vectors: joined(vectors.count, dims, vectors.vector),
+    landmarks: joined(count, FEATURE_DIMS, landmarks.table.vector),
+    projection: writeSafetensors(new Map(tensors), 'F32', {
       format: 'openledger-projection-1',
-      adapter,
-      projected: String(projected),
-      damping: String(DAMPING),
+      adapter: features.adapter,
+      damping: String(damping),
       ...(format && { format_of_base: format }),
     }),
   }
 }
 
-export type LoadedIndex = { index: InfluenceIndex; blocks: readonly Block[] } & ProjectionSettings
+const snapshotPrefix = (i: number): string => `snapshot.${i}/`
+
+function joined(count: number, dims: number, vector: (row: number) => Int8Array): Uint8Array {
+  const bytes = new Uint8Array(count * dims)
+  for (let i = 0; i < count; i++) bytes.set(bytesOf(vector(i)), i * dims)
+  return bytes
+}
 
 /**
- * Reads an index and verifies it: the vectors against the hashes and norms of their rows, and the rows' Merkle root
+ * Reads the rows and verifies them: the vectors against the hashes and norms of their rows, and the rows' Merkle root
  * against the one on chain. Throws an Error that names what does not hold.
  */
+export function decodeRows(files: Pick<IndexFiles, 'rows' | 'vectors'>, root: Hex): ComparedRows {
+  const { rows, dims } = rowsFile.parse(JSON.parse(new TextDecoder().decode(files.rows)))
+  if (files.vectors.length !== rows.length * dims)
+    throw new Error(`index/vectors.i8 does not hold ${rows.length} vectors of ${dims}`)
+  const index = comparedRows(rows, int8(files.vectors), dims)
+  if (index.root !== root)
+    throw new Error(`index/rows.json has the root ${index.root}, on chain stands ${root}`)
+  rows.forEach((row, i) => {
+    const vector = index.vectors.vector(i)
+    if (vectorHash(vector) !== row.vectorHash || BigInt(dotInt8(vector, vector)) !== row.self)
+      throw new Error(`index/vectors.i8: vector ${i} is not the one its row commits to`)
+  })
+  return index
+}
+
+const int8 = ({ buffer, byteOffset, byteLength }: Uint8Array): Int8Array =>
+  new Int8Array(buffer, byteOffset, byteLength)
+
+export type LoadedIndex = BaseFormat & {
+  index: InfluenceIndex
+  /** Makes the features of queries. */
+  features: Features
+}
+
+/** Reads a whole index and verifies it as `decodeRows` does. Throws an Error that names what does not hold. */
 export function decodeIndex(
   files: IndexFiles,
   expected: { root: Hex; adapter: Hex; config: LlamaConfig; lora: LoraConfig },
 ): LoadedIndex {
-  const { rows, dims } = rowsFile.parse(JSON.parse(new TextDecoder().decode(files.rows)))
-  const root = indexRoot(rows)
-  if (root !== expected.root)
-    throw new Error(`index/rows.json has the root ${root}, on chain stands ${expected.root}`)
-  const vectors = new Int8Array(
-    files.vectors.buffer,
-    files.vectors.byteOffset,
-    files.vectors.byteLength,
-  )
-  if (vectors.length !== rows.length * dims)
-    throw new Error(`index/vectors.i8 does not hold ${rows.length} vectors of ${dims}`)
-
-  const {
-    adapter,
-    projected,
-    format_of_base: format,
-  } = projectionMetadata.parse(metadata(files.projection))
-  if (adapter !== expected.adapter)
+  const compared = decodeRows(files, expected.root)
+  const count = compared.vectors.dims - RESIDUAL_DIMS
+  const settings = projectionMetadata.parse(metadata(files.projection))
+  if (settings.adapter !== expected.adapter)
     throw new Error('index/projection.safetensors belongs to another adapter')
-  const blocks = influenceBlocks(expected.config, { lora: expected.lora, projected })
-  if (influenceDims(blocks) !== dims)
-    throw new Error(`index/rows.json has ${dims} dimensions, the adapter's gradients others`)
-  const factors = readSafetensors(files.projection)
-  const whitening = blocks.map((block) => {
-    const dim = block.rows * block.columns
-    const { data, dims: found } = requireTensor(factors, blockName(block))
-    if (found.join() !== [dim, dim].join())
-      throw new Error(`index/projection.safetensors: ${blockName(block)} has dims [${found}]`)
-    return { offset: block.offset, dim, factor: data }
-  })
+  if (files.landmarks.length !== count * FEATURE_DIMS)
+    throw new Error(`index/landmarks.i8 does not hold ${count} features of ${FEATURE_DIMS}`)
 
-  const index = { rows, vectors, dims, whitening, root }
-  rows.forEach((row, i) => {
-    const vector = vectorOf(index, i)
-    if (keccak(bytesOf(vector)) !== row.vectorHash || BigInt(dotInt8(vector, vector)) !== row.self)
-      throw new Error(`index/vectors.i8: vector ${i} is not the one its row commits to`)
-  })
-  return { index, blocks, adapter, projected, ...(format && { format }) }
+  const tensors = readSafetensors(files.projection)
+  const numbers = (name: string, length: number): Float32Array => {
+    const { data } = requireTensor(tensors, name)
+    if (data.length !== length || !data.every(Number.isFinite))
+      throw new Error(`index/projection.safetensors: "${name}" is not ${length} finite numbers`)
+    return data
+  }
+  const blocks = influenceBlocks(expected.config, expected.lora)
+  const snapshots = snapshotsOf(tensors, expected)
+  const features: FeatureMap = {
+    adapter: settings.adapter,
+    snapshots,
+    scales: snapshots.map((_, i) => numbers(`scales.${i}`, blocks.length)),
+  }
+  const landmarks = {
+    table: vectorTable(int8(files.landmarks), FEATURE_DIMS),
+    exponents: Int16Array.from(numbers('exponents', count)),
+    factor: numbers('factor', (count * (count + 1)) / 2),
+    residual: numbers('residual', RESIDUAL_DIMS * count),
+    residualScale: numbers('residual_scale', 1)[0] ?? 0,
+    fold: drawFold(settings.adapter),
+  }
+  const format = settings.format_of_base
+  return {
+    index: { ...compared, features, landmarks, damping: settings.damping },
+    features: openFeatures(blocks, features),
+    ...(format && { format }),
+  }
+}
+
+function snapshotsOf(
+  tensors: TensorMap,
+  { config, lora }: { config: LlamaConfig; lora: LoraConfig },
+): TensorMap[] {
+  const snapshots: TensorMap[] = []
+  for (;;) {
+    const prefix = snapshotPrefix(snapshots.length)
+    const own = [...tensors].filter(([name]) => name.startsWith(prefix))
+    if (own.length === 0) break
+    const named = new Map(own.map(([name, tensor]) => [name.slice(prefix.length), tensor]))
+    snapshots.push(fromPeft(config, lora, named))
+  }
+  if (snapshots.length === 0) throw new Error('index/projection.safetensors has no snapshot')
+  return snapshots
 }

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import test, { after } from 'node:test'
 import { requireTensor } from '#engine/tensor.ts'
 import { openTrainer } from '#engine/trainer.ts'
@@ -6,14 +9,16 @@ import { padBatch } from '#engine/batch.ts'
 import { keccak } from '#protocol/bytes.ts'
 import { merkleTree, verifyProof } from '#protocol/merkle.ts'
 import { influenceRowLeaf } from '#protocol/influence-row.ts'
-import { dotInt8, RELATIVE_ONE } from '#protocol/score.ts'
+import { dotInt8, RELATIVE_ONE, relativeScore, significance } from '#protocol/score.ts'
 import { canonicalRows, loadRows } from '../training/dataset.ts'
 import { toExamples } from '../training/examples.ts'
 import { initialState, loraOf, trainLora } from '../training/lora-training.ts'
 import { tinyWorkplace } from '../testing/trained.ts'
-import { openGradients, projectionsOf } from './gradients.ts'
+import { FEATURE_DIMS, openFeatures } from './features.ts'
+import { openGradients, type GradientSource } from './gradients.ts'
 import { decodeIndex, encodeIndex } from './index-files.ts'
-import { buildInfluenceIndex, queryVector, scoreRows, vectorOf } from './influence-index.ts'
+import { scoreRows } from './index-rows.ts'
+import { buildInfluenceIndex, queryVector, type InfluenceBuild } from './influence-index.ts'
 
 const place = await tinyWorkplace()
 after(place.remove)
@@ -28,33 +33,37 @@ for await (const _ of trainLora(setup, state)) continue
 
 const lora = loraOf(method)
 const digest = keccak('adapter')
-const projected = 6
-const source = await openGradients({ config, parameters, lora, projected, session })
+const source = await openGradients({ config, parameters, lora, session })
 after(source.release)
-const adapter = { tensors: state.adapter, projections: projectionsOf(source.blocks, digest) }
 const unrelated = ['The sky is blue.', 'Rain falls on stone.', 'A cat sleeps all day.'].map(
   (text) => ({
     sequence: { tokens: tokenizer.encodePrompt({ prompt: text }) },
     cluster: null,
   }),
 )
-const index = await buildInfluenceIndex({
+const scratch = join(place.scratchDir, 'features')
+const build: InfluenceBuild = {
   source,
-  adapter,
+  adapter: digest,
+  snapshots: [state.adapter],
   records: examples.map((example) => ({
     ...example.row,
     sequence: example,
     tokens: example.tokens,
   })),
   nullQueries: unrelated,
+  heldOut: [],
+  scratch,
   onProgress: () => {},
-})
-const gradientOf = async (tokens: number[], targets?: Uint8Array) =>
-  (await source.gradients(adapter, [{ tokens, ...(targets && { targets }) }]))[0]!
+}
+const index = await buildInfluenceIndex(build)
+const features = openFeatures(source.blocks, index.features)
+const queryOf = (tokens: number[], targets?: Uint8Array) =>
+  queryVector(index, features, source, { tokens, ...(targets && { targets }) })
 
 test('every record’s own gradient finds its row with a relative score of one', async () => {
   for (const [i, { tokens, targets }] of examples.entries()) {
-    const scores = scoreRows(index, queryVector(index, await gradientOf(tokens, targets)))
+    const scores = scoreRows(index, await queryOf(tokens, targets))
     const best = scores.toSorted((a, b) => Number(b.influence - a.influence))[0]!
     assert.equal(best.row, i)
     const relative = best.influence + index.rows[i]!.nullMean
@@ -63,23 +72,26 @@ test('every record’s own gradient finds its row with a relative score of one',
   }
 })
 
-test('a score is the integer dot product over the norms, calibrated by the row’s null', async () => {
-  const query = queryVector(index, await gradientOf(examples[2]!.tokens.slice(0, 14)))
-  for (const { row, influence, significance } of scoreRows(index, query)) {
-    const { self, nullMean, nullDeviation } = index.rows[row]!
-    const relative =
-      dotInt8(vectorOf(index, row), query.values) / Math.sqrt(Number(self) * query.self)
-    const inUnits = relative * Number(RELATIVE_ONE)
-    assert.ok(Math.abs(Number(influence + nullMean) - inUnits) < 2)
-    const deviations = (inUnits - Number(nullMean)) / Number(nullDeviation)
-    assert.ok(Math.abs(Number(significance) / 1000 - deviations) < 0.01)
+test('the scan’s scores are the integers of the protocol', async () => {
+  for (const length of [3, 8, 14]) {
+    const query = await queryOf(examples[2]!.tokens.slice(0, length))
+    const scores = scoreRows(index, query)
+    assert.equal(scores.length, index.rows.length)
+    for (const { row, influence, significance: found } of scores) {
+      const { self, nullMean, nullDeviation } = index.rows[row]!
+      const dot = BigInt(dotInt8(index.vectors.vector(row), query.values))
+      const relative = relativeScore(dot, self, BigInt(query.self))
+      assert.equal(influence, relative - nullMean)
+      const expected = significance(relative, { mean: nullMean, deviation: nullDeviation })
+      assert.equal(found, expected)
+    }
   }
 })
 
 test('a positive score means: training more on the record lowers the loss of the query', async () => {
   // The query is the beginning of record 4; a small step along a record's gradient is "training more on it".
   const query = { tokens: examples[4]!.tokens.slice(0, -3), targets: examples[4]!.targets }
-  const scores = scoreRows(index, queryVector(index, await gradientOf(query.tokens, query.targets)))
+  const scores = scoreRows(index, await queryOf(query.tokens, query.targets))
   const proponent = scores.toSorted((a, b) => Number(b.influence - a.influence))[0]!
   const trainer = await openTrainer(config, lora, parameters, session)
   const { gradients } = await trainer.gradients(padBatch([examples[proponent.row]!]), state.adapter)
@@ -97,20 +109,90 @@ test('a positive score means: training more on the record lowers the loss of the
   assert.ok(more < now && now < less, `${less} ${now} ${more}`)
 })
 
+/** The source with its gradients changed. */
+const distorted = (change: (gradients: Float32Array) => Float32Array): GradientSource => ({
+  ...source,
+  gradients: async (adapter, sequences) => change(await source.gradients(adapter, sequences)),
+})
+
 test('louder text earns no more: a relative score ignores the length of the gradient', async () => {
-  const gradient = await gradientOf(examples[3]!.tokens)
-  const quiet = scoreRows(index, queryVector(index, gradient))
-  const loud = scoreRows(
-    index,
-    queryVector(
-      index,
-      gradient.map((x) => x * 30),
-    ),
-  )
-  quiet.forEach(({ influence }, i) => {
-    assert.ok(Math.abs(Number(influence - loud[i]!.influence)) < Number(RELATIVE_ONE) / 200)
+  const loud = distorted((gradients) => gradients.map((x) => x * 30))
+  const { tokens } = examples[3]!
+  const quietly = scoreRows(index, await queryVector(index, features, source, { tokens }))
+  const loudly = scoreRows(index, await queryVector(index, features, loud, { tokens }))
+  quietly.forEach(({ influence }, i) => {
+    assert.ok(Math.abs(Number(influence - loudly[i]!.influence)) < Number(RELATIVE_ONE) / 100)
   })
 })
+
+test('a gradient that is not finite finds nobody', async () => {
+  const broken = distorted((gradients) => gradients.fill(Number.NaN, 5, 6))
+  const query = await queryVector(index, features, broken, { tokens: examples[0]!.tokens })
+  assert.equal(query.self, 0)
+  // A score of zero lies as far from each null mean as the mean from zero: no significance worth paying.
+  for (const { significance: found } of scoreRows(index, query)) assert.ok(found < 4_000n)
+})
+
+test('a record whose gradient is not finite is a row of zeros among others that stay right', async () => {
+  const bad = examples[1]!.tokens
+  const broken: GradientSource = {
+    ...source,
+    gradients: async (adapter, sequences) => {
+      const gradients = await source.gradients(adapter, sequences)
+      sequences.forEach(({ tokens }, i) => {
+        if (tokens === bad) gradients[i * source.size] = Number.POSITIVE_INFINITY
+      })
+      return gradients
+    },
+  }
+  const built = await buildInfluenceIndex({ ...build, source: broken })
+  assert.equal(built.rows[1]!.self, 0n)
+  assert.ok(built.rows.every(({ self }, i) => i === 1 || self > 0n))
+  const scores = scoreRows(built, await queryVector(built, features, source, examples[2]!))
+  assert.equal(scores.toSorted((a, b) => Number(b.influence - a.influence))[0]!.row, 2)
+})
+
+/** The source, counting its runs. */
+const calls = (counted: { runs: number }): GradientSource => ({
+  ...source,
+  gradients: (adapter, sequences) => {
+    counted.runs++
+    return source.gradients(adapter, sequences)
+  },
+})
+
+test('a build that was interrupted goes on with the features it has, to the same root', async () => {
+  let seen = 0
+  const stop = new Error('killed')
+  const half = async () => {
+    if (++seen === 2) throw stop
+  }
+  // Enough sequences for several runs.
+  const nullQueries = Array.from({ length: 30 }, () => unrelated).flat()
+  const whole = { runs: 0 }
+  const expected = await buildInfluenceIndex({ ...build, nullQueries, source: calls(whole) })
+  await assert.rejects(buildInfluenceIndex({ ...build, nullQueries, onProgress: half }), stop)
+  assert.ok(!existsSync(scratch), 'a build that ends in an error leaves nothing behind')
+  // A killed process leaves its file, perhaps with half a row at the end.
+  const kept = join(place.scratchDir, 'kept')
+  await buildInfluenceIndex({
+    ...build,
+    nullQueries,
+    scratch: kept,
+    onProgress: async () => {
+      if (!existsSync(scratch)) await copyRows(kept, scratch)
+    },
+  })
+  const resumed = { runs: 0 }
+  const again = await buildInfluenceIndex({ ...build, nullQueries, source: calls(resumed) })
+  assert.equal(again.root, expected.root)
+  assert.ok(resumed.runs < whole.runs, `${resumed.runs} of ${whole.runs}`)
+})
+
+async function copyRows(from: string, to: string): Promise<void> {
+  const bytes = await readFile(from)
+  await writeFile(to, Buffer.concat([bytes, bytes.subarray(0, FEATURE_DIMS / 2)]))
+}
 
 test('each row is provable against the root', () => {
   const leaves = index.rows.map(influenceRowLeaf)
@@ -122,28 +204,28 @@ test('each row is provable against the root', () => {
 const flipped = (bytes: Uint8Array, at: number) =>
   bytes.map((byte, i) => (i === at ? byte ^ 1 : byte))
 
-test('the files give the index back, and nothing else under its root', () => {
-  const files = encodeIndex(index, source.blocks, { adapter: digest, projected })
+test('the files give the index back, and nothing else under its root', async () => {
+  const files = encodeIndex(index, {})
   const expected = { root: index.root, adapter: digest, config, lora }
   const loaded = decodeIndex(files, expected)
-  assert.deepEqual(loaded.index, index)
-  assert.equal(loaded.projected, projected)
-  assert.deepEqual(encodeIndex(loaded.index, loaded.blocks, loaded), files)
+  assert.deepEqual(loaded.index.rows, index.rows)
+  assert.deepEqual(encodeIndex(loaded.index, loaded), files)
+  const { tokens } = examples[5]!
+  assert.deepEqual(
+    await queryVector(loaded.index, loaded.features, source, { tokens }),
+    await queryOf(tokens),
+  )
 
   const vectors = flipped(files.vectors, 5)
   assert.throws(() => decodeIndex({ ...files, vectors }, expected), /vector 0 is not the one/)
   const short = files.vectors.subarray(1)
   assert.throws(() => decodeIndex({ ...files, vectors: short }, expected), /does not hold/)
-  const rows = new TextEncoder().encode(
-    new TextDecoder().decode(files.rows).replace('"exponent":-', '"exponent":-1'),
-  )
-  assert.throws(() => decodeIndex({ ...files, rows }, expected), /has the root/)
+  const landmarks = files.landmarks.subarray(1)
+  assert.throws(() => decodeIndex({ ...files, landmarks }, expected), /landmarks.i8 does not hold/)
   const other = { ...expected, adapter: keccak('other') }
   assert.throws(() => decodeIndex(files, other), /another adapter/)
-})
-
-test('another adapter has other projections', () => {
-  const [name, { data }] = [...adapter.projections][0]!
-  const other = projectionsOf(source.blocks, keccak('other'))
-  assert.notDeepEqual(requireTensor(other, name).data, data)
+  const changed = new TextEncoder().encode(
+    new TextDecoder().decode(files.rows).replace('"exponent":-', '"exponent":-1'),
+  )
+  assert.throws(() => decodeIndex({ ...files, rows: changed }, expected), /has the root/)
 })

@@ -1,28 +1,51 @@
 /**
- * The gradient half of attribution: which records moved the model toward a response. Every trained record is a row:
- * its whitened, projected gradient as int8. A response's own gradient, treated alike, is compared with all
- * rows by integer dot products, and each row's score is judged against what unrelated queries give it.
+ * The gradient half of attribution: which records moved the model toward a response. Every trained record is a row: its
+ * feature seen from the landmarks, as int8. A response's own feature, treated alike, is compared with all rows by
+ * integer dot products, and each row's score is judged against what unrelated queries give it.
  */
+import { rm } from 'node:fs/promises'
 import type { Sequence } from '#engine/batch.ts'
-import type { Hex } from '#protocol/bytes.ts'
-import { keccak } from '#protocol/bytes.ts'
-import { influenceRowLeaf, type InfluenceRow } from '#protocol/influence-row.ts'
-import { merkleTree } from '#protocol/merkle.ts'
-import { dotInt8, relativeScore, significance } from '#protocol/score.ts'
+import type { TensorMap } from '#engine/tensor.ts'
+import { sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { MAX_DIMENSIONS, type InfluenceRow } from '#protocol/influence-row.ts'
+import { dotInt8 } from '#protocol/score.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
-import type { GradientSource, Projected } from './gradients.ts'
+import { DAMPINGS, DEFAULT_DAMPING, halves, LEAST_PROBES, separation } from './damping.ts'
+import { openFeatureFile, type FeatureFile, type FeatureRow } from './feature-file.ts'
+import {
+  FEATURE_DIMS,
+  fitFeatures,
+  openFeatures,
+  type FeatureMap,
+  type Features,
+} from './features.ts'
+import { runsByLength, type GradientSource } from './gradients.ts'
+import {
+  comparedRows,
+  nullStatistics,
+  relativeNumber,
+  vectorHash,
+  type ComparedRows,
+} from './index-rows.ts'
+import {
+  compress,
+  drawFold,
+  fitMap,
+  gramAccumulator,
+  kernelOf,
+  momentsOf,
+  RESIDUAL_DIMS,
+  type LandmarkMap,
+  type Landmarks,
+  type Moments,
+} from './landmarks.ts'
 import { quantize, type Quantized } from './quantize.ts'
-import { fitWhitening, whiten, type WhitenedBlock } from './whitening.ts'
+import { vectorTable } from './vector-table.ts'
 
-export type InfluenceIndex = {
-  rows: InfluenceRow[]
-  /** All rows' int8 vectors, one after the other. */
-  vectors: Int8Array
-  dims: number
-  whitening: WhitenedBlock[]
-  /** Merkle root over the rows; on chain. */
-  root: Hex
-}
+/** How a sequence becomes a vector. */
+export type QueryMap = { features: FeatureMap; landmarks: LandmarkMap; damping: number }
+
+export type InfluenceIndex = ComparedRows & QueryMap
 
 /** A trained record, the tokens it was trained with, and those of them that spans are found in. */
 export type IndexedRecord = {
@@ -39,108 +62,207 @@ export type NullQuery = { sequence: Sequence; cluster: Hex | null }
 
 export type InfluenceBuild = {
   source: GradientSource
-  adapter: Projected
+  adapter: Hex
+  /** The adapter at the points of its training at which gradients are taken; see `FeatureMap`. */
+  snapshots: readonly TensorMap[]
   records: readonly IndexedRecord[]
   /** Queries that say nothing about the rows; their scores make the null distribution. */
   nullQueries: readonly NullQuery[]
+  /** Sequences of the kind that is trained on but were not; the damping is chosen by them. */
+  heldOut: readonly Sequence[]
+  /** Where features wait on disk; a file left behind by an interrupted build is gone on with. */
+  scratch: string
   /** Share of the work done so far. */
   onProgress: (done: number) => void | Promise<void>
 }
 
-/** Damping relative to a block's mean eigenvalue; the customary default (DataInf, LogIX, Bergson). */
-export const DAMPING = 0.1
+/** Held-out sequences that the damping is chosen by, at most. */
+const PROBES = 64
 
-/** Builds the index of an adapter. Without two null queries a row is never significant. */
+/**
+ * Builds the index of an adapter: one pass over the records, two over their features, in memory that does not grow with the
+ * records beyond their rows. A record whose gradient is not finite becomes a row of zeros, which no query ever finds.
+ * Without two null queries a row is never significant.
+ */
 export async function buildInfluenceIndex(build: InfluenceBuild): Promise<InfluenceIndex> {
-  const { source, adapter, records, nullQueries, onProgress } = build
-  const total = records.length + nullQueries.length
-  const gradientsOf = (items: readonly { sequence: Sequence }[], before: number) =>
-    source.gradients(
-      adapter,
-      items.map(({ sequence }) => sequence),
-      (done) => onProgress((before + done) / total),
-    )
-  const gradients = await gradientsOf(records, 0)
-  const whitening = fitWhitening(gradients, source.blocks, DAMPING)
-  const compared = (gradient: Float32Array) => quantize(whiten(gradient, whitening))
-  const quantized = gradients.map(compared)
-  const queries = (await gradientsOf(nullQueries, records.length)).map((gradient, i) => ({
-    query: compared(gradient),
-    cluster: nullQueries[i]?.cluster ?? null,
-  }))
+  const { source, adapter, snapshots, records, nullQueries, scratch, onProgress } = build
+  const texts = records.map(({ sequence }) => sequence)
+  const features = await fitFeatures(source, { adapter, snapshots }, texts)
+  const probes = build.heldOut.flatMap((it) => [halves(it) ?? []]).slice(0, PROBES)
+  const sequences = [...texts, ...nullQueries.map(({ sequence }) => sequence), ...probes.flat()]
+  const runs = runsByLength(sequences, source.size)
+  const file = await openFeatureFile(scratch)
+  try {
+    const { of: featuresOf } = openFeatures(source.blocks, features)
+    await writeFeatures(file, { sequences, runs, onProgress }, (part) => featuresOf(source, part))
+    const order = runs.flat()
+    const placeOf = new Map(order.map((index, place) => [index, place]))
+    const rowOf = (index: number) => file.row(placeOf.get(index) as number)
+    const rowsFrom = (first: number, count: number) =>
+      Promise.all(Array.from({ length: count }, (_, i) => rowOf(first + i)))
 
-  const vectors = new Int8Array(records.length * source.dims)
-  const rows = records.map(({ record, cluster, contributor, tokens }, i): InfluenceRow => {
-    const { values, exponent, self } = quantized[i] as Quantized
-    vectors.set(values, i * source.dims)
-    return {
-      record,
-      cluster,
-      contributor,
-      vectorHash: keccak(bytesOf(values)),
-      exponent,
-      ...nullOf({ values, exponent, self }, cluster, queries),
-      self: BigInt(self),
-      tokensRoot: tokensRoot(tokens),
-      tokens: tokens.length,
+    const chosen = chooseLandmarks(adapter, records)
+    const landmarks = landmarkTable(adapter, await Promise.all(chosen.map(rowOf)))
+    const isRecord = (place: number) => (order[place] as number) < records.length
+    const moments = await secondMoments(file, isRecord, landmarks)
+    const probed = await rowsFrom(texts.length + nullQueries.length, probes.flat().length)
+    const { map, damping } = chooseDamping(moments, probed)
+    const dims = chosen.length + RESIDUAL_DIMS
+
+    const asked = await rowsFrom(texts.length, nullQueries.length)
+    const queries = asked.map((row, i) => ({
+      query: embed(map, row),
+      cluster: nullQueries[i]?.cluster ?? null,
+    }))
+    const rows = new Array<InfluenceRow>(records.length)
+    const vectors = new Int8Array(records.length * dims)
+    let place = 0
+    for await (const feature of file.rows()) {
+      const index = order[place++] as number
+      const record = records[index]
+      if (!record) continue
+      const row = embed(map, feature)
+      vectors.set(row.values, index * dims)
+      rows[index] = influenceRow(record, row, queries)
     }
-  })
-  return { rows, vectors, dims: source.dims, whitening, root: indexRoot(rows) }
-}
-
-function nullOf(
-  row: Quantized,
-  cluster: Hex,
-  queries: readonly { query: Quantized; cluster: Hex | null }[],
-): { nullMean: bigint; nullDeviation: bigint } {
-  const scores = queries
-    .filter((candidate) => candidate.cluster !== cluster)
-    .map(({ query }) => Number(scoreOf(row.values, BigInt(row.self), query)))
-  if (scores.length < 2) return { nullMean: 0n, nullDeviation: 0n }
-  const mean = scores.reduce((a, b) => a + b, 0) / scores.length
-  const squares = scores.reduce((n, score) => n + (score - mean) ** 2, 0)
-  return {
-    nullMean: BigInt(Math.round(mean)),
-    nullDeviation: BigInt(Math.round(Math.sqrt(squares / (scores.length - 1)))),
+    return { ...comparedRows(rows, vectors, dims), features, landmarks: map, damping }
+  } finally {
+    await file.close()
+    await rm(scratch, { force: true })
   }
 }
 
-const scoreOf = (values: Int8Array, self: bigint, query: Quantized): bigint =>
-  relativeScore(BigInt(dotInt8(values, query.values)), self, BigInt(query.self))
-
-/** Merkle root over the rows' leaves. */
-export const indexRoot = (rows: readonly InfluenceRow[]): Hex =>
-  merkleTree(rows.map(influenceRowLeaf)).root
-
-export type RowScore = {
-  row: number
-  /** Relative score above the row's null mean, in units of RELATIVE_ONE. */
-  influence: bigint
-  /** Thousandths of a null deviation. */
-  significance: bigint
+/** Appends the features that the file lacks, run by run in a fixed order. */
+async function writeFeatures(
+  file: FeatureFile,
+  {
+    sequences,
+    runs,
+    onProgress,
+  }: { sequences: readonly Sequence[]; runs: readonly number[][] } & Pick<
+    InfluenceBuild,
+    'onProgress'
+  >,
+  featuresOf: (part: readonly Sequence[]) => Promise<Float64Array[]>,
+): Promise<void> {
+  let before = 0
+  for (const run of runs) {
+    const missing = run.slice(Math.max(0, file.count() - before))
+    before += run.length
+    if (missing.length === 0) continue
+    const features = await featuresOf(missing.map((index) => sequences[index] as Sequence))
+    await file.append(features.map(featureRow))
+    await onProgress(before / sequences.length)
+  }
 }
 
-/** A response's gradient as the index compares it. */
-export const queryVector = (index: InfluenceIndex, gradient: Float32Array): Quantized =>
-  quantize(whiten(gradient, index.whitening))
+/** A feature as int8, unclipped; zero when it is not finite. */
+export function featureRow(feature: Float64Array): FeatureRow {
+  if (!feature.every(Number.isFinite)) return { values: new Int8Array(FEATURE_DIMS), exponent: 0 }
+  return quantize(feature, Number.POSITIVE_INFINITY)
+}
 
-/** Every row's calibrated score for a query. */
-export function scoreRows(index: InfluenceIndex, query: Quantized): RowScore[] {
-  return index.rows.map((row, i) => {
-    const values = vectorOf(index, i)
-    const relative = scoreOf(values, row.self, query)
-    const nullStatistics = { mean: row.nullMean, deviation: row.nullDeviation }
-    return {
-      row: i,
-      influence: relative - row.nullMean,
-      significance: significance(relative, nullStatistics),
-    }
+const MOST_LANDMARKS = MAX_DIMENSIONS - RESIDUAL_DIMS
+
+/** All records where they are few enough, else those whose salted hashes are smallest. */
+function chooseLandmarks(adapter: Hex, records: readonly IndexedRecord[]): number[] {
+  const all = records.map((_, index) => index)
+  if (all.length <= MOST_LANDMARKS) return all
+  const keys = records.map(({ record }) => sha256Hex(`landmark ${adapter} ${record}`))
+  return all
+    .toSorted((a, b) => ((keys[a] as Hex) < (keys[b] as Hex) ? -1 : 1))
+    .slice(0, MOST_LANDMARKS)
+    .toSorted((a, b) => a - b)
+}
+
+function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
+  const vectors = new Int8Array(rows.length * FEATURE_DIMS)
+  rows.forEach(({ values }, i) => vectors.set(values, i * FEATURE_DIMS))
+  return {
+    table: vectorTable(vectors, FEATURE_DIMS),
+    exponents: Int16Array.from(rows, ({ exponent }) => exponent),
+    fold: drawFold(adapter),
+  }
+}
+
+/** What the map is fitted to, from one pass over the records' features. */
+async function secondMoments(
+  file: FeatureFile,
+  isRecord: (place: number) => boolean,
+  landmarks: Landmarks,
+): Promise<Moments> {
+  const accumulator = gramAccumulator(landmarks.table.count)
+  let squares = 0
+  let count = 0
+  let place = 0
+  for await (const row of file.rows()) {
+    if (!isRecord(place++)) continue
+    accumulator.add(kernelOf(landmarks, row))
+    squares += row.values.reduce((n, x) => n + x * x, 0) * 4 ** row.exponent
+    count++
+  }
+  return momentsOf(landmarks, {
+    meanGram: accumulator.mean(),
+    meanSquare: squares / Math.max(1, count),
   })
 }
 
-/** The int8 vector of a row, a view. */
-export const vectorOf = ({ vectors, dims }: InfluenceIndex, row: number): Int8Array =>
-  vectors.subarray(row * dims, (row + 1) * dims)
+/** The map of the damping under which the probes, halves side by side, separate best. */
+function chooseDamping(
+  moments: Moments,
+  probes: readonly FeatureRow[],
+): { map: LandmarkMap; damping: number } {
+  const tried = (damping: number) => ({ damping, map: fitMap(moments, damping) })
+  if (probes.length < 2 * LEAST_PROBES) return tried(DEFAULT_DAMPING)
+  const scored = DAMPINGS.map((damping) => {
+    const candidate = tried(damping)
+    const z = probes.map((row) => compress(candidate.map, row))
+    const pairs = z.flatMap((first, i): [Float64Array, Float64Array][] =>
+      i % 2 === 0 ? [[first, z[i + 1] as Float64Array]] : [],
+    )
+    return { ...candidate, score: separation(pairs) }
+  })
+  return scored.reduce((best, candidate) => (candidate.score > best.score ? candidate : best))
+}
 
-export const bytesOf = (values: Int8Array): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+/** A feature as the index compares it. */
+const embed = (map: LandmarkMap, feature: FeatureRow): Quantized => quantize(compress(map, feature))
+
+function influenceRow(
+  { record, cluster, contributor, tokens }: IndexedRecord,
+  { values, exponent, self }: Quantized,
+  queries: readonly { query: Quantized; cluster: Hex | null }[],
+): InfluenceRow {
+  const scores = queries
+    .filter((candidate) => candidate.cluster !== cluster)
+    .map(({ query }) => relativeNumber(dotInt8(values, query.values), self, query.self))
+  return {
+    record,
+    cluster,
+    contributor,
+    vectorHash: vectorHash(values),
+    exponent,
+    ...nullStatistics(scores),
+    self: BigInt(self),
+    tokensRoot: tokensRoot(tokens),
+    tokens: tokens.length,
+  }
+}
+
+/** Turns a sequence into the vector that the rows are compared with; zero when its gradient is not finite. */
+export async function queryVector(
+  { landmarks }: Pick<QueryMap, 'landmarks'>,
+  features: Features,
+  source: GradientSource,
+  sequence: Sequence,
+): Promise<Quantized> {
+  const [feature] = await features.of(source, [sequence])
+  return embed(landmarks, featureRow(feature ?? new Float64Array(FEATURE_DIMS)))
+}
+
+/** The vector of nothing: no row is like it. */
+export const zeroVector = ({ vectors }: Pick<ComparedRows, 'vectors'>): Quantized => ({
+  values: new Int8Array(vectors.dims),
+  exponent: 0,
+  self: 0,
+})

@@ -11,10 +11,10 @@ export type Quantized = {
 
 const LARGEST = 127
 /** Entries beyond this many root-mean-squares are clipped: one outlier must not round all others to zero. */
-const CLIP = 12
+export const CLIP = 12
 
 /** Rounds a vector to int8; the zero vector has exponent 0. Throws on non-finite entries. */
-export function quantize(vector: Float64Array): Quantized {
+export function quantize(vector: Float64Array, clip = CLIP): Quantized {
   let largest = 0
   let squares = 0
   for (const x of vector) {
@@ -23,7 +23,7 @@ export function quantize(vector: Float64Array): Quantized {
   }
   if (!Number.isFinite(squares)) throw new RangeError('quantize: the vector is not finite')
   if (largest === 0) return { values: new Int8Array(vector.length), exponent: 0, self: 0 }
-  const bound = Math.min(largest, CLIP * Math.sqrt(squares / vector.length))
+  const bound = Math.min(largest, clip * Math.sqrt(squares / vector.length))
   const exponent = Math.ceil(Math.log2(bound / LARGEST))
   const scale = 2 ** -exponent
   const values = new Int8Array(vector.length)

@@ -8,10 +8,10 @@ import { initialAdapter, loraConfig } from './models/lora.ts'
 import { initialParameters } from './models/parameters.ts'
 import { dropoutFeeds } from './programs/dropout.ts'
 import { decodeProgram, prefillProgram } from './programs/generate.ts'
-import { influenceBlocks, influenceProgram } from './programs/influence.ts'
+import { influenceProgram } from './programs/influence.ts'
 import type { Program } from './programs/program.ts'
 import { evaluateProgram, trainProgram } from './programs/train.ts'
-import { gaussian, randomSource, rademacherProjection } from './random.ts'
+import { gaussian, randomSource } from './random.ts'
 import { openSession } from './session.ts'
 import type { ExecutionProvider, Feeds } from './session.ts'
 import type { TensorMap } from './tensor.ts'
@@ -98,13 +98,6 @@ function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[
   const packed = packBatch(sequences, 16).feeds
   const hidden = { ...lora, dropout: 0.2 }
   const rows = packed['tokens']?.data.length ?? 0
-  const influence = { lora, projected: 12 }
-  const projections = influenceBlocks(config, influence).flatMap(({ projection }) =>
-    projection
-      ? [[projection.name, rademacherProjection(projection.name, ...projection.dims)]]
-      : [],
-  )
-
   const { tokens, positions } = padBatch(sequences).feeds
   if (!tokens || !positions) throw new Error('a batch has tokens and positions')
   const cache = new KvCache(config)
@@ -125,12 +118,8 @@ function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[
     },
     { program: evaluateProgram(config, lora), feeds: { ...packed, ...adapter } },
     {
-      program: influenceProgram(config, influence),
-      feeds: {
-        ...padBatch(sequences, 'per-sequence').feeds,
-        ...adapter,
-        ...Object.fromEntries(projections),
-      },
+      program: influenceProgram(config, { lora }),
+      feeds: { ...padBatch(sequences, 'per-sequence').feeds, ...adapter },
     },
     {
       program: prefillProgram(config),

@@ -1,6 +1,4 @@
 // Seeded random numbers: the same seed gives the same bits on every machine. Not for secrets.
-import { createHash } from 'node:crypto'
-import type { HostTensor } from './tensor.ts'
 
 /** Returns the next number of a sequence, uniform in [0, 1). */
 export type RandomSource = () => number
@@ -37,23 +35,4 @@ export function gaussian(random: RandomSource, into: Float32Array, deviation: nu
 /** Fills `into` with numbers uniform in [-bound, bound). */
 export function uniform(random: RandomSource, into: Float32Array, bound: number): void {
   for (let i = 0; i < into.length; i++) into[i] = bound * (2 * random() - 1)
-}
-
-/**
- * A Johnson-Lindenstrauss projection [d, k] of independent signs / sqrt(k). Bit i of block n is bit i, lowest first, of
- * sha256("seed|n"), so that anyone can recompute the matrix from its name.
- */
-export function rademacherProjection(seed: string, d: number, k: number): HostTensor {
-  const data = new Float32Array(d * k)
-  const magnitude = 1 / Math.sqrt(k)
-  for (let start = 0; start < data.length; start += 256) {
-    const digest = createHash('sha256')
-      .update(`${seed}|${start / 256}`)
-      .digest()
-    for (let i = 0; i < Math.min(256, data.length - start); i++) {
-      const bit = ((digest[i >> 3] ?? 0) >> (i & 7)) & 1
-      data[start + i] = bit === 1 ? magnitude : -magnitude
-    }
-  }
-  return { dims: [d, k], data }
 }

@@ -8,7 +8,6 @@ import type { TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
 import { adapterManifest, type AdapterManifest } from '#protocol/wire.ts'
-import { projectionsOf } from '../attribution/gradients.ts'
 import { decodeIndex, type LoadedIndex } from '../attribution/index-files.ts'
 import { decodeSpanIndex } from '../attribution/span-files.ts'
 import { rowTokens, type SpanIndex } from '../attribution/span-index.ts'
@@ -22,7 +21,6 @@ export type ServedAdapter = {
   digest: Hex
   adapter: Adapter
   index: LoadedIndex
-  projections: TensorMap
   spans: SpanIndex
   /** Memory held, about. */
   bytes: number
@@ -201,6 +199,7 @@ async function loadVerified(
   const indexFiles = {
     rows: await file('index/rows.json'),
     vectors: await file('index/vectors.i8'),
+    landmarks: await file('index/landmarks.i8'),
     projection: await file('index/projection.safetensors'),
   }
   const expected = {
@@ -219,15 +218,13 @@ async function loadVerified(
     if (tokens.length !== row.tokens || tokensRoot(tokens) !== row.tokensRoot)
       throw new MismatchError(`index/spans.bin: row ${i} has other tokens than index/rows.json`)
   })
-  const projections = projectionsOf(index.blocks, digest)
   const bytes =
     bytesOf(adapter.tensors) +
-    bytesOf(projections) +
     spanBytes.length +
     Object.values(indexFiles).reduce((n, { length }) => n + length, 0)
   return {
     tier: isLocal ? 'disk' : 'edge',
-    served: { digest, adapter, index, projections, spans, bytes },
+    served: { digest, adapter, index, spans, bytes },
   }
 }
 

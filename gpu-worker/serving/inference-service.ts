@@ -229,8 +229,8 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
   let turn: Promise<unknown> = Promise.resolve()
 
   const sourceFor = async ({ adapter: { lora }, index }: ServedAdapter) => {
-    const { projected, format = 'f32' } = index
-    const key = JSON.stringify([lora, projected, format])
+    const { format = 'f32' } = index
+    const key = JSON.stringify([lora, format])
     const { config } = base
     // Query and rows must be taken at the same point: on the base in the format that the adapter was trained on.
     const openSource = () =>
@@ -239,7 +239,6 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
         parameters: inFormat(base, format),
         format,
         lora,
-        projected,
         session,
       })
     const source = open.get(key) ?? openSource()

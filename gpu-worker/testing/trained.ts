@@ -60,11 +60,15 @@ export async function tinyWorkplace() {
     datanets: [datanet],
     method,
   })
-  return { base, blobs, job, remove: () => rm(scratch, { recursive: true }) }
+  return { base, blobs, job, scratchDir: scratch, remove: () => rm(scratch, { recursive: true }) }
 }
 
 /** The context of a job that writes down what it reports. */
-export function jobContext(place: { base: BaseModel; blobs: ReturnType<typeof memoryBlobs> }) {
+export function jobContext(place: {
+  base: BaseModel
+  blobs: ReturnType<typeof memoryBlobs>
+  scratchDir: string
+}) {
   const events: Omit<JobEvent, 'at' | 'level'>[] = []
   const checkpoints: BlobRef[] = []
   const phases: string[] = []

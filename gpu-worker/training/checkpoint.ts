@@ -1,6 +1,6 @@
 /**
- * A checkpoint is one safetensors file: the adapter, both moments of AdamW and the best adapter so far as tensors, the
- * counters as JSON in the metadata. Batches follow from (seed, step), so the step is also the position in the data
+ * A checkpoint is one safetensors file: the adapter, both moments of AdamW, the best adapter so far and the snapshots as
+ * tensors, the counters as JSON in the metadata. Batches follow from (seed, step), so the step is also the position in the data
  * and the state of the random numbers.
  */
 import { z } from 'zod'
@@ -21,6 +21,7 @@ const counters = z.object({
   tokens: z.int(),
   initialValidationLoss: z.number().nullable(),
   best: z.object({ step: z.int(), validationLoss: z.number() }).nullable(),
+  snapshots: z.int().min(0),
   stale: z.int(),
 })
 
@@ -29,8 +30,14 @@ const fingerprint = (job: JobManifest): Hex => sha256Hex(canonicalJson(job))
 
 /** Bytes of a checkpoint. */
 export function encodeCheckpoint(job: JobManifest, state: TrainingState): Uint8Array {
-  const { adapter, moments, best } = state
-  const groups = { adapter, first: moments.first, second: moments.second, best: best?.adapter }
+  const { adapter, moments, best, snapshots } = state
+  const groups = {
+    adapter,
+    first: moments.first,
+    second: moments.second,
+    best: best?.adapter,
+    ...Object.fromEntries(snapshots.map((snapshot, i) => [`snapshot.${i}`, snapshot])),
+  }
   const tensors = Object.entries(groups).flatMap(([group, members]) =>
     [...(members ?? [])].map(([name, tensor]): [string, HostTensor] => [
       `${group}/${name}`,
@@ -45,6 +52,7 @@ export function encodeCheckpoint(job: JobManifest, state: TrainingState): Uint8A
     tokens: state.tokens,
     initialValidationLoss: state.initialValidationLoss,
     best: best && { step: best.step, validationLoss: best.validationLoss },
+    snapshots: snapshots.length,
     stale: state.stale,
   }
   return writeSafetensors(new Map(tensors), 'F32', { state: JSON.stringify(meta) })
@@ -68,6 +76,7 @@ export function decodeCheckpoint(job: JobManifest, bytes: Uint8Array): TrainingS
     moments: { step: meta.optimizerStep, first: group('first'), second: group('second') },
     initialValidationLoss: meta.initialValidationLoss,
     best: meta.best && { ...meta.best, adapter: group('best') },
+    snapshots: Array.from({ length: meta.snapshots }, (_, i) => group(`snapshot.${i}`)),
     stale: meta.stale,
   }
 }

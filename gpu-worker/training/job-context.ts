@@ -19,6 +19,8 @@ export type JobContext = {
   session: SessionOptions
   report: Reporter
   checkpointEveryMs: number
+  /** An existing folder for files that survive a killed process, so that the next attempt goes on with them. */
+  scratchDir: string
   /** Aborts when the job is cancelled or its lease is lost. */
   signal: AbortSignal
 }

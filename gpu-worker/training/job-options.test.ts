@@ -174,6 +174,7 @@ test('the index of an adapter trained on a 4-bit base says under which format it
     {
       rows: file('index/rows.json'),
       vectors: file('index/vectors.i8'),
+      landmarks: file('index/landmarks.i8'),
       projection: file('index/projection.safetensors'),
     },
     { root: manifest.indexRoot, adapter, config: place.base.config, lora: loraOf(method) },

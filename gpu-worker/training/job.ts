@@ -1,4 +1,5 @@
 /** One fine-tuning job from its lease to the published adapter. Knows nothing of processes, leases or HTTP. */
+import { join } from 'node:path'
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { AdapterManifest, BlobRef, JobManifest, Lease, LoraMethod } from '#protocol/wire.ts'
 import { formatOf } from './base-format.ts'
@@ -7,7 +8,13 @@ import { decodeCheckpoint } from './checkpoint.ts'
 import { canonicalRows, DatasetError, loadRows } from './dataset.ts'
 import { holdOut, toExamples, type Example } from './examples.ts'
 import { yieldToEvents, type JobContext } from './job-context.ts'
-import { bestAdapter, initialState, loraOf, type TrainingState } from './lora-training.ts'
+import {
+  bestAdapter,
+  initialState,
+  loraOf,
+  snapshotsOf,
+  type TrainingState,
+} from './lora-training.ts'
 import { digestOfFiles, exportPeft, type PeftFiles } from './peft.ts'
 import { runTraining } from './training-phase.ts'
 
@@ -32,7 +39,7 @@ export async function runJob(
   report.progress('indexing', 0)
   const adapter = { lora: loraOf(job.method), tensors: bestAdapter(state) }
   const peft = exportPeft(adapter, job.base.name)
-  const index = await buildIndex(data, adapter, peft, job.method, context)
+  const index = await buildIndex(data, { adapter, state, peft }, job.method, context)
   report.progress('uploading', 0)
   return publish(job, state, peft, index, context)
 }
@@ -80,16 +87,18 @@ async function restore(
 
 async function buildIndex(
   { train, heldOut }: Data,
-  adapter: Adapter,
-  peft: PeftFiles,
+  { adapter, state, peft }: { adapter: Adapter; state: TrainingState; peft: PeftFiles },
   method: LoraMethod,
-  { base, session, report, signal }: JobContext,
+  { base, session, report, signal, scratchDir }: JobContext,
 ): Promise<AdapterIndex> {
   const started = performance.now()
+  const digest = digestOfFiles(peft, base.digest)
   const index = await buildAdapterIndex({
     base,
     adapter,
-    digest: digestOfFiles(peft, base.digest),
+    snapshots: snapshotsOf(state),
+    digest,
+    scratch: join(scratchDir, `${digest}.features`),
     train,
     heldOut,
     seed: method.seed,
@@ -128,6 +137,7 @@ async function publish(
       'adapter_config.json': await put(peft.config),
       'index/rows.json': await put(index.files.rows),
       'index/vectors.i8': await put(index.files.vectors),
+      'index/landmarks.i8': await put(index.files.landmarks),
       'index/projection.safetensors': await put(index.files.projection),
       'index/spans.bin': await put(index.files.spans),
     },

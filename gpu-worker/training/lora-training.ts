@@ -33,6 +33,8 @@ export type TrainingState = {
   moments: AdamWState
   initialValidationLoss: number | null
   best: { step: number; validationLoss: number; adapter: Map<string, HostTensor> } | null
+  /** The adapter at SNAPSHOTS of the planned steps, as far as they are done: where attribution takes gradients. */
+  snapshots: Map<string, HostTensor>[]
   /** Validations since the best one. */
   stale: number
 }
@@ -56,6 +58,11 @@ export type TrainingSetup = {
   session: SessionOptions
 }
 
+/**
+ * Shares of a training at which the adapter is kept for attribution. Early on, a record's gradient still says what the record
+ * teaches; at the end, what was learnt has none left. Measured against retraining in docs/attribution.md.
+ */
+const SNAPSHOTS = [0.25] as const
 /** Validations per run, spread evenly; the first is before any step. */
 const VALIDATIONS = 8
 /** The learning rate at the end, as a share of the peak. */
@@ -88,6 +95,7 @@ export function initialState(config: LlamaConfig, method: LoraMethod): TrainingS
     moments: adamwState(adapter),
     initialValidationLoss: null,
     best: null,
+    snapshots: [],
     stale: 0,
   }
 }
@@ -137,6 +145,7 @@ export async function* trainLora(
       const rate = learningRate(schedule, state.step)
       state.moments = adamwStep(state.adapter, gradients, state.moments, rate, optimizer).state
       state.step++
+      keepSnapshot(state, plan.totalSteps)
       state.tokens += batches.flat().reduce((n, { tokens }) => n + tokens.length, 0)
       const report: StepReport = {
         step: state.step,
@@ -154,6 +163,17 @@ export async function* trainLora(
   } finally {
     await Promise.all([trainer.release(), evaluator.release()])
   }
+}
+
+/** Where attribution takes gradients: at the published adapter itself only when training ended before the first snapshot. */
+export const snapshotsOf = (state: TrainingState): TensorMap[] =>
+  state.snapshots.length > 0 ? state.snapshots : [bestAdapter(state)]
+
+function keepSnapshot(state: TrainingState, totalSteps: number): void {
+  const isDue = SNAPSHOTS.some(
+    (share) => Math.max(1, Math.round(share * totalSteps)) === state.step,
+  )
+  if (isDue) state.snapshots.push(copyTensors(state.adapter))
 }
 
 /** The adapter to publish: the one of the best validation, or the last where nothing was held out. */

@@ -19,7 +19,8 @@ process.once('message', (assignment: JobAssignment) => {
 })
 
 async function run({ lease, settings }: JobAssignment): Promise<JobVerdict> {
-  const { edgeUrl, token, modelDirectory, provider, threads, checkpointEveryMs } = settings
+  const { edgeUrl, token, modelDirectory, provider, threads, checkpointEveryMs, scratchDir } =
+    settings
   const edge = edgeClient(edgeUrl, token)
   const heartbeat = startHeartbeat({ edgeUrl, token, leaseId: lease.leaseId })
   try {
@@ -29,6 +30,7 @@ async function run({ lease, settings }: JobAssignment): Promise<JobVerdict> {
       session: { provider, threads },
       report: heartbeat,
       checkpointEveryMs,
+      scratchDir,
       signal: heartbeat.signal,
     })
     await heartbeat.stop()

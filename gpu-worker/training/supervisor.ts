@@ -13,6 +13,7 @@ export type JobSettings = {
   provider: ExecutionProvider
   threads: number
   checkpointEveryMs: number
+  scratchDir: string
 }
 export type JobAssignment = { lease: Lease; settings: JobSettings }
 export type JobVerdict = {

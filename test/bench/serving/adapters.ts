@@ -29,6 +29,7 @@ const DEVIATION = 0.01
 
 /** Trains one adapter for a few steps and derives `count` from it, whose files lie in `directory`. */
 export async function makeAdapters(directory: string, count: number): Promise<Adapters> {
+  await mkdir(directory, { recursive: true })
   const base = await loadBaseModel(EMBEDDED_MODEL)
   const held = memoryBlobs()
   const job = jobManifest.parse({
@@ -41,10 +42,9 @@ export async function makeAdapters(directory: string, count: number): Promise<Ad
   })
   const { manifest } = await runJob(
     { job, checkpoint: null },
-    jobContext({ base, blobs: held }).context,
+    jobContext({ base, blobs: held, scratchDir: directory }).context,
   )
 
-  await mkdir(directory, { recursive: true })
   const put = async (bytes: Uint8Array): Promise<BlobRef> => {
     const sha256 = sha256Of(bytes)
     await writeFile(join(directory, sha256), bytes)

@@ -1,0 +1,155 @@
+/**
+ * The ground truth of attribution: adapters trained on random halves of the records, and what each makes of the held-out
+ * queries. Every run is a file of its own, so the work may stop and go on, and several processes may share it.
+ */
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { padBatch } from '#engine/batch.ts'
+import { toPeft } from '#engine/models/lora.ts'
+import { evaluateProgram } from '#engine/programs/train.ts'
+import { randomSource } from '#engine/random.ts'
+import { writeSafetensors } from '#engine/safetensors.ts'
+import { openSession, type Session } from '#engine/session.ts'
+import { requireTensor, type TensorMap } from '#engine/tensor.ts'
+import type { BaseModel } from '#gpu-worker/base-model.ts'
+import type { Example } from '#gpu-worker/training/examples.ts'
+import { initialState, loraOf, trainLora } from '#gpu-worker/training/lora-training.ts'
+import { sha256Hex } from '#protocol/bytes.ts'
+import { loraMethod, type LoraMethod } from '#protocol/wire.ts'
+import type { AttributionTask } from './datasets.ts'
+
+/** One retraining: which records it saw, and every query's mean loss under it, in nats. */
+export type Run = { subset: number; seed: number; losses: number[] }
+
+export type TruthPlan = { subsets: number; seeds: readonly number[]; method: LoraMethod }
+
+/** Small and quick, yet it moves the losses: the same for every dataset. */
+export const METHOD = loraMethod.parse({
+  rank: 4,
+  alpha: 8,
+  learningRate: 4e-3,
+  epochs: 2,
+  batchSize: 16,
+  sequenceLength: 64,
+  validationFraction: 0,
+})
+
+/** Seeds of retrainings; the adapter that is indexed has another one. */
+export const seedsOf = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1)
+
+const runFile = z.object({ subset: z.int(), seed: z.int(), losses: z.array(z.number()) })
+
+/** The indices of subset `subset`: half of the records, drawn without replacement. */
+export function halfOf(records: number, subset: number): number[] {
+  const random = randomSource(0x5eed + subset)
+  const order = Array.from({ length: records }, (_, i) => ({ i, key: random() }))
+  return order
+    .toSorted((a, b) => a.key - b.key)
+    .slice(0, Math.floor(records / 2))
+    .map(({ i }) => i)
+    .toSorted((a, b) => a - b)
+}
+
+/** Names everything that a run's losses follow from, besides subset and seed. */
+export function planKey(task: AttributionTask, method: LoraMethod, base: BaseModel): string {
+  const identity = [base.digest, method, task.train, task.queries].map((it) =>
+    JSON.stringify(it, (key, value: unknown) => (key === 'row' ? undefined : value)),
+  )
+  return `${task.name}-${sha256Hex(identity.join('\n')).slice(2, 14)}`
+}
+
+export type Trained = { adapter: TensorMap; checkpoints: TensorMap[] }
+
+/** Trains on `examples`; keeps the adapter at the end of the last `checkpoints` of as many equal parts of the run. */
+export async function trainOn(
+  base: BaseModel,
+  examples: readonly Example[],
+  method: LoraMethod,
+  checkpointAt: readonly number[] = [],
+): Promise<Trained> {
+  const state = initialState(base.config, method)
+  const setup = { ...base, method, train: examples, validation: [], session: { threads: 1 } }
+  const checkpoints: TensorMap[] = []
+  for await (const { step, totalSteps } of trainLora(setup, state)) {
+    if (checkpointAt.some((share) => Math.round(share * totalSteps) === step))
+      checkpoints.push(
+        new Map([...state.adapter].map(([name, t]) => [name, { ...t, data: t.data.slice() }])),
+      )
+  }
+  return { adapter: state.adapter, checkpoints }
+}
+
+/** Mean loss of every example under an adapter. */
+export async function lossesUnder(
+  evaluator: Session,
+  adapter: TensorMap,
+  examples: readonly Example[],
+): Promise<number[]> {
+  const losses: number[] = []
+  for (let at = 0; at < examples.length; at += 16) {
+    const part = examples.slice(at, at + 16)
+    const { feeds, targetSequence } = padBatch(part)
+    const { data } = requireTensor(
+      await evaluator.run({ ...feeds, ...Object.fromEntries(adapter) }),
+      'nll',
+    )
+    const sums = part.map(() => ({ sum: 0, count: 0 }))
+    targetSequence.forEach((sequence, i) => {
+      const into = sums[sequence]
+      if (!into) return
+      into.sum += data[i] ?? Number.NaN
+      into.count++
+    })
+    losses.push(...sums.map(({ sum, count }) => sum / count))
+  }
+  return losses
+}
+
+/**
+ * Makes the runs of a plan that the folder lacks, those with index `worker` modulo `workers`; others are left to other
+ * processes. `onRun` hears of each.
+ */
+export async function retrain(
+  folder: string,
+  { base, task, plan }: { base: BaseModel; task: AttributionTask; plan: TruthPlan },
+  { worker, workers }: { worker: number; workers: number },
+  onRun: (run: Run) => void,
+): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  const lora = loraOf(plan.method)
+  const evaluator = await openSession(evaluateProgram(base.config, lora), base.parameters, {
+    threads: 1,
+  })
+  try {
+    const wanted = pairs(plan)
+    for (const [index, { subset, seed }] of wanted.entries()) {
+      const path = join(folder, `${subset}-${seed}`)
+      if (index % workers !== worker || existsSync(`${path}.json`)) continue
+      const examples = halfOf(task.train.length, subset).map((i) => task.train[i] as Example)
+      const { adapter } = await trainOn(base, examples, { ...plan.method, seed })
+      const run = { subset, seed, losses: await lossesUnder(evaluator, adapter, task.queries) }
+      await writeFile(`${path}.safetensors`, writeSafetensors(toPeft(adapter)))
+      await writeFile(`${path}.tmp`, JSON.stringify(run))
+      await rename(`${path}.tmp`, `${path}.json`)
+      onRun(run)
+    }
+  } finally {
+    await evaluator.release()
+  }
+}
+
+/** Every (subset, seed) of a plan; all subsets of the first seed come first. */
+export const pairs = ({ subsets, seeds }: TruthPlan): { subset: number; seed: number }[] =>
+  seeds.flatMap((seed) => Array.from({ length: subsets }, (_, subset) => ({ subset, seed })))
+
+/** The runs that are in the folder. */
+export async function readRuns(folder: string, plan: TruthPlan): Promise<Run[]> {
+  const found = pairs(plan)
+    .map(({ subset, seed }) => join(folder, `${subset}-${seed}.json`))
+    .filter((path) => existsSync(path))
+  return Promise.all(
+    found.map(async (path) => runFile.parse(JSON.parse(await readFile(path, 'utf8')))),
+  )
+}
