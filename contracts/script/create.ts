@@ -33,7 +33,7 @@ export const ABIS: Record<keyof Contracts, Abi> = {
   openTimelock: openTimelockAbi,
   openGovernor: openGovernorAbi,
 }
-const NAMES = Object.keys(bytecode) as (keyof Contracts)[]
+const NAMES = Object.keys(ABIS) as (keyof Contracts)[]
 
 export type Creation = {
   /** Governs at first. */

@@ -15,6 +15,8 @@ const CONTRACTS = [
   'VotingOpen',
   'OpenTimelock',
   'OpenGovernor',
+  'OpenBridgeL1',
+  'OpenBridgeL2',
 ] as const
 
 type AbiItem = { type: string; name?: string; inputs?: { type: string }[] }

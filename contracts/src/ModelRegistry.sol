@@ -6,9 +6,13 @@ import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {Keys} from "./libraries/Keys.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
+import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @notice Implements IModelRegistry.
 contract ModelRegistry is IModelRegistry, Registry {
+    using SafeCastLib for uint256;
+
     /// @dev Bounds the pairwise comparison of roots and the work of whoever pays the base pool.
     uint256 public constant MAX_ROOTS = 16;
 
@@ -32,6 +36,7 @@ contract ModelRegistry is IModelRegistry, Registry {
 
     mapping(bytes32 digest => Terms) private _terms;
     mapping(bytes32 digest => Lineage) private _lineages;
+    mapping(bytes32 digest => Stake) private _stakes;
 
     constructor(IParameters parameters, IDatanetRegistry datanets) Registry(parameters) {
         DATANETS = datanets;
@@ -93,6 +98,50 @@ contract ModelRegistry is IModelRegistry, Registry {
     }
 
     /// @inheritdoc IModelRegistry
+    function stake(bytes32 digest) external payable {
+        _requireServable(digest);
+        if (msg.value == 0) revert ZeroStake(digest);
+        Stake storage staked = _stakes[digest];
+        if (staked.unstakeAt != 0) revert Unstaking(digest, staked.unstakeAt);
+        staked.amount = (staked.amount + msg.value).toUint96();
+        emit Staked(digest, msg.sender, msg.value, staked.amount);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function requestUnstake(bytes32 digest) external {
+        Stake storage staked = _ownStake(digest);
+        if (staked.unstakeAt != 0) revert Unstaking(digest, staked.unstakeAt);
+        uint256 unstakeAt = block.timestamp + 2 * PARAMETERS.get(Keys.SETTLEMENT_WINDOW);
+        staked.unstakeAt = unstakeAt.toUint40();
+        emit UnstakeRequested(digest, unstakeAt);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function unstake(bytes32 digest, address to) external {
+        _requireNonZero(to);
+        Stake storage staked = _ownStake(digest);
+        (uint256 amount, uint256 unstakeAt) = (staked.amount, staked.unstakeAt);
+        if (unstakeAt == 0 || block.timestamp < unstakeAt) revert StakeLocked(digest, unstakeAt);
+        delete _stakes[digest];
+        emit Unstaked(digest, to, amount);
+        SafeTransferLib.safeTransferETH(to, amount);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function slashStake(bytes32 digest, uint256 amount, bytes32 reason) external onlyGovernance {
+        Stake storage staked = _stakes[digest];
+        if (amount > staked.amount) revert StakeTooLow(digest, staked.amount, amount);
+        staked.amount = (staked.amount - amount).toUint96();
+        fees += amount;
+        emit StakeSlashed(digest, amount, reason);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function stakeOf(bytes32 digest) external view returns (Stake memory) {
+        return _stakes[digest];
+    }
+
+    /// @inheritdoc IModelRegistry
     function baseOf(bytes32 digest) external view returns (Base memory) {
         Terms memory terms = _terms[digest];
         if (terms.owner == address(0) || _lineages[digest].base != 0) revert UnknownModel(digest);
@@ -137,6 +186,13 @@ contract ModelRegistry is IModelRegistry, Registry {
             revoked: false,
             pricePerToken: pricePerToken
         });
+    }
+
+    function _ownStake(bytes32 digest) private view returns (Stake storage staked) {
+        address owner = _terms[digest].owner;
+        if (msg.sender != owner) revert NotAuthorized(msg.sender, owner);
+        staked = _stakes[digest];
+        if (staked.amount == 0) revert ZeroStake(digest);
     }
 
     function _requireServable(bytes32 digest) private view returns (Terms storage terms) {

@@ -142,6 +142,67 @@ contract ModelRegistryTest is Test {
         vm.assertEq(models.adapterOf(ADAPTER).datanetRoots.length, 16);
     }
 
+    function test_aStakeIsAddedSlashedAndTakenBack() public {
+        _registerBase();
+        models.stake{value: 3 ether}(BASE);
+        vm.prank(alice);
+        models.stake{value: 1 ether}(BASE);
+        vm.assertEq(models.stakeOf(BASE).amount, 4 ether);
+        vm.prank(alice);
+        models.requestUnstake(BASE);
+        uint256 time = block.timestamp + 2 * WINDOW;
+        vm.assertEq(models.stakeOf(BASE).unstakeAt, time);
+        _refuse(abi.encodeWithSelector(IModelRegistry.Unstaking.selector, BASE, time));
+        models.stake{value: 1}(BASE);
+        _refuse(abi.encodeWithSelector(IModelRegistry.Unstaking.selector, BASE, time));
+        vm.prank(alice);
+        models.requestUnstake(BASE);
+        // Slashable to the end.
+        vm.warp(time - 1);
+        _refuse(abi.encodeWithSelector(IModelRegistry.StakeLocked.selector, BASE, time));
+        vm.prank(alice);
+        models.unstake(BASE, bob);
+        vm.prank(governance);
+        models.slashStake(BASE, 1 ether, "reason");
+        vm.assertEq(models.fees(), MODEL_FEE + 1 ether);
+        vm.warp(time);
+        uint256 before = bob.balance;
+        vm.prank(alice);
+        models.unstake(BASE, bob);
+        vm.assertEq(bob.balance, before + 3 ether);
+        vm.assertEq(address(models).balance, MODEL_FEE + 1 ether);
+        _refuse(abi.encodeWithSelector(IModelRegistry.ZeroStake.selector, BASE));
+        vm.prank(alice);
+        models.unstake(BASE, bob);
+    }
+
+    function test_stakingRefuses() public {
+        _refuse(abi.encodeWithSelector(IModelRegistry.UnknownModel.selector, BASE));
+        models.stake{value: 1}(BASE);
+        _registerBase();
+        _refuse(abi.encodeWithSelector(IModelRegistry.ZeroStake.selector, BASE));
+        models.stake(BASE);
+        models.stake{value: 1 ether}(BASE);
+        _refuse(abi.encodeWithSelector(IRegistry.NotAuthorized.selector, bob, alice));
+        vm.prank(bob);
+        models.requestUnstake(BASE);
+        _refuse(abi.encodeWithSelector(IModelRegistry.StakeLocked.selector, BASE, 0));
+        vm.prank(alice);
+        models.unstake(BASE, alice);
+        _refuse(abi.encodeWithSelector(IRegistry.ZeroValue.selector));
+        vm.prank(alice);
+        models.unstake(BASE, address(0));
+        _refuse(
+            abi.encodeWithSelector(IModelRegistry.StakeTooLow.selector, BASE, 1 ether, 1 ether + 1)
+        );
+        vm.prank(governance);
+        models.slashStake(BASE, 1 ether + 1, "reason");
+        vm.prank(alice);
+        models.revoke(BASE);
+        _refuse(abi.encodeWithSelector(IModelRegistry.ModelRevoked.selector, BASE));
+        models.stake{value: 1}(BASE);
+    }
+
     function test_ownerAndGovernanceRevokeForEver() public {
         _registerBase();
         _registerAdapter(_registration());
@@ -200,6 +261,10 @@ contract ModelRegistryTest is Test {
     function _registerAdapter(IModelRegistry.AdapterRegistration memory registration) private {
         vm.prank(bob);
         models.registerAdapter{value: MODEL_FEE}(registration);
+    }
+
+    function _refuse(bytes memory reason) private {
+        vm.expectRevert(reason);
     }
 
     function _refuse(IModelRegistry.AdapterRegistration memory registration, bytes memory reason)

@@ -50,6 +50,13 @@ interface IModelRegistry is IRegistry {
         bytes32[] datanetRoots;
     }
 
+    /// @param amount Wei that the owner has at stake for a model.
+    /// @param unstakeAt Unix time from which it can be taken back; zero without such a request.
+    struct Stake {
+        uint96 amount;
+        uint40 unstakeAt;
+    }
+
     event BaseRegistered(
         bytes32 indexed digest, address indexed owner, uint128 pricePerToken, bytes32 manifestHash
     );
@@ -64,6 +71,10 @@ interface IModelRegistry is IRegistry {
     );
     event PriceSet(bytes32 indexed digest, uint128 previous, uint128 pricePerToken);
     event Revoked(bytes32 indexed digest, address indexed by);
+    event Staked(bytes32 indexed digest, address indexed from, uint256 amount, uint256 total);
+    event UnstakeRequested(bytes32 indexed digest, uint256 unstakeAt);
+    event Unstaked(bytes32 indexed digest, address indexed to, uint256 amount);
+    event StakeSlashed(bytes32 indexed digest, uint256 amount, bytes32 reason);
 
     error ModelExists(bytes32 digest);
     error UnknownModel(bytes32 digest);
@@ -71,6 +82,10 @@ interface IModelRegistry is IRegistry {
     error DuplicateRoot(bytes32 root);
     error RootCount(uint256 count, uint256 max);
     error Unchanged(bytes32 digest, uint128 pricePerToken);
+    error ZeroStake(bytes32 digest);
+    error Unstaking(bytes32 digest, uint256 unstakeAt);
+    error StakeLocked(bytes32 digest, uint256 until);
+    error StakeTooLow(bytes32 digest, uint256 stake, uint256 amount);
 
     /// @notice Registers a base model.
     /// @dev Requirements: caller is `owner` or the operator; value is `fee.model`; the digest is
@@ -94,6 +109,23 @@ interface IModelRegistry is IRegistry {
 
     /// @notice Changes the price of a base model or adapter, by its owner.
     function setPrice(bytes32 digest, uint128 pricePerToken) external;
+
+    /// @notice Adds the sent wei to what its owner has at stake for a model; anyone may pay. A
+    /// model that is revoked, or whose stake is being taken back, takes none.
+    function stake(bytes32 digest) external payable;
+
+    /// @notice Asks to take the whole stake back, by the model's owner. It stays slashable for two
+    /// settlement windows: longer than any epoch that the model served can be challenged.
+    function requestUnstake(bytes32 digest) external;
+
+    /// @notice Sends the stake to `to` when its time has come, by the model's owner.
+    function unstake(bytes32 digest, address to) external;
+
+    /// @notice Takes a part of the stake, by governance; it joins the collected fees.
+    /// @param reason Hash of the reasons, which are published off chain.
+    function slashStake(bytes32 digest, uint256 amount, bytes32 reason) external;
+
+    function stakeOf(bytes32 digest) external view returns (Stake memory);
 
     /// @notice A base model; reverts when unknown.
     function baseOf(bytes32 digest) external view returns (Base memory);
