@@ -36,6 +36,7 @@ export class AdapterPack {
   #rank = 0
   #stacks = new Map<string, Stack>()
   #held: (Adapter | null)[] = [] // by slot
+  #views = new Map<number, Feeds>() // by number of slots; a step is too short to make them anew
 
   /** An empty pack for programs compiled with `targets`. */
   constructor(config: LlamaConfig, targets: readonly LinearLayer[] = LINEAR_LAYERS) {
@@ -58,7 +59,9 @@ export class AdapterPack {
     slots.forEach((adapter, slot) => {
       if (this.#held[slot] !== adapter) this.#write(slot, adapter)
     })
-    return feedsOf(this.#stacks, slots.length)
+    const views = this.#views.get(slots.length) ?? feedsOf(this.#stacks, slots.length)
+    this.#views.set(slots.length, views)
+    return views
   }
 
   /** Makes the slots anew when they are too few, too narrow or much too wide. */
@@ -70,6 +73,7 @@ export class AdapterPack {
     const count = Math.max(this.#held.length, 2 ** Math.ceil(Math.log2(slots)))
     this.#stacks = this.#allocate(count, this.#rank)
     this.#held = Array.from({ length: count }, () => null)
+    this.#views = new Map()
   }
 
   #rankOf(adapter: Adapter): number {

@@ -3,12 +3,17 @@
 import { elementCount } from './tensor.ts'
 import type { TensorMap } from './tensor.ts'
 
-export type GgufValue = { readonly string: string } | { readonly float32: number }
+export type GgufValue =
+  | { readonly string: string }
+  | { readonly float32: number }
+  | { readonly uint32: number }
+  | { readonly strings: readonly string[] }
+  | { readonly int32s: readonly number[] }
 
 const MAGIC = 'GGUF'
 const VERSION = 3
 const ALIGNMENT = 32 // the format's default, hence not in the metadata
-const VALUE_TYPE = { float32: 6, string: 8 } as const
+const VALUE_TYPE = { uint32: 4, int32: 5, float32: 6, string: 8, array: 9 } as const
 const TENSOR_TYPE_F32 = 0
 
 const u32 = (value: number): Buffer => {
@@ -31,10 +36,18 @@ const text = (value: string): Buffer => {
   return Buffer.concat([u64(bytes.byteLength), bytes])
 }
 
-const metadataValue = (value: GgufValue): Buffer =>
-  'string' in value
-    ? Buffer.concat([u32(VALUE_TYPE.string), text(value.string)])
-    : Buffer.concat([u32(VALUE_TYPE.float32), f32(value.float32)])
+function metadataValue(value: GgufValue): Buffer {
+  const list = (type: number, items: readonly Buffer[]): Buffer =>
+    Buffer.concat([u32(VALUE_TYPE.array), u32(type), u64(items.length), ...items])
+  if ('string' in value) return Buffer.concat([u32(VALUE_TYPE.string), text(value.string)])
+  if ('float32' in value) return Buffer.concat([u32(VALUE_TYPE.float32), f32(value.float32)])
+  if ('uint32' in value) return Buffer.concat([u32(VALUE_TYPE.uint32), u32(value.uint32)])
+  if ('strings' in value) return list(VALUE_TYPE.string, value.strings.map(text))
+  return list(
+    VALUE_TYPE.int32,
+    value.int32s.map((item) => u32(item >>> 0)),
+  )
+}
 
 const padding = (length: number): Buffer => Buffer.alloc(-length & (ALIGNMENT - 1))
 

@@ -183,7 +183,7 @@ test('the disk is bounded in bytes: the longest unused goes, also after a restar
   assert.deepEqual((await readdir(directory)).toSorted(), names(c, d))
 })
 
-test('an adapter whose weights could overflow in the products that a batch shares is refused', async () => {
+test('an adapter whose weights could overflow is refused', async () => {
   for (const weight of [NaN, Infinity, 1e30]) {
     const files = {
       weights: await place.blobs.get(manifest.files['adapter_model.safetensors'].sha256),

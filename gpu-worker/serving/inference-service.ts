@@ -48,7 +48,8 @@ export type InferenceOptions = {
   domain: ReceiptDomain
 }
 
-const REVOCATION_POLL_MS = 3_000
+/** Short, because it asks a cache: what counts is how long `chain.ts` keeps what it read. */
+const REVOCATION_POLL_MS = 500
 /** Adapter shapes whose influence program stays open; each holds a copy of the base's weights. */
 const MOST_SHAPES = 2
 

@@ -53,13 +53,12 @@ export function exportGgufAdapter(config: LlamaConfig, { lora, tensors }: Adapte
   const architecture = ggufArchitecture(config)
   const written = new Map<string, HostTensor>()
   for (const module of modulesOf(config, lora.targets)) {
-    const name = `blk.${module.layer}.${GGUF_LAYER[module.linear]}.weight`
+    const name = ggufName(module)
     const b = transposed(requireTensor(tensors, loraB(module.name))) // [out, r]
     const factor = loraScale(lora, module.name) / (lora.alpha / loraRank(lora, module.name))
     const scaled = factor === 1 ? b : { dims: b.dims, data: b.data.map((x) => factor * x) }
     written.set(`${name}.lora_a`, requireTensor(tensors, loraA(module.name)))
-    const heads = architecture === 'llama' ? rotatedHeads(config, module) : 0
-    written.set(`${name}.lora_b`, heads > 0 ? interleaveHalves(scaled, heads) : scaled)
+    written.set(`${name}.lora_b`, ggufRows(config, module, scaled))
   }
   return writeGguf(
     {
@@ -72,10 +71,15 @@ export function exportGgufAdapter(config: LlamaConfig, { lora, tensors }: Adapte
   )
 }
 
-/** Heads that a projection's output is rotated in; 0 when it is not rotated. */
-function rotatedHeads({ heads, kvHeads }: LlamaConfig, { linear }: Module): number {
-  if (linear === 'self_attn.q_proj') return heads
-  return linear === 'self_attn.k_proj' ? kvHeads : 0
+/** llama.cpp's name of a linear layer's weight: `blk.3.ffn_up.weight`. */
+export const ggufName = ({ layer, linear }: Module): string =>
+  `blk.${layer}.${GGUF_LAYER[linear]}.weight`
+
+/** The rows [out, ..] of a linear layer's weight or of an adapter's B, in llama.cpp's order. */
+export function ggufRows(config: LlamaConfig, { linear }: Module, rows: HostTensor): HostTensor {
+  if (ggufArchitecture(config) !== 'llama') return rows
+  if (linear === 'self_attn.q_proj') return interleaveHalves(rows, config.heads)
+  return linear === 'self_attn.k_proj' ? interleaveHalves(rows, config.kvHeads) : rows
 }
 
 /**
