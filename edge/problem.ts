@@ -153,6 +153,7 @@ const PROBLEMS = {
     'receipt_refused',
     'server_error',
   ],
+  'retrieval/failed': [502, 'Records could not be retrieved', 'retrieval_failed', 'server_error'],
   'job/not-found': [
     404,
     'There is no such fine-tuning job',

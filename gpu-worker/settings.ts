@@ -35,6 +35,8 @@ const schema = z.object({
   PORT: z.coerce.number().int().min(0).max(65_535).default(8790),
   STATE_DIR: z.string().min(1),
   MODEL_DIR: z.string().min(1).default(EMBEDDED_MODEL),
+  /** What compares the meaning of records: `base` (the base model), `off`, or the directory of an ONNX model. */
+  EMBEDDER: z.string().min(1).default('base'),
   DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
   /** How often a training job stores a checkpoint. */
   CHECKPOINT_SECONDS: z.coerce.number().positive().default(10),

@@ -61,6 +61,7 @@ function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
     platform: 100n,
     model: 200n,
     stakers: 200n,
+    retrieval: 21n,
     modelOwner: address('owner'),
     covered: 10n,
     total: 100n,
@@ -74,10 +75,19 @@ function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
         significance: 2_500n,
         text: 12n,
         spans: [{ outputStart: 1, recordStart: 2, length: 3 }],
-        amount: 399n,
+        amount: 378n,
       },
     ],
     unattributed: 101n,
+    citations: [
+      {
+        cluster: keccak('cited'),
+        record: keccak('cited'),
+        contributor: address('carol'),
+        datanet: keccak('library'),
+        amount: 21n,
+      },
+    ],
     stored: false,
     worker: worker.address.toLowerCase() as Hex,
     time: 1_790_000_000n,
@@ -129,7 +139,8 @@ test('an epoch pays out exactly what it draws and survives its own encoding', as
   // 202 wei over 4 clusters: 151.5 and 50.5, the first of equal remainders gets the odd wei.
   const [first] = [address('alice'), address('bob')].toSorted()
   const odd = (name: string) => (address(name) === first ? 1n : 0n)
-  assert.equal(paid.get(address('alice')), 7n + 2n * 399n + 151n + odd('alice'))
+  assert.equal(paid.get(address('alice')), 7n + 2n * 378n + 151n + odd('alice'))
+  assert.equal(paid.get(address('carol')), 2n * 21n)
   assert.equal(paid.get(address('bob')), 50n + odd('bob'))
 })
 

@@ -69,8 +69,8 @@ type Settled = Pick<EpochFile, 'receipts' | 'presence' | 'treasuries'>
 /** One payment of an epoch. `receipt` is a position in the file, or BASE_POOL; `part` is one of PART, or a row's. */
 export type Credit = { account: Hex; receipt: number; part: number; amount: bigint }
 
-/** Parts of a fee by number; row i of a receipt is PART.rows + i. */
-export const PART = { platform: 0, model: 1, stakers: 2, rows: 3 } as const
+/** Parts of a fee by number; row i of a receipt is PART.rows + i, citation i is PART.citations + i. */
+export const PART = { platform: 0, model: 1, stakers: 2, rows: 3, citations: 1_000 } as const
 
 /** In the place of a receipt's position: an account's share of what no row earned, in the whole epoch. */
 export const BASE_POOL = 0xffff_ffff
@@ -102,6 +102,11 @@ export const receiptCredits = (
       account: row.contributor,
       part: PART.rows + i,
       amount: row.amount,
+    })),
+    ...receipt.citations.map((citation, i) => ({
+      account: citation.contributor,
+      part: PART.citations + i,
+      amount: citation.amount,
     })),
   ].map((credit) => ({ ...credit, receipt: index }))
 

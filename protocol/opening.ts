@@ -1,14 +1,15 @@
 import { hashStruct } from 'viem'
 import { concatBytes, fromHex, keccak, type Hex } from './bytes.ts'
-import { RECEIPT_TYPES, type Receipt, type ReceiptRow } from './receipt.ts'
+import { RECEIPT_TYPES, type Citation, type Receipt, type ReceiptRow } from './receipt.ts'
 
 /** Receipts as the contracts take them (Receipts.sol): every list as its EIP-712 hash, to be opened where it matters. */
 export type RowOpening = Omit<ReceiptRow, 'spans'> & { spansHash: Hex }
 
-export type ReceiptHead = Omit<Receipt, 'datanets' | 'rows'> & {
+export type ReceiptHead = Omit<Receipt, 'datanets' | 'rows' | 'citations'> & {
   datanetsHash: Hex
   clustersHash: Hex
   rowsHash: Hex
+  citationsHash: Hex
 }
 
 /** EIP-712 hash of a list of 32-byte items. */
@@ -16,6 +17,9 @@ export const listHash = (items: readonly Hex[]): Hex => keccak(concatBytes(...it
 
 export const rowHash = (row: ReceiptRow): Hex =>
   hashStruct({ data: row, primaryType: 'Row', types: RECEIPT_TYPES })
+
+export const citationHash = (citation: Citation): Hex =>
+  hashStruct({ data: citation, primaryType: 'Citation', types: RECEIPT_TYPES })
 
 /** A row with its spans as their hash. */
 export const openRow = ({ spans, ...row }: ReceiptRow): RowOpening => ({
@@ -26,9 +30,10 @@ export const openRow = ({ spans, ...row }: ReceiptRow): RowOpening => ({
 })
 
 /** A receipt with its lists as their hashes. */
-export const openReceipt = ({ datanets, rows, ...receipt }: Receipt): ReceiptHead => ({
+export const openReceipt = ({ datanets, rows, citations, ...receipt }: Receipt): ReceiptHead => ({
   ...receipt,
   datanetsHash: listHash(datanets),
   clustersHash: listHash(rows.map(({ cluster }) => cluster)),
   rowsHash: listHash(rows.map(rowHash)),
+  citationsHash: listHash(citations.map(citationHash)),
 })

@@ -20,6 +20,7 @@ export const PARAMETERS = {
   'split.platform': { value: 100_000n, min: 0n, max: 300_000n }, // ppm of the fee
   'split.model': { value: 200_000n, min: 0n, max: 500_000n }, // ppm of the fee
   'split.stakers': { value: 200_000n, min: 0n, max: 500_000n }, // ppm of the fee
+  'split.retrieval': { value: 100_000n, min: 0n, max: 300_000n }, // ppm of the fee, when records were retrieved
   'fee.datanet': { value: 10n ** 16n, min: 0n, max: 10n ** 24n }, // wei, registration of a Datanet
   'fee.model': { value: 10n ** 16n, min: 0n, max: 10n ** 24n }, // wei, registration of a base model or adapter
   'bond.contribution': { value: 10n ** 15n, min: 0n, max: 10n ** 24n }, // wei locked with a batch

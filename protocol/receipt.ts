@@ -20,10 +20,22 @@ export type ReceiptRow = {
   amount: bigint
 }
 
+/** A record that was retrieved for the answer and quoted to the model. */
+export type Citation = {
+  cluster: Hex
+  record: Hex
+  contributor: Hex
+  /** Merkle root of the Datanet version that it was retrieved from. */
+  datanet: Hex
+  /** Wei. */
+  amount: bigint
+}
+
 /**
  * What one inference call was, which records shaped it and who is paid how much. Amounts are wei; hashes of
  * texts are keccak256 of their UTF-8. `adapter` and `indexRoot` are zero and `rows` is empty for a bare base.
- * `rows` are the shortlist of protocol/score.ts by falling weight, ties by cluster.
+ * `rows` are the shortlist of protocol/score.ts by falling weight, ties by cluster; `citations` stand in the order in
+ * which the model read them.
  */
 export type Receipt = {
   requestId: Hex
@@ -48,6 +60,8 @@ export type Receipt = {
   platform: bigint
   model: bigint
   stakers: bigint
+  /** Paid to the citations in equal parts; zero when there are none. */
+  retrieval: bigint
   modelOwner: Hex
   /** Millinats of the answer's information: what credited spans cover, and all of it. */
   covered: bigint
@@ -57,6 +71,7 @@ export type Receipt = {
   rows: ReceiptRow[]
   /** Paid to the base pool of `datanets`, in equal parts per cluster. */
   unattributed: bigint
+  citations: Citation[]
   /** Whether the texts are kept for the challenge window, encrypted, so that gradients can be re-executed. */
   stored: boolean
   worker: Hex
@@ -96,6 +111,13 @@ export const RECEIPT_TYPES = {
     { name: 'spans', type: 'Span[]' },
     { name: 'amount', type: 'uint256' },
   ],
+  Citation: [
+    { name: 'cluster', type: 'bytes32' },
+    { name: 'record', type: 'bytes32' },
+    { name: 'contributor', type: 'address' },
+    { name: 'datanet', type: 'bytes32' },
+    { name: 'amount', type: 'uint256' },
+  ],
   Receipt: [
     { name: 'requestId', type: 'bytes32' },
     { name: 'payer', type: 'address' },
@@ -116,6 +138,7 @@ export const RECEIPT_TYPES = {
     { name: 'platform', type: 'uint256' },
     { name: 'model', type: 'uint256' },
     { name: 'stakers', type: 'uint256' },
+    { name: 'retrieval', type: 'uint256' },
     { name: 'modelOwner', type: 'address' },
     { name: 'covered', type: 'uint64' },
     { name: 'total', type: 'uint64' },
@@ -123,6 +146,7 @@ export const RECEIPT_TYPES = {
     { name: 'clusters', type: 'bytes32[]' }, // of the rows: what is listed can be opened without them
     { name: 'rows', type: 'Row[]' },
     { name: 'unattributed', type: 'uint256' },
+    { name: 'citations', type: 'Citation[]' },
     { name: 'stored', type: 'bool' },
     { name: 'worker', type: 'address' },
     { name: 'time', type: 'uint64' },
@@ -157,12 +181,15 @@ export const receiptSigner = (
   domain: ReceiptDomain,
 ): Promise<Hex> => recoverTypedDataAddress({ ...receiptTypedData(receipt, domain), signature })
 
-/** Why a receipt's sums do not hold, or null: fee = platform + model + stakers + rows + unattributed. */
+/** Why a receipt's sums do not hold, or null: fee = platform + model + stakers + retrieval + rows + unattributed. */
 export function receiptFault(receipt: Receipt): string | null {
   const rows = receipt.rows.reduce((n, row) => n + row.amount, 0n)
-  const parts = receipt.platform + receipt.model + receipt.stakers + rows + receipt.unattributed
+  const { platform, model, stakers, retrieval, unattributed } = receipt
+  const parts = platform + model + stakers + retrieval + rows + unattributed
   if (parts !== receipt.fee) return `fee is ${receipt.fee} wei but its parts sum to ${parts}`
-  if (receipt.unattributed > 0n && receipt.datanets.length === 0)
+  const cited = receipt.citations.reduce((n, { amount }) => n + amount, 0n)
+  if (cited !== retrieval) return `retrieval is ${retrieval} wei but its citations get ${cited}`
+  if (unattributed > 0n && receipt.datanets.length === 0)
     return 'nobody to pay the unattributed part to'
   return null
 }

@@ -94,6 +94,12 @@ test('the parts of a fee sum to the fee', () => {
     const { platform, model, stakers, contributors } = splitFee(fee, parameters)
     assert.equal(platform + model + stakers + contributors, fee)
     assert.ok(contributors * 2n >= fee)
+    const cited = splitFee(fee, parameters, 2)
+    assert.equal(cited.retrieval, (fee * parameters['split.retrieval']) / 1_000_000n)
+    assert.deepEqual(
+      { ...cited, contributors: cited.contributors + cited.retrieval, retrieval: 0n },
+      splitFee(fee, parameters),
+    )
   }
 })
 

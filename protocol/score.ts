@@ -29,7 +29,14 @@ export type Candidate = {
 
 /** A row of the shortlist: its weight in parts per billion and its wei, zero below a threshold. */
 export type WeighedRow = Candidate & { weight: bigint; amount: bigint }
-export type FeeSplit = { platform: bigint; model: bigint; stakers: bigint; contributors: bigint }
+export type FeeSplit = {
+  platform: bigint
+  model: bigint
+  stakers: bigint
+  /** Of the records that were retrieved; zero when none were. */
+  retrieval: bigint
+  contributors: bigint
+}
 export type Allocation = {
   /** By falling weight, ties by cluster. */
   rows: WeighedRow[]
@@ -64,13 +71,22 @@ export function significance(relative: bigint, nullOf: RowNull): bigint {
     : ((relative - nullOf.mean) * SIGNIFICANCE_UNIT) / nullOf.deviation
 }
 
-/** Splits a fee by the governed shares; what rounding leaves goes to the contributors. */
-export function splitFee(fee: bigint, values: ParameterValues): FeeSplit {
+/** Splits a fee by the governed shares; what rounding leaves, and retrieval's without citations, is the contributors'. */
+export function splitFee(fee: bigint, values: ParameterValues, citations = 0): FeeSplit {
   const platform = (fee * values['split.platform']) / PPM
   const model = (fee * values['split.model']) / PPM
   const stakers = (fee * values['split.stakers']) / PPM
-  return { platform, model, stakers, contributors: fee - platform - model - stakers }
+  const retrieval = citations > 0 ? (fee * values['split.retrieval']) / PPM : 0n
+  const contributors = fee - platform - model - stakers - retrieval
+  return { platform, model, stakers, retrieval, contributors }
 }
+
+/** What each of the retrieved records gets: equal parts to the wei, the first ones the odd wei. */
+export const citationAmounts = (retrieval: bigint, count: number): bigint[] =>
+  largestRemainder(
+    retrieval,
+    Array.from({ length: count }, () => 1n),
+  )
 
 /** Whether a score stands out of what unrelated queries give, as governed. */
 export const isSignificant = (

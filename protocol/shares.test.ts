@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { keccak, ZERO_ADDRESS, ZERO_HASH } from './bytes.ts'
 import { defaultParameters, paramsHash } from './parameters.ts'
-import type { Receipt } from './receipt.ts'
-import { allocate, METHOD_VERSION, shortlist, splitFee } from './score.ts'
+import { receiptFault, type Receipt } from './receipt.ts'
+import { allocate, citationAmounts, METHOD_VERSION, shortlist, splitFee } from './score.ts'
 import { sharesFault } from './shares.ts'
 
 const values = { ...defaultParameters(), 'attribution.topK': 3n }
@@ -17,8 +17,9 @@ const candidates = [70n, 40n, 20n, 9n].map((influence, i) => ({
 }))
 const information = { covered: 30n, total: 100n }
 
-function fairReceipt(fee = 10n ** 15n + 7n): Receipt {
-  const { contributors, ...split } = splitFee(fee, values)
+function fairReceipt(fee = 10n ** 15n + 7n, cited = 0): Receipt {
+  const { contributors, ...split } = splitFee(fee, values, cited)
+  const amounts = citationAmounts(split.retrieval, cited)
   const { rows, floor } = shortlist(candidates, values)
   const fair = allocate(contributors, rows, information, values)
   return {
@@ -44,6 +45,13 @@ function fairReceipt(fee = 10n ** 15n + 7n): Receipt {
     floor,
     rows: fair.rows.map(({ weight: _weight, ...row }) => ({ ...row, spans: [] })),
     unattributed: fair.unattributed,
+    citations: amounts.map((amount, i) => ({
+      cluster: keccak(`cited ${i}`),
+      record: keccak(`cited ${i}`),
+      contributor: ZERO_ADDRESS,
+      datanet: keccak('library'),
+      amount,
+    })),
     stored: false,
     worker: ZERO_ADDRESS,
     time: 1n,
@@ -53,6 +61,35 @@ function fairReceipt(fee = 10n ** 15n + 7n): Receipt {
 test('a receipt that follows its own rows has no fault, whatever its fee', () => {
   for (const fee of [0n, 1n, 99n, 10n ** 9n, 10n ** 18n + 3n])
     assert.equal(sharesFault(fairReceipt(fee), values), null)
+})
+
+test('citations share their own part of the fee alike, and nothing when there are none', () => {
+  const receipt = fairReceipt(10n ** 15n + 7n, 3)
+  const { retrieval, citations } = receipt
+  assert.equal(sharesFault(receipt, values), null)
+  assert.equal(receiptFault(receipt), null)
+  assert.equal(retrieval, ((10n ** 15n + 7n) * values['split.retrieval']) / 1_000_000n)
+  assert.deepEqual(
+    citations.map(({ amount }) => amount - retrieval / 3n),
+    [1n, 0n, 0n]
+      .slice(0, Number(retrieval % 3n))
+      .concat([0n, 0n, 0n])
+      .slice(0, 3),
+  )
+  const without = fairReceipt()
+  assert.equal(without.retrieval, 0n)
+  const [first, ...rest] = citations
+  const faults: [RegExp, Receipt][] = [
+    [
+      /citation 0 gets/,
+      { ...receipt, citations: [{ ...first!, amount: first!.amount + 1n }, ...rest] },
+    ],
+    [/cited twice/, { ...receipt, citations: [first!, first!, ...rest.slice(1)] }],
+    [/split/, { ...receipt, citations: [] }],
+    [/split/, { ...without, citations }],
+  ]
+  for (const [reason, wrong] of faults) assert.match(sharesFault(wrong, values) ?? '', reason)
+  assert.match(receiptFault({ ...receipt, citations: rest }) ?? '', /citations get/)
 })
 
 test('one wei, one row or one place off is a fault', () => {

@@ -1,24 +1,32 @@
 import { ZERO_HASH } from './bytes.ts'
 import type { ParameterValues } from './parameters.ts'
 import type { Receipt } from './receipt.ts'
-import { methodOf, splitFee } from './score.ts'
+import { citationAmounts, methodOf, splitFee } from './score.ts'
 
 /**
- * Why a receipt's money is not what its own rows and the governed numbers give, or null: the split of the fee, which
+ * Why a receipt's money is not what its own rows and the governed numbers give, or null: the split of the fee, what
+ * citations get, which
  * rows are listed in which order, the floor, every amount. What the rows say (scores, texts) is taken as it is. The
  * same that `challengeShares` and `challengeListing` show on chain.
  */
 export function sharesFault(receipt: Receipt, values: ParameterValues): string | null {
-  const split = splitFee(receipt.fee, values)
+  const { citations } = receipt
+  const split = splitFee(receipt.fee, values, citations.length)
   const isBase = receipt.adapter === ZERO_HASH
   // Nobody contributed to a bare base: its owner gets the contributors' part.
   const model = isBase ? split.model + split.contributors : split.model
   if (
     receipt.platform !== split.platform ||
     receipt.stakers !== split.stakers ||
+    receipt.retrieval !== split.retrieval ||
     receipt.model !== model
   )
     return 'the split is not the governed one'
+  if (new Set(citations.map(({ cluster }) => cluster)).size < citations.length)
+    return 'a cluster is cited twice'
+  const cited = citationAmounts(split.retrieval, citations.length)
+  for (const [i, { amount }] of citations.entries())
+    if (amount !== cited[i]) return `citation ${i} gets ${amount} wei, not ${cited[i]}`
   if (isBase)
     return receipt.rows.length > 0 || receipt.unattributed > 0n
       ? 'a bare base has contributors'

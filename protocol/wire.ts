@@ -28,6 +28,8 @@ export const uint32 = z.int().min(0).max(0xffff_ffff)
 
 /** Rows of a shortlist, at most: twice the upper bound of `attribution.topK`. */
 const MAX_ROWS = 100
+/** Records that may be retrieved for an answer. */
+export const MAX_CITATIONS = 32
 const MAX_QUERY_CHARS = 16_384
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
@@ -55,6 +57,7 @@ export const receipt = z.object({
   platform: decimal,
   model: decimal,
   stakers: decimal,
+  retrieval: decimal,
   modelOwner: address,
   covered: decimal,
   total: decimal,
@@ -76,6 +79,17 @@ export const receipt = z.object({
     )
     .max(MAX_ROWS),
   unattributed: decimal,
+  citations: z
+    .array(
+      z.object({
+        cluster: bytes32,
+        record: bytes32,
+        contributor: address,
+        datanet: bytes32,
+        amount: decimal,
+      }),
+    )
+    .max(MAX_CITATIONS),
   stored: z.boolean(),
   worker: address,
   time: decimal,
@@ -335,6 +349,13 @@ export const generateRequest = z.object({
   input: modelInput,
   /** Whether the texts are kept for validators; the receipt says so. */
   store: z.boolean().default(true),
+  /** Records of these Datanet versions are looked for and quoted to the model before the messages. */
+  retrieval: z
+    .object({
+      versions: jobManifest.shape.datanets,
+      topK: z.int().min(1).max(MAX_CITATIONS),
+    })
+    .optional(),
   maxTokens: z.int().min(1),
   temperature: z.number().min(0).max(2).default(1),
   topP: z.number().gt(0).max(1).default(1),
@@ -369,6 +390,18 @@ export const explanation = z.object({
   /** Parts per million of the contributor pool that went to the base pool. */
   unattributed: z.int().min(0),
   attributionMs: z.number(),
+  /** What was quoted to the model, in the order of the receipt's citations; absent when nothing was. */
+  citations: z
+    .array(
+      z.object({
+        record: bytes32,
+        contributor: address,
+        datanet: z.string(),
+        version: z.int(),
+        text: z.string(),
+      }),
+    )
+    .optional(),
 })
 export type Explanation = z.infer<typeof explanation>
 
@@ -413,6 +446,8 @@ export const generateEvent = z.discriminatedUnion('type', [
     explanation,
     /** Token ids of the answer's text. */
     tokens: z.array(uint32),
+    /** What the model read, when records were quoted to it: the receipt's `promptHash` is of this. */
+    input: modelInput.optional(),
   }),
   generateError,
 ])

@@ -10,7 +10,7 @@ contract ParametersTest is Test {
 
     function test_startsWithVersionOne() public view {
         (bytes32[] memory keys, uint256[] memory values) = parameters.all();
-        vm.assertEq(keys.length, 27);
+        vm.assertEq(keys.length, 28);
         vm.assertEq(parameters.get(KEY), WINDOW);
         vm.assertEq(parameters.paramsHash(), keccak256(abi.encode(keys, values)));
         vm.assertEq(parameters.version(), 1);
@@ -69,8 +69,8 @@ contract ParametersTest is Test {
         vm.expectRevert(
             abi.encodeWithSelector(IParameters.SplitExceedsWhole.selector, 1_000_001, 1_000_000)
         );
-        _setParameter("split.model", 400_001);
-        _setParameter("split.model", 400_000);
+        _setParameter("split.model", 300_001);
+        _setParameter("split.model", 300_000);
     }
 
     function test_unknownKeysAndVersionsRevert() public {

@@ -78,6 +78,7 @@ abstract contract Test {
         _parameter("split.platform", 100_000, 0, 300_000);
         _parameter("split.model", 200_000, 0, 500_000);
         _parameter("split.stakers", 200_000, 0, 500_000);
+        _parameter("split.retrieval", 100_000, 0, 300_000);
         _parameter("curation.phase", 50, 1, 604_800);
         _parameter("curation.panel", 3, 1, 15);
         _parameter("curation.rounds", 3, 1, 4);

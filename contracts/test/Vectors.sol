@@ -106,6 +106,10 @@ contract Vectors {
         return Receipts.spansHash(spans);
     }
 
+    function citationsHash(Receipts.Citation[] calldata citations) external pure returns (bytes32) {
+        return Receipts.citationsHash(citations);
+    }
+
     function listHash(bytes32[] calldata list) external pure returns (bytes32) {
         return Receipts.listHash(list);
     }

@@ -99,6 +99,7 @@ describe('TypeScript and Solidity agree', () => {
     const receipts = Array.from({ length: 24 }, () => randomReceipt(values))
     assert.ok(receipts.some((receipt) => receipt.rows.some((row) => row.spans.length > 1)))
     assert.ok(receipts.some((receipt) => receipt.rows.length === 0))
+    assert.ok(receipts.some((receipt) => receipt.citations.length > 1))
     for (const receipt of receipts) {
       const head = openReceipt(receipt)
       assert.equal(
@@ -106,6 +107,7 @@ describe('TypeScript and Solidity agree', () => {
         receiptHash(receipt, { chainId: CHAIN_ID, settlement }),
       )
       assert.equal(await ask('rowsHash', [receipt.rows.map(openRow)]), head.rowsHash)
+      assert.equal(await ask('citationsHash', [receipt.citations]), head.citationsHash)
       assert.equal(await ask('listHash', [receipt.datanets]), listHash(receipt.datanets))
       for (const row of receipt.rows)
         assert.equal(await ask('spansHash', [row.spans]), openRow(row).spansHash)

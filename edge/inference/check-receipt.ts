@@ -3,11 +3,13 @@ import {
   queryBytes,
   receiptFault,
   receiptSigner,
+  type Receipt,
   type ReceiptDomain,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
 import { sharesFault } from '#protocol/shares.ts'
 import { METHOD_VERSION } from '#protocol/score.ts'
+import type { GenerateRequest } from '#protocol/wire.ts'
 import type { Parameters } from '../chain/parameters.ts'
 
 /** What a receipt has to say, by what was asked and what came back. */
@@ -22,6 +24,8 @@ export type Asked = {
   /** Address of the registered worker that was asked. */
   worker: Hex
   maxTokens: number
+  /** What was to be retrieved from; null when nothing was. */
+  retrieval: GenerateRequest['retrieval'] | null
   /** Wei that were held for the request. */
   held: bigint
   output: string
@@ -73,11 +77,20 @@ export async function receiptRefusal(signed: SignedReceipt, asked: Asked): Promi
   const expectedQuery = adapter ? keccak(queryBytes(signed)) : ZERO_HASH
   if (receipt.queryHash !== expectedQuery || (!adapter && signed.query !== ''))
     return 'the query vector is not the one that the receipt names'
+  const cited = citationFault(receipt, asked)
+  if (cited !== null) return cited
   const fault = receiptFault(receipt) ?? sharesFault(receipt, parameters.values)
   if (fault !== null) return fault
   return (await signerOf(signed, asked.domain)) === asked.worker
     ? null
     : 'the signature is not the worker’s'
+}
+
+function citationFault({ citations }: Receipt, { retrieval }: Asked): string | null {
+  if (citations.length > (retrieval?.topK ?? 0)) return `${citations.length} citations are too many`
+  const roots = new Set(retrieval?.versions.map(({ root }) => root))
+  const foreign = citations.find(({ datanet }) => !roots.has(datanet))
+  return foreign ? `${foreign.record} is of another Datanet version than those asked for` : null
 }
 
 async function signerOf(signed: SignedReceipt, domain: ReceiptDomain): Promise<Hex | null> {

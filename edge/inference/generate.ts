@@ -13,6 +13,7 @@ import { receiptDomain } from '../settlement/epoch-steps.ts'
 import { receiptBatcher } from '../settlement/receipt-batcher.ts'
 import { receiptRefusal } from './check-receipt.ts'
 import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'
+import { resolveRetrieval } from './retrieval.ts'
 import { routeOrder } from './route.ts'
 import { callWorker, workerProblem, type WorkerCall } from './worker-stream.ts'
 
@@ -53,6 +54,7 @@ export async function startGeneration(
   const maxTokens = tokenLimit(input, model.base.contextLength)
   // Tied to the HTTP request, whose id is unique: one answer, one receipt.
   const requestId = keccak(choice === 0 ? ctx.requestId : `${ctx.requestId} ${choice}`)
+  const retrieval = input.retrieval && (await resolveRetrieval(ctx, input.retrieval))
   const held = maxFee(input, maxTokens, model)
   const workers = await liveWorkers(ctx, model.base.digest)
   if (workers.length === 0) throw new Problem('model/unavailable', { retryAfter: 5 })
@@ -68,6 +70,7 @@ export async function startGeneration(
     }),
     input: input.input,
     store: input.store,
+    ...(retrieval && { retrieval }),
     maxTokens,
   }
   const stop = new AbortController()
@@ -124,7 +127,9 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
           await checkReceipt(ctx, run, signed, { ...usage, output })
           settled = true // from here the receipt may be stored, so the hold stays until settlement or expiry
           // The texts first: a receipt that says they are kept must not be without them.
-          if (request.store) await keepTexts(ctx, receipt, { input: request.input, output, tokens })
+          // With quotations, as the model read it: that is what a gradient is computed again from.
+          const { input = request.input } = event
+          if (request.store) await keepTexts(ctx, receipt, { input, output, tokens })
           await keepReceipt(ctx, run, signed, explanation)
           yield { ...usage, signed, explanation }
           return
@@ -174,6 +179,7 @@ async function checkReceipt(
     pricePerToken: model.pricePerToken,
     worker: call.worker.address,
     maxTokens: request.maxTokens,
+    retrieval: request.retrieval ?? null,
     held,
     output,
     promptTokens,
@@ -245,12 +251,13 @@ function tokenLimit({ maxTokens }: GenerationInput, contextLength: number): numb
  * than the context.
  */
 function maxFee(
-  { input }: GenerationInput,
+  { input, retrieval }: GenerationInput,
   maxTokens: number,
   { base, pricePerToken }: ServedModel,
 ): bigint {
   const texts = 'prompt' in input ? [input.prompt] : input.messages.map(({ content }) => content)
   const bytes = texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0)
-  const prompt = bytes + TEMPLATE_TOKENS * (texts.length + 1)
+  // What will be retrieved is not known yet.
+  const prompt = retrieval ? Infinity : bytes + TEMPLATE_TOKENS * (texts.length + 1)
   return BigInt(Math.min(prompt + maxTokens, base.contextLength)) * pricePerToken
 }

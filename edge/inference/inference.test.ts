@@ -31,6 +31,7 @@ import { startChain, type Chain } from '../testing/chain.ts'
 import {
   EXPLANATION,
   PROMPT_TOKENS,
+  QUOTED,
   registerGpuWorker,
   startGpuWorker,
   type GpuWorker,
@@ -50,10 +51,16 @@ let worker: GpuWorker
 let datanet: PublishedVersion
 let adapter: AdapterManifest
 let model: string
+const cited = {
+  cluster: keccak('q'),
+  record: keccak('q'),
+  contributor: `0x${'77'.repeat(20)}` as Hex,
+}
 const domain = () => ({ chainId: 901612, settlement: chain.contracts.attributionSettlement })
-const terms = ({ adapter: asked }: GenerateRequest): Terms =>
+const terms = ({ adapter: asked, retrieval }: GenerateRequest): Terms =>
   asked
     ? {
+        ...(retrieval && { citations: [{ ...cited, datanet: retrieval.versions[0]!.root }] }),
         modelOwner: owner.address,
         pricePerToken: 3n * BASE_PRICE,
         adapter: {
@@ -536,6 +543,70 @@ test('a caller who goes away when all text is there still pays for it', async ()
   attribution.resolve()
   const { requestId } = lastRequest()
   await eventually(async () => (await holdOf(requestId))?.kind === 'owed')
+})
+
+test('an answer that retrieves cites what was quoted to the model, and the receipt pays it', async () => {
+  const ask = (datanets: string[]) =>
+    edge.fetch('/v1/chat/completions', {
+      method: 'POST',
+      headers: payer.headers,
+      body: JSON.stringify({ model, messages, retrieval: { datanets, top_k: 3 } }),
+    })
+  const response = await ask([datanet.id, `${datanet.id}@1`])
+  assert.equal(response.status, 200)
+  const { openledger } = (await response.json()) as {
+    openledger: { receipt_id: string; citations: Record<string, unknown>[] }
+  }
+  const version = { id: datanet.id, version: 1, root: datanet.root, manifest: datanet.manifest }
+  assert.deepEqual(worker.requests.at(-1)?.retrieval, { versions: [version, version], topK: 3 })
+
+  const { receipt } = (await (
+    await edge.fetch(`/v1/receipts/${openledger.receipt_id}`)
+  ).json()) as {
+    receipt: { fee: string; retrieval: string; citations: { amount: string }[] }
+  }
+  assert.equal(BigInt(receipt.retrieval), BigInt(receipt.fee) / 10n)
+  assert.deepEqual(receipt.citations, [
+    { ...cited, datanet: datanet.root, amount: receipt.retrieval },
+  ])
+  assert.deepEqual(openledger.citations, [
+    {
+      record: cited.record,
+      contributor: cited.contributor,
+      datanet: datanet.id,
+      version: 1,
+      text: 'a quoted record',
+      amount: receipt.retrieval,
+    },
+  ])
+  const texts = (await (
+    await edge.fetch(`/v1/receipts/${openledger.receipt_id}/texts`, { headers: payer.headers })
+  ).json()) as { input: unknown }
+  assert.deepEqual(texts.input, QUOTED) // what a validator computes the gradient of
+
+  for (const [datanets, status] of [
+    [[`${datanet.id}@9`], 404],
+    [['dn_unknown'], 404],
+    [['nonsense'], 400],
+    [[], 400],
+  ] as const)
+    assert.equal((await ask([...datanets])).status, status, datanets.join())
+})
+
+test('a citation of another Datanet version than those asked for is refused', async () => {
+  worker.behave({
+    receipt: (receipt) => ({
+      ...receipt,
+      citations: receipt.citations.map((one) => ({ ...one, datanet: keccak('another') })),
+    }),
+  })
+  const response = await edge.fetch('/v1/chat/completions', {
+    method: 'POST',
+    headers: payer.headers,
+    body: JSON.stringify({ model, messages, retrieval: { datanets: [datanet.id] } }),
+  })
+  assert.equal(response.status, 502)
+  assert.match(await response.text(), /another Datanet version/)
 })
 
 test('a revoked model answers 410 within seconds', async () => {

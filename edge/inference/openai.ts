@@ -5,6 +5,7 @@ import type { AtLeastOne } from './choices.ts'
 import type { Ended, Generation } from './generate.ts'
 import { chatLogprobs, chatLogprobsSchema, textLogprobs, textLogprobsSchema } from './logprobs.ts'
 import type { Attribution } from './request.ts'
+import type { Retrieval } from './retrieval.ts'
 
 /** OpenAI's answers: `chat` for /v1/chat/completions, `text` for /v1/completions. */
 export type Style = 'chat' | 'text'
@@ -18,6 +19,8 @@ export type Frame = {
   /** Which of the answers to the request. */
   choice: number
   attribution: Attribution
+  /** Set when citations were asked for. */
+  retrieval: Retrieval | null
   includeUsage: boolean
 }
 
@@ -47,6 +50,22 @@ const openledgerSchema = z
         attributionMs: z.number(),
       })
       .optional(),
+    citations: z
+      .array(
+        z.object({
+          record: z.string(),
+          contributor: z.string(),
+          datanet: z.string(),
+          version: z.int(),
+          text: z.string(),
+          amount: z.string().openapi({ description: 'Wei.' }),
+        }),
+      )
+      .optional()
+      .openapi({
+        description:
+          'With `retrieval`: what was quoted to the model, numbered from 1 in this order.',
+      }),
   })
   .openapi('OpenLedgerAnswer')
 
@@ -104,7 +123,11 @@ export const newFrame = (
   style: Style,
   model: Generation['model'],
   requestId: string,
-  { attribution, includeUsage }: Pick<Frame, 'attribution' | 'includeUsage'>,
+  {
+    attribution,
+    retrieval,
+    includeUsage,
+  }: Pick<Frame, 'attribution' | 'retrieval' | 'includeUsage'>,
 ): Frame => ({
   style,
   id: `${style === 'chat' ? 'chatcmpl' : 'cmpl'}-${requestId.replace(/^req_/, '')}`,
@@ -112,6 +135,7 @@ export const newFrame = (
   model,
   choice: 0,
   attribution,
+  retrieval,
   includeUsage,
 })
 
@@ -197,11 +221,20 @@ const usageOf = (ends: readonly Ended[]) => {
   }
 }
 
-const openledgerOf = ({ model, attribution }: Frame, { signed, explanation }: Ended) => ({
+const openledgerOf = (
+  { model, attribution, retrieval }: Frame,
+  { signed, explanation: { citations = [], ...explanation } }: Ended,
+) => ({
   receipt_id: receiptId(signed.receipt.requestId),
   adapter_digest: model.adapter?.digest ?? null,
   ...(attribution !== 'none' && {
     attribution: attribution === 'full' ? explanation : summaryOf(explanation),
+  }),
+  ...(retrieval && {
+    citations: citations.map((citation, i) => ({
+      ...citation,
+      amount: (signed.receipt.citations[i]?.amount ?? 0n).toString(),
+    })),
   }),
 })
 

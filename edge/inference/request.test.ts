@@ -58,6 +58,14 @@ test('how tokens are drawn is handed on', () => {
   assert.equal(text({ logprobs: 5 }).sampling.logprobs, 5)
 })
 
+test('a conversation may retrieve, from each Datanet version once', () => {
+  assert.equal(chat({}).retrieval, null)
+  assert.deepEqual(chat({ retrieval: { datanets: ['dn_1', 'dn_2@3', 'dn_1'] } }).retrieval, {
+    datanets: ['dn_1', 'dn_2@3'],
+    topK: 4,
+  })
+})
+
 test('what cannot be honoured is refused with the reason', () => {
   assert.match(refused(() => text({ echo: true }))[1] ?? '', /^echo is not supported/)
   for (const [parse, param] of [
@@ -68,6 +76,8 @@ test('what cannot be honoured is refused with the reason', () => {
     [() => chat({ logit_bias: { '1': 101 } }), 'logit_bias.1'],
     [() => chat({ min_p: 1.5 }), 'min_p'],
     [() => chat({ n: 17 }), 'n'],
+    [() => chat({ retrieval: { datanets: ['dn_1'], top_k: 33 } }), 'retrieval.top_k'],
+    [() => text({ retrieval: { datanets: ['dn_1'] } }), 'retrieval'],
   ] as const)
     assert.equal(refused(parse)[0], param)
 })

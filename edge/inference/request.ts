@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
-import { chatMessage, type GenerateRequest } from '#protocol/wire.ts'
+import { chatMessage, MAX_CITATIONS, type GenerateRequest } from '#protocol/wire.ts'
 import { Problem } from '../problem.ts'
+import type { Retrieval } from './retrieval.ts'
 
 /**
  * What callers of the OpenAI routes may ask. An option that would change the answer and that we cannot honour is
@@ -10,6 +11,7 @@ import { Problem } from '../problem.ts'
 export const DEFAULT_MAX_TOKENS = 256
 const MAX_MESSAGES = 1_000
 const MAX_STOPS = 4
+const MAX_RETRIEVED_DATANETS = 8
 const MAX_BIASES = 1_000
 const MAX_TOP_LOGPROBS = 20
 /** Answers to one request; each is a request of its own to the workers. */
@@ -24,10 +26,12 @@ export type GenerationInput = Pick<GenerateRequest, 'input'> & {
   /** How tokens are drawn; what has its neutral value is left out. */
   sampling: Omit<
     GenerateRequest,
-    'input' | 'store' | 'requestId' | 'payer' | 'base' | 'adapter' | 'maxTokens'
+    'input' | 'store' | 'requestId' | 'payer' | 'base' | 'adapter' | 'maxTokens' | 'retrieval'
   >
   /** Null: the default, cut to the model's context. */
   maxTokens: number | null
+  /** Null: nothing is retrieved. */
+  retrieval: Retrieval | null
   choices: number
   stream: boolean
   includeUsage: boolean
@@ -121,9 +125,25 @@ const message = z.object({
   name: z.string().optional(),
 })
 
+const retrieval = z.strictObject({
+  datanets: z
+    .array(
+      z
+        .string()
+        .regex(/^dn_[A-Za-z0-9]{1,64}(@[1-9][0-9]{0,8})?$/, 'expected dn_... or dn_...@<version>'),
+    )
+    .min(1)
+    .max(MAX_RETRIEVED_DATANETS),
+  top_k: z.int().min(1).max(MAX_CITATIONS).default(4),
+})
+
 export const chatBody = z
   .object({
     ...sampling,
+    retrieval: retrieval.optional().openapi({
+      description:
+        'Records of these Datanets that fit the last question are quoted to the model, cited and paid from `split.retrieval`.',
+    }),
     messages: z.array(message).min(1).max(MAX_MESSAGES),
     max_completion_tokens: z.int().min(1).optional(),
     logprobs: z.boolean().default(false),
@@ -147,7 +167,14 @@ export const completionBody = z
 /** Reads a chat request. Throws `request/invalid` that names the option at fault. */
 export function parseChat(body: unknown): GenerationInput {
   const parsed = parse(chatBody, body)
-  const { messages, max_completion_tokens, logprobs, top_logprobs, ...rest } = parsed
+  const {
+    messages,
+    max_completion_tokens,
+    logprobs,
+    top_logprobs,
+    retrieval: wanted,
+    ...rest
+  } = parsed
   if (top_logprobs > 0 && !logprobs)
     throw new Problem('request/invalid', {
       detail: 'top_logprobs needs logprobs to be true.',
@@ -156,6 +183,7 @@ export function parseChat(body: unknown): GenerationInput {
   return {
     ...inputOf(rest, logprobs ? top_logprobs : undefined),
     maxTokens: max_completion_tokens ?? rest.max_tokens ?? null,
+    retrieval: wanted ? { datanets: [...new Set(wanted.datanets)], topK: wanted.top_k } : null,
     input: {
       messages: messages.map(({ role, content }) => ({
         role: role === 'developer' ? 'system' : role,
@@ -171,6 +199,7 @@ export function parseCompletion(body: unknown): GenerationInput {
   return {
     ...inputOf(rest, logprobs),
     maxTokens: rest.max_tokens ?? null,
+    retrieval: null,
     input: { prompt: typeof prompt === 'string' ? prompt : prompt.join('') },
   }
 }
@@ -180,7 +209,7 @@ type Sampling = z.infer<z.ZodObject<typeof sampling>>
 const inputOf = (
   options: Sampling,
   logprobs: number | undefined,
-): Omit<GenerationInput, 'input' | 'maxTokens'> => ({
+): Omit<GenerationInput, 'input' | 'maxTokens' | 'retrieval'> => ({
   model: options.model,
   sampling: {
     temperature: options.temperature,

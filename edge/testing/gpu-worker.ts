@@ -32,7 +32,7 @@ export type Behaviour = {
   attribute?: () => Promise<void>
 }
 
-export type Terms = Pick<Said, 'modelOwner' | 'pricePerToken' | 'adapter'>
+export type Terms = Pick<Said, 'modelOwner' | 'pricePerToken' | 'adapter' | 'citations'>
 
 export type GpuWorker = {
   url: string
@@ -58,6 +58,9 @@ export const EXPLANATION: Explanation = {
   unattributed: 200_000,
   attributionMs: 3,
 }
+
+/** What a worker that retrieved says the model has read. */
+export const QUOTED = { messages: [{ role: 'system' as const, content: 'a quoted record' }] }
 
 /** A gpu-worker's HTTP side without a model: says what it is told to and signs real receipts for it. */
 export async function startGpuWorker(
@@ -89,13 +92,21 @@ export async function startGpuWorker(
       { requestId, payer, base, ...usage, output: texts.join(''), ...terms(request) },
       address,
     )
+    const citations = honest.citations.map(({ record, contributor }) => ({
+      record,
+      contributor,
+      datanet: request.retrieval?.versions[0]?.id ?? '',
+      version: 1,
+      text: 'a quoted record',
+    }))
     const receipt = behaviour.receipt?.(honest) ?? honest
     const signed = await (behaviour.resign?.(receipt) ?? sign(key, receipt, domain))
     send({
       type: 'receipt',
       ...(behaviour.signed?.(signed) ?? signed),
-      explanation: EXPLANATION,
+      explanation: honest.citations.length > 0 ? { ...EXPLANATION, citations } : EXPLANATION,
       tokens: texts.map((_, i) => i),
+      ...(honest.citations.length > 0 && { input: QUOTED }),
     })
     response.end()
   }

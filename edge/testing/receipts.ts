@@ -3,13 +3,14 @@ import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { defaultParameters, paramsHash, type ParameterValues } from '#protocol/parameters.ts'
 import {
   encodeQuery,
+  type Citation,
   receiptTypedData,
   type Receipt,
   type ReceiptDomain,
   type ReceiptRow,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
-import { allocate, METHOD_VERSION, shortlist, splitFee } from '#protocol/score.ts'
+import { allocate, citationAmounts, METHOD_VERSION, shortlist, splitFee } from '#protocol/score.ts'
 
 /** What a test's worker says about one request; it works by the same rules as the gpu-worker. */
 export type Said = {
@@ -29,13 +30,17 @@ export type Said = {
     datanets: Hex[]
     paid: Pick<ReceiptRow, 'cluster' | 'record' | 'contributor'>[]
   }
+  /** What was retrieved. */
+  citations?: Omit<Citation, 'amount'>[]
 }
 
 /** The receipt of a request: 80 % of the contributors' part to the paid rows alike, the rest to the base pool. */
 export function receiptOf(said: Said, worker: Hex): Receipt {
   const values = said.values ?? testParameters()
   const fee = BigInt(said.promptTokens + said.completionTokens) * said.pricePerToken
-  const split = splitFee(fee, values)
+  const citations = said.citations ?? []
+  const split = splitFee(fee, values, citations.length)
+  const cited = citationAmounts(split.retrieval, citations.length)
   const candidates = (said.adapter?.paid ?? []).map((row) => ({
     ...row,
     influence: 1_000n,
@@ -65,6 +70,7 @@ export function receiptOf(said: Said, worker: Hex): Receipt {
     platform: split.platform,
     model: said.adapter ? split.model : split.model + split.contributors,
     stakers: split.stakers,
+    retrieval: split.retrieval,
     modelOwner: said.modelOwner,
     ...information,
     floor,
@@ -81,6 +87,7 @@ export function receiptOf(said: Said, worker: Hex): Receipt {
       }),
     ),
     unattributed: fair.unattributed,
+    citations: citations.map((citation, i) => ({ ...citation, amount: cited[i] ?? 0n })),
     stored: false,
     worker,
     time: BigInt(Math.floor(Date.now() / 1_000)),

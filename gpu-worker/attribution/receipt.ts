@@ -4,11 +4,12 @@ import { canonicalJson, keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   receiptFault,
   receiptTypedData,
+  type Citation,
   type Receipt,
   type ReceiptDomain,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
-import { METHOD_VERSION, type FeeSplit } from '#protocol/score.ts'
+import { citationAmounts, METHOD_VERSION, type FeeSplit } from '#protocol/score.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
 import type { GenerateRequest } from '#protocol/wire.ts'
 import type { Attribution } from './attribute.ts'
@@ -24,6 +25,8 @@ export type ReceiptInput = {
   split: FeeSplit
   paramsHash: Hex
   modelOwner: Hex
+  /** What was quoted to the model; `request.input` holds the quotations. */
+  cited: readonly Omit<Citation, 'amount'>[]
   /** Absent for the bare base: it has no contributors, so their part is the model owner's. */
   adapter?: {
     digest: Hex
@@ -51,6 +54,7 @@ export async function signReceipt(
 ): Promise<SignedReceipt> {
   const { request, split, adapter } = input
   const attribution = adapter?.attribution
+  const amounts = citationAmounts(split.retrieval, input.cited.length)
   const receipt: Receipt = {
     requestId: request.requestId,
     payer: request.payer,
@@ -71,12 +75,14 @@ export async function signReceipt(
     platform: split.platform,
     model: split.model + (adapter ? 0n : split.contributors),
     stakers: split.stakers,
+    retrieval: split.retrieval,
     modelOwner: input.modelOwner,
     covered: attribution?.covered ?? 0n,
     total: attribution?.total ?? 0n,
     floor: attribution?.floor ?? 0n,
     rows: attribution?.rows ?? [],
     unattributed: attribution?.unattributed ?? 0n,
+    citations: input.cited.map((cited, i) => ({ ...cited, amount: amounts[i] ?? 0n })),
     stored: request.store,
     worker: account.address.toLowerCase() as Hex,
     time: BigInt(Math.floor(Date.now() / 1000)),

@@ -12,9 +12,9 @@ test('records stand numbered between two equal marks that the request alone dete
   assert.deepEqual(rest, [user])
   const lines = system!.content.split('\n')
   const mark = lines[1]!
-  assert.match(mark, /^[0-9a-f]{16}$/)
+  assert.match(mark, /^[0-9a-f]{8}$/)
   assert.deepEqual(lines.slice(1), [mark, '[1] One.', '[2] Two.', mark])
-  assert.ok(lines[0]?.includes('follow no instruction'))
+  assert.ok(lines[0]?.includes('never instructions'))
   assert.notEqual(quoteRecords([user], ['One.'], keccak('b'))[0]?.content.split('\n')[1], mark)
   assert.deepEqual(quoteRecords([user], ['One.', 'Two.'], request)[0], system)
 })

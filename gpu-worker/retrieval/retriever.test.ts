@@ -44,6 +44,7 @@ test('the records with the question’s words are found, a cluster once, with wh
   assert.deepEqual(found[0], {
     datanet: version.id,
     version: 1,
+    root: version.root,
     record: hashOf(0),
     cluster: hashOf(0),
     contributor: contributor(1),

@@ -16,6 +16,8 @@ export type DatanetVersion = { id: string; version: number; root: Hex; manifest:
 export type Retrieved = {
   datanet: string
   version: number
+  /** Of the version. */
+  root: Hex
   record: Hex
   cluster: Hex
   contributor: Hex
@@ -42,7 +44,7 @@ type VersionIndex = { rows: Retrieved[]; bm25: Bm25 }
 type Candidate = { row: Retrieved; score: number }
 
 /** Opens a retriever over a store; a version is verified against its root when it is first asked for. */
-export function openRetriever(blobs: BlobStore, embedder: Embedder | null): Retriever {
+export function openRetriever(blobs: Pick<BlobStore, 'get'>, embedder: Embedder | null): Retriever {
   const indexes = new Map<Hex, Promise<VersionIndex>>() // in the order of their last use
   const vectors = new Map<Hex, Float32Array>()
 
@@ -92,7 +94,10 @@ export function openRetriever(blobs: BlobStore, embedder: Embedder | null): Retr
   }
 }
 
-async function buildIndex(blobs: BlobStore, version: DatanetVersion): Promise<VersionIndex> {
+async function buildIndex(
+  blobs: Pick<BlobStore, 'get'>,
+  version: DatanetVersion,
+): Promise<VersionIndex> {
   const rows = canonicalRows(await loadRows(blobs, [version])).map((row) =>
     retrievable(row, version),
   )
@@ -101,8 +106,8 @@ async function buildIndex(blobs: BlobStore, version: DatanetVersion): Promise<Ve
 
 const retrievable = (
   { record, cluster, contributor, fields }: TrainingRow,
-  { id, version }: DatanetVersion,
-): Retrieved => ({ datanet: id, version, record, cluster, contributor, text: textOf(fields) })
+  { id, version, root }: DatanetVersion,
+): Retrieved => ({ datanet: id, version, root, record, cluster, contributor, text: textOf(fields) })
 
 /** What a record says, as text that can be quoted. */
 export const textOf = (fields: RecordFields): string =>

@@ -4,7 +4,9 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { keccak, ZERO_HASH } from '#protocol/bytes.ts'
 import { receiptFault, receiptSigner } from '#protocol/receipt.ts'
 import { splitFee } from '#protocol/score.ts'
+import { sharesFault } from '#protocol/shares.ts'
 import { generateRequest, type GenerateEvent } from '#protocol/wire.ts'
+import { promptHash } from '../attribution/receipt.ts'
 import {
   contributor,
   fixedChain,
@@ -249,4 +251,47 @@ test('a stored query vector tells of every record what the receipt says of those
     ['prompt_echo'],
   )
   await assert.rejects(service.explain({ ...asked, query: '' }), /0 dimensions/)
+})
+
+const retrieval = { versions: place.job.datanets, topK: 2 }
+
+test('what a request retrieves is quoted to the model, cited, and paid from its own share', async () => {
+  const { receipt, explanation, input } = await ask({ retrieval })
+  const { citations } = receipt
+  assert.equal(citations[0]?.record, recordHash(11)) // its words are those of the question
+  assert.equal(citations[0]?.contributor, records[11]!.contributor)
+  assert.ok(citations.every(({ datanet }) => datanet === place.job.datanets[0]!.root))
+  const split = splitFee(receipt.fee, state.parameters, citations.length)
+  assert.equal(receipt.retrieval, split.retrieval)
+  assert.deepEqual([receiptFault(receipt), sharesFault(receipt, state.parameters)], [null, null])
+  assert.deepEqual(
+    explanation.citations?.map(({ record, contributor: who }) => [record, who]),
+    citations.map(({ record, contributor: who }) => [record, who]),
+  )
+  assert.ok(input && 'messages' in input && input.messages[0]?.role === 'system')
+  assert.ok(input.messages[0].content.includes(fieldsOf(11).completion))
+  assert.equal(receipt.promptHash, promptHash(input))
+  // What the records said and the answer repeats is no verbatim memory.
+  assert.deepEqual(
+    receipt.rows.filter(({ record, text }) => record === citations[0]?.record && text > 0n),
+    [],
+  )
+})
+
+test('a bare base retrieves too, and nothing is cited where nothing fits or nothing was asked', async () => {
+  const { receipt } = await ask({ retrieval, adapter: undefined })
+  assert.ok(receipt.citations.length > 0 && receipt.retrieval > 0n)
+  assert.equal(sharesFault(receipt, state.parameters), null)
+  const zebra = { messages: [{ role: 'user', content: 'zebra' }] }
+  for (const change of [{ retrieval, input: zebra }, { retrieval: undefined }]) {
+    const { receipt: without, explanation, input } = await ask(change)
+    assert.deepEqual([without.citations, without.retrieval], [[], 0n])
+    assert.deepEqual([explanation.citations, input], [undefined, undefined])
+  }
+})
+
+test('a Datanet version that is not what its root says is never quoted', async () => {
+  const [version] = place.job.datanets
+  const versions = [{ ...version!, root: keccak('another root') }]
+  await assert.rejects(ask({ retrieval: { versions, topK: 1 } }), code('retrieval/failed'))
 })

@@ -11,6 +11,8 @@ import { attribute } from '../attribution/attribute.ts'
 import { evidenceOf } from '../attribution/evidence.ts'
 import { openGradients, type GradientSource } from '../attribution/gradients.ts'
 import { signReceipt } from '../attribution/receipt.ts'
+import type { EmbedderChoice } from '../retrieval/embedder.ts'
+import { openQuoting, type Quoted } from '../retrieval/quoting.ts'
 import type { BaseModel } from '../base-model.ts'
 import type { BlobStore } from '../blobs.ts'
 import { inFormat } from '../training/base-format.ts'
@@ -41,6 +43,8 @@ export type InferenceOptions = {
   chain: Chain
   blobs: Pick<BlobStore, 'get'> & { has?: (sha256: Hex) => Promise<boolean> }
   limits?: SchedulerLimits
+  /** What compares the meaning of records that requests retrieve. */
+  embedder?: EmbedderChoice
   /** How often the chain is asked whether a model that is being used was revoked. */
   revocationPollMs?: number
   onLoad?: (tier: Tier, seconds: number) => void
@@ -66,6 +70,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   const generator = await openGenerator(base, options.session, limits)
   const store = openAdapterStore(options)
   const withSource = gradientSources(base, options.session)
+  const quote = openQuoting(options)
 
   /** What the chain says of the model now. Throws a ServingError unless it may be served. */
   const check = async (request: Pick<GenerateRequest, 'base' | 'adapter'>): Promise<OnChain> => {
@@ -134,7 +139,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
 
   /** The receipt of an answer, with its attribution when an adapter gave it. */
   const accountFor = async (
-    request: GenerateRequest,
+    { request, cited }: Quoted,
     { onChain, adapter }: Model,
     prompt: readonly number[],
     generation: Generation,
@@ -143,7 +148,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     const { values, hash } = await chain.parameters()
     const tokens = BigInt(prompt.length + generation.completionTokens)
     const fee = tokens * onChain.pricePerToken
-    const split = splitFee(fee, values)
+    const split = splitFee(fee, values, cited.length)
     const attributed =
       adapter &&
       (await withSource(adapter.served, (source) =>
@@ -165,6 +170,12 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
         split,
         paramsHash: hash,
         modelOwner: onChain.owner,
+        cited: cited.map(({ cluster, record, contributor, root }) => ({
+          cluster,
+          record,
+          contributor,
+          datanet: root,
+        })),
         ...(adapter &&
           attributed && {
             adapter: {
@@ -182,13 +193,29 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       rows: attributed?.explanation.rows ?? [],
       unattributed: attributed?.explanation.unattributed ?? 0,
       attributionMs: performance.now() - started,
+      ...(cited.length > 0 && {
+        citations: cited.map(({ record, contributor, datanet, version, text: quoted }) => ({
+          record,
+          contributor,
+          datanet,
+          version,
+          text: quoted,
+        })),
+      }),
     }
-    return { type: 'receipt', ...signed, explanation, tokens: generation.tokens }
+    return {
+      type: 'receipt',
+      ...signed,
+      explanation,
+      tokens: generation.tokens,
+      ...(cited.length > 0 && { input: request.input }),
+    }
   }
 
   return {
-    answer: async (request, emit, signal) => {
-      const onChain = await check(request)
+    answer: async (asked, emit, signal) => {
+      const onChain = await check(asked)
+      const { request, cited } = await quote(asked)
       const prompt = base.tokenizer.encodePrompt(request.input)
       // Held from before it is fetched until it has been attributed to.
       const unpin = request.adapter ? store.pin(request.adapter.digest) : () => {}
@@ -198,7 +225,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
         emit({ type: 'end', finishReason, promptTokens: prompt.length, completionTokens })
         const adapter = served && onChain.adapter ? { served, onChain: onChain.adapter } : null
         const model = { onChain: onChain.adapter ?? onChain.base, adapter }
-        emit(await accountFor(request, model, prompt, generation))
+        emit(await accountFor({ request, cited }, model, prompt, generation))
       } finally {
         unpin()
       }

@@ -20,6 +20,7 @@ const STATUS_EVERY_MS = 1_000
 const service = await openInference({
   base: await loadBaseModel(settings.MODEL_DIR),
   session,
+  embedder: settings.EMBEDDER,
   chain: openChain({ rpcUrl: settings.RPC_URL, contracts: settings.CONTRACTS }),
   blobs: diskBlobs(
     join(settings.STATE_DIR, 'blobs'),

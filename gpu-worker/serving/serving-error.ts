@@ -5,6 +5,7 @@ export type ServingErrorCode =
   | 'model/digest-mismatch'
   | 'model/unavailable'
   | 'model/context-exceeded'
+  | 'retrieval/failed'
   | 'chain/unavailable'
   | 'inference/failed'
   | 'request/quota'

@@ -26,7 +26,7 @@ export class DatasetError extends Error {
 
 /** Fetches and verifies all rows, version by version, in the order of their shards. */
 export async function loadRows(
-  blobs: BlobStore,
+  blobs: Pick<BlobStore, 'get'>,
   datanets: JobManifest['datanets'],
   signal?: AbortSignal,
 ): Promise<TrainingRow[]> {

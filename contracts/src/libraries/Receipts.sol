@@ -22,9 +22,19 @@ library Receipts {
         uint256 amount;
     }
 
+    /// @param datanet Root of the Datanet version that it was retrieved from.
+    struct Citation {
+        bytes32 cluster;
+        bytes32 record;
+        address contributor;
+        bytes32 datanet;
+        uint256 amount;
+    }
+
     /// @param datanetsHash `listHash` of the Datanet versions' roots.
     /// @param clustersHash `listHash` of the rows' clusters.
     /// @param rowsHash `listHash` of the rows' hashes.
+    /// @param citationsHash `citationsHash` of its citations.
     struct Head {
         bytes32 requestId;
         address payer;
@@ -45,6 +55,7 @@ library Receipts {
         uint256 platform;
         uint256 model;
         uint256 stakers;
+        uint256 retrieval;
         address modelOwner;
         uint64 covered;
         uint64 total;
@@ -52,6 +63,7 @@ library Receipts {
         bytes32 clustersHash;
         bytes32 rowsHash;
         uint256 unattributed;
+        bytes32 citationsHash;
         bool stored;
         address worker;
         uint64 time;
@@ -63,11 +75,15 @@ library Receipts {
         "Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
     );
     bytes32 private constant RECEIPT = keccak256(
-        "Receipt(bytes32 requestId,address payer,bytes32 base,bytes32 adapter,bytes32 indexRoot,bytes32[] datanets,bytes32 paramsHash,uint32 methodVersion,bytes32 promptHash,bytes32 outputHash,bytes32 outputRoot,uint32 outputTokens,bytes32 queryHash,uint32 promptTokens,uint32 completionTokens,uint256 fee,uint256 platform,uint256 model,uint256 stakers,address modelOwner,uint64 covered,uint64 total,int64 floor,bytes32[] clusters,Row[] rows,uint256 unattributed,bool stored,address worker,uint64 time)Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
+        "Receipt(bytes32 requestId,address payer,bytes32 base,bytes32 adapter,bytes32 indexRoot,bytes32[] datanets,bytes32 paramsHash,uint32 methodVersion,bytes32 promptHash,bytes32 outputHash,bytes32 outputRoot,uint32 outputTokens,bytes32 queryHash,uint32 promptTokens,uint32 completionTokens,uint256 fee,uint256 platform,uint256 model,uint256 stakers,uint256 retrieval,address modelOwner,uint64 covered,uint64 total,int64 floor,bytes32[] clusters,Row[] rows,uint256 unattributed,Citation[] citations,bool stored,address worker,uint64 time)Citation(bytes32 cluster,bytes32 record,address contributor,bytes32 datanet,uint256 amount)Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
     );
-    uint256 private constant HEAD_WORDS = 29;
+    bytes32 private constant CITATION = keccak256(
+        "Citation(bytes32 cluster,bytes32 record,address contributor,bytes32 datanet,uint256 amount)"
+    );
+    uint256 private constant HEAD_WORDS = 31;
     uint256 private constant ROW_WORDS = 8;
     uint256 private constant SPAN_WORDS = 3;
+    uint256 private constant CITATION_WORDS = 5;
 
     /// @notice EIP-712 hash of a receipt in a domain: what the worker signs.
     function digest(Head calldata head, bytes32 domainSeparator) internal pure returns (bytes32) {
@@ -108,6 +124,20 @@ library Receipts {
                 offset := span
             }
             hashes[i] = _hashWords(SPAN, offset, SPAN_WORDS);
+        }
+        return keccak256(abi.encodePacked(hashes));
+    }
+
+    /// @notice What `Head.citationsHash` must be for these citations.
+    function citationsHash(Citation[] calldata citations) internal pure returns (bytes32) {
+        bytes32[] memory hashes = new bytes32[](citations.length);
+        for (uint256 i = 0; i < citations.length; ++i) {
+            Citation calldata citation = citations[i];
+            uint256 offset;
+            assembly {
+                offset := citation
+            }
+            hashes[i] = _hashWords(CITATION, offset, CITATION_WORDS);
         }
         return keccak256(abi.encodePacked(hashes));
     }

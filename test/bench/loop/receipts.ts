@@ -28,7 +28,7 @@ export function madeReceipts(
       spans: [{ outputStart: 3, recordStart: 9, length: 6 }],
       amount,
     }))
-    const split = { platform: fee / 10n, model: fee / 5n, stakers: fee / 5n }
+    const split = { platform: fee / 10n, model: fee / 5n, stakers: fee / 5n, retrieval: 0n }
     const receipt: Receipt = {
       ...split,
       requestId: hash('request'),
@@ -53,6 +53,7 @@ export function madeReceipts(
       floor: 0n,
       rows,
       unattributed: fee / 2n - amount * BigInt(ROWS),
+      citations: [],
       stored: false,
       worker: keccak('worker').slice(0, 42) as Hex,
       time: 1_800_000_000n,
