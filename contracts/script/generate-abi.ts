@@ -1,23 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { CONTRACTS } from './contracts.ts'
 import { root } from './foundry.ts'
 
 // `node contracts/script/generate-abi.ts [--check]`: writes contracts/abi from contracts/out (after `forge build`).
 // With --check it writes nothing and fails when what is committed differs.
-
-const CONTRACTS = [
-  'Parameters',
-  'DatanetRegistry',
-  'ModelRegistry',
-  'InferenceVault',
-  'AttributionSettlement',
-  'Curation',
-  'VotingOpen',
-  'OpenTimelock',
-  'OpenGovernor',
-  'OpenBridgeL1',
-  'OpenBridgeL2',
-] as const
 
 type AbiItem = { type: string; name?: string; inputs?: { type: string }[] }
 type Artifact = { abi: AbiItem[]; bytecode: { object: string } }

@@ -226,6 +226,35 @@ contract CurationTest is CurationBase {
         _reveal(caseId, seats[0], UPHOLD);
     }
 
+    function test_oneVoteOfThreeIsTooFew() public {
+        vm.prank(governance);
+        parameters.set("curation.rounds", 1);
+        uint256 caseId = _challenge();
+        address[] memory seats = _draw(caseId);
+        _commit(caseId, seats[0], DISMISS);
+        vm.warp(curation.roundOf(caseId, 0).commitBy);
+        _reveal(caseId, seats[0], DISMISS);
+        curation.tally(caseId); // nobody else can vote any more
+        vm.assertEq(uint256(curation.caseOf(caseId).verdict), uint256(ICuration.Verdict.None));
+        _close(caseId);
+        vm.assertEq(curation.owed(stranger), CONTRIBUTION_BOND);
+        // The one who voted is paid the fees and what the absent lost.
+        vm.assertEq(curation.owed(seats[0]), 3 * SEAT_FEE + 2 * (2 * REVIEWER_BOND / 1_000));
+        vm.assertEq(curation.owed(seats[1]), 0);
+    }
+
+    function test_anEvenNumberOfReviewersLeavesOneOut() public {
+        for (uint256 i = 4; i < 10; ++i) {
+            vm.prank(_reviewer(i));
+            curation.resign();
+        }
+        vm.prank(governance);
+        parameters.set("curation.majority", 1_000_000);
+        uint256 caseId = _challenge();
+        _panel(caseId, 1);
+        vm.assertEq(_draw(caseId).length, 3); // of four
+    }
+
     function test_absenceAndHidingCost() public {
         uint256 caseId = _challenge();
         address[] memory seats = _draw(caseId);
@@ -381,6 +410,9 @@ contract CurationTest is CurationBase {
             curation.unseal(caseId, DISMISS, SALT);
         }
         vm.assertEq(curation.reviewers(), 0);
+        vm.expectRevert(abi.encodeWithSelector(IReviewers.NotAccurate.selector, _reviewer(0), 0, 2));
+        vm.prank(_reviewer(0));
+        curation.enlist{value: REVIEWER_BOND}();
         // Nobody was right: the fees go to the governance.
         vm.assertGe(curation.owed(governance), 6 * SEAT_FEE, "fees");
     }

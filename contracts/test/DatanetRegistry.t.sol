@@ -268,6 +268,18 @@ contract DatanetRegistryTest is Test {
         vm.assertEq(datanets.penaltyOf(bob), 63_750);
     }
 
+    function test_aWholePenaltyIsWorthNothing() public {
+        vm.prank(governance);
+        datanets.setCuration(stranger);
+        _setParameter("curation.penaltyWeight", 1_000_000);
+        _create();
+        _anchor(bob, bob);
+        vm.prank(stranger);
+        datanets.reject(BATCH, 1_000_000);
+        vm.assertEq(datanets.penaltyOf(bob), 1_000_000);
+        vm.assertEq(datanets.rewardFactorOf(bob), 0);
+    }
+
     function test_aPayerThatRefusesItsRestDoesNotBlockAVerdict() public {
         vm.prank(governance);
         datanets.setCuration(stranger);

@@ -152,6 +152,7 @@ contract GovernanceTest is Test {
     }
 
     function test_proposersNeedVotes() public {
+        vm.assertEq(governor.proposalThreshold(), THRESHOLD);
         _wrap(alice, MINIMUM);
         _wrap(bob, THRESHOLD - 1);
         vm.expectRevert(
