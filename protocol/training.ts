@@ -21,8 +21,9 @@ export function countSteps(
 }
 
 const FLOAT_BYTES = 4
-/** Node, the runtime and the graphs, before any weight or activation. */
-const PROCESS_BYTES = 170 * 2 ** 20
+/** Node and the runtime, and the graphs of a layer, before any weight or activation. */
+const PROCESS_BYTES = 150 * 2 ** 20
+const LAYER_BYTES = 3 * 2 ** 20
 /** Copies of the adapter: itself, two moments, the gradient, the best so far, one on its way. */
 const ADAPTER_COPIES = 6
 /** Bytes a weight of a quantized matrix takes in all: bits and scales, once for ourselves and in each of two sessions. */
@@ -75,6 +76,7 @@ export function trainingMemory(
   const evaluation = loss + 4 * ffn
   return Math.ceil(
     PROCESS_BYTES +
+      LAYER_BYTES * layers +
       base +
       FLOAT_BYTES * (ADAPTER_COPIES * adapter + tokens * (activations + loss + evaluation)),
   )

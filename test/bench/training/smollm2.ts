@@ -1,0 +1,20 @@
+/** config.json of HuggingFaceTB/SmolLM2-135M, as far as it shapes the model. */
+export const SMOLLM2_135M = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  head_dim: 64,
+  vocab_size: 49_152,
+  max_position_embeddings: 2_048,
+  rms_norm_eps: 1e-5,
+  rope_theta: 100_000,
+  tie_word_embeddings: true,
+  initializer_range: 1 / 24,
+  hidden_act: 'silu',
+  bos_token_id: 0,
+  eos_token_id: 0,
+}
