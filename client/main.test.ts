@@ -53,6 +53,8 @@ test('what is typed wrongly is said in one line, with exit code 2', () => {
     [['datanet', 'push', join(dir, 'none.jsonl'), '--dry-run'], /there is no file/],
     [['datanet', 'push', file('a.pdf', 'x'), '--dry-run'], /its name has to end in/],
     [['rewards', '--account', '0x12'], /--account needs an address/],
+    [['model', 'download'], /model download needs one NAME/],
+    [['model', 'download', 'm', '--format', 'bin'], /--format is one of peft, merged, gguf/],
   ]
   for (const [args, said] of cases) {
     const { status, stderr, stdout } = openledger(args)

@@ -25,6 +25,12 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import('./commands/train.ts')).train,
   },
   {
+    name: 'model download',
+    arguments: 'NAME [--format FORMAT] [--out FILE]',
+    summary: 'Take your adapter home: PEFT, merged with its base, or GGUF.',
+    load: async () => (await import('./commands/model.ts')).downloadModel,
+  },
+  {
     name: 'rewards',
     arguments: '[--account ADDRESS]',
     summary: 'Show what an address has earned, claimed and can claim.',

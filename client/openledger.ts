@@ -2,6 +2,7 @@ import type { LocalAccount } from 'viem'
 import { createSiweMessage } from 'viem/siwe'
 import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
+import type { ExportFormat } from '#protocol/export.ts'
 import { ApiError, createHttp, type HttpOptions } from './http.ts'
 import * as schema from './schema.ts'
 import { readEvents } from './sse.ts'
@@ -48,6 +49,14 @@ export type JobRequest = {
   seed?: number
 }
 
+export type PreviewRequest = {
+  model: string
+  hyperparameters?: schema.Hyperparameters
+} & (
+  | { datanet: { id: string; version: number }; limit?: number; after?: number }
+  | { rows: Record<string, unknown>[]; columns?: Record<string, string> }
+)
+
 export type ChatRequest = {
   model: string
   messages: { role: 'system' | 'user' | 'assistant'; content: string }[]
@@ -83,6 +92,16 @@ export async function logIn(options: HttpOptions, wallet: LocalAccount): Promise
 
 const datanetPath = (id: string) => `/v1/datanets/${id}`
 const jobPath = (id: string) => `/v1/fine_tuning/jobs/${id}`
+const modelPath = (name: string) => `/v1/models/${encodeURIComponent(name)}`
+
+const methodBody = (hyperparameters: schema.Hyperparameters = {}) => ({
+  type: 'lora',
+  lora: { hyperparameters },
+})
+const jobBody = ({ hyperparameters, ...request }: JobRequest) => ({
+  ...request,
+  method: methodBody(hyperparameters),
+})
 
 export type Client = ReturnType<typeof createClient>
 
@@ -142,18 +161,31 @@ export function createClient(options: HttpOptions) {
     rows: (datanetId: string, number: number) =>
       all(`${datanetPath(datanetId)}/versions/${number}/rows`, schema.row),
 
-    createJob: ({ hyperparameters, ...request }: JobRequest) =>
-      json('POST', '/v1/fine_tuning/jobs', schema.job, {
-        json: {
-          ...request,
-          method: { type: 'lora', lora: { hyperparameters: hyperparameters ?? {} } },
-        },
+    createJob: (request: JobRequest) =>
+      json('POST', '/v1/fine_tuning/jobs', schema.job, { json: jobBody(request) }),
+    /** What a job would take; creates nothing. */
+    estimate: (request: JobRequest) =>
+      json('POST', '/v1/fine_tuning/estimate', schema.estimate, { json: jobBody(request) }),
+    /** The first rows of a version, or rows of one's own, as training sees them; creates nothing. */
+    preview: ({ hyperparameters, ...request }: PreviewRequest) =>
+      json('POST', '/v1/fine_tuning/preview', schema.preview, {
+        json: { ...request, method: methodBody(hyperparameters) },
       }),
     job,
     cancelJob: (id: string) => json('POST', `${jobPath(id)}/cancel`, schema.job, { json: {} }),
+    pauseJob: (id: string) => json('POST', `${jobPath(id)}/pause`, schema.job, { json: {} }),
+    resumeJob: (id: string) => json('POST', `${jobPath(id)}/resume`, schema.job, { json: {} }),
 
     /** A model by name. */
-    model: (name: string) => json('GET', `/v1/models/${encodeURIComponent(name)}`, schema.model),
+    model: (name: string) => json('GET', modelPath(name), schema.model),
+    /** The model card of an adapter, as Markdown. */
+    modelCard: async (name: string) => (await send('GET', `${modelPath(name)}/card`)).text(),
+    /** An adapter of one's own as a zip; read the response's body. */
+    downloadModel: (name: string, format: ExportFormat, signal?: AbortSignal) =>
+      send('GET', `${modelPath(name)}/download`, {
+        query: { format },
+        ...(signal && { signal }),
+      }),
 
     /** Live events of a job until it ends; goes on after the last one seen when the connection breaks. */
     async *jobEvents(id: string, signal?: AbortSignal): AsyncGenerator<schema.JobEvent> {

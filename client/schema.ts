@@ -166,6 +166,51 @@ export const jobEvent = z.object({
 })
 export type JobEvent = z.infer<typeof jobEvent>
 
+/** What a job would take. */
+export const estimate = z.object({
+  records: z.int(),
+  training_records: z.int(),
+  tokens: z.int(),
+  steps: z.int(),
+  seconds: z.int().nullable(),
+  memory: z
+    .object({
+      bytes: z.number(),
+      with_recompute_bytes: z.number(),
+      available_bytes: z.number(),
+    })
+    .nullable(),
+  registration_fee: decimal,
+  basis: z.string(),
+})
+export type Estimate = z.infer<typeof estimate>
+
+/** Rows as training sees them. */
+export const preview = z.object({
+  sequence_length: z.int(),
+  data: z.array(
+    z.object({
+      row: z.int(),
+      tokens: z.int(),
+      trained_tokens: z.int(),
+      truncated: z.boolean(),
+      spans: z.array(
+        z.object({ text: z.string(), tokens: z.int(), trained: z.boolean(), cut: z.boolean() }),
+      ),
+    }),
+  ),
+  refused: z.array(z.object({ row: z.int(), code: z.string(), detail: z.string() })),
+  totals: z.object({
+    rows: z.int(),
+    tokens: z.int(),
+    trained_tokens: z.int(),
+    truncated: z.int(),
+    empty: z.int(),
+    longest: z.int(),
+  }),
+})
+export type Preview = z.infer<typeof preview>
+
 /** Hyperparameters that a job may name; the rest are the defaults of protocol/wire.ts. */
 export type Hyperparameters = Partial<z.input<typeof loraMethod>>
 
