@@ -31,6 +31,12 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import('./commands/model.ts')).downloadModel,
   },
   {
+    name: 'receipt verify',
+    arguments: 'ID',
+    summary: 'Check a receipt against the chain, believing nobody.',
+    load: async () => (await import('./commands/receipt.ts')).verify,
+  },
+  {
     name: 'rewards',
     arguments: '[--account ADDRESS]',
     summary: 'Show what an address has earned, claimed and can claim.',
@@ -41,6 +47,12 @@ const COMMANDS: readonly Entry[] = [
     arguments: '[--account ADDRESS]',
     summary: 'Pay out what an address has earned; anybody may send it.',
     load: async () => (await import('./commands/rewards.ts')).claimRewards,
+  },
+  {
+    name: 'watch',
+    arguments: '[--once]',
+    summary: 'Validate every epoch and say what is wrong.',
+    load: async () => (await import('./commands/watch.ts')).watch,
   },
 ]
 

@@ -3,6 +3,7 @@ import { createPublicClient, defineChain, http, type Chain, type PublicClient } 
 import { privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { z } from 'zod'
 import { address, bytes32 } from '#protocol/wire.ts'
+import type { Checked } from './checking.ts'
 import { UsageError } from './command.ts'
 import { createHttp } from './http.ts'
 import { createClient, logIn, type Client } from './openledger.ts'
@@ -27,6 +28,8 @@ export type Settings = {
   network: () => Promise<Network>
   /** The API as nobody, for what is public. */
   guest: Client
+  /** What receipts and epochs are checked against; with texts when there is a key to read them. */
+  checked: () => Promise<Checked>
   /** The API with OPENLEDGER_API_KEY, or signed in with the wallet. */
   client: () => Promise<Client>
   /** The wallet of OPENLEDGER_WALLET_KEY or OPENLEDGER_WALLET_KEY_FILE; null when neither is set. */
@@ -67,6 +70,16 @@ export function readSettings(
   const network = once(() =>
     openNetwork({ edgeUrl, rpcUrl }, option('contracts') ?? env['OPENLEDGER_CONTRACTS']),
   )
+  const apiKey = once(async () => {
+    const given = env['OPENLEDGER_API_KEY']
+    if (given) return given
+    const wallet = account()
+    if (!wallet)
+      throw new UsageError(
+        'set OPENLEDGER_API_KEY, or OPENLEDGER_WALLET_KEY to sign in with a wallet',
+      )
+    return (await logIn({ baseUrl: edgeUrl }, wallet)).api_key
+  })
   return {
     edgeUrl,
     rpcUrl,
@@ -74,17 +87,13 @@ export function readSettings(
     guest,
     account,
     network,
-    client: once(async () => {
-      const apiKey = env['OPENLEDGER_API_KEY']
-      if (apiKey) return createClient({ baseUrl: edgeUrl, apiKey })
-      const wallet = account()
-      if (!wallet)
-        throw new UsageError(
-          'set OPENLEDGER_API_KEY, or OPENLEDGER_WALLET_KEY to sign in with a wallet',
-        )
-      const { api_key: key } = await logIn({ baseUrl: edgeUrl }, wallet)
-      return createClient({ baseUrl: edgeUrl, apiKey: key })
+    checked: async () => ({
+      ...(await network()),
+      daUrl,
+      edgeUrl,
+      ...((env['OPENLEDGER_API_KEY'] || account()) && { apiKey: await apiKey() }),
     }),
+    client: once(async () => createClient({ baseUrl: edgeUrl, apiKey: await apiKey() })),
     wallet: async () => {
       const wallet = account()
       if (!wallet)

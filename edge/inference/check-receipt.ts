@@ -9,6 +9,7 @@ import {
 } from '#protocol/receipt.ts'
 import { sharesFault } from '#protocol/shares.ts'
 import { METHOD_VERSION } from '#protocol/score.ts'
+import { tokensRoot } from '#protocol/tokens.ts'
 import type { GenerateRequest } from '#protocol/wire.ts'
 import type { Parameters } from '../chain/parameters.ts'
 
@@ -29,6 +30,10 @@ export type Asked = {
   /** Wei that were held for the request. */
   held: bigint
   output: string
+  /** Token ids of the answer, as the worker says them beside the receipt. */
+  tokens: readonly number[]
+  /** Whether the texts are kept. */
+  stored: boolean
   promptTokens: number
   completionTokens: number
   parameters: Parameters
@@ -58,6 +63,9 @@ export async function receiptRefusal(signed: SignedReceipt, asked: Asked): Promi
     paramsHash: parameters.paramsHash,
     methodVersion: METHOD_VERSION,
     outputHash: keccak(asked.output),
+    outputRoot: tokensRoot(asked.tokens),
+    outputTokens: asked.tokens.length,
+    stored: asked.stored,
     promptTokens: asked.promptTokens,
     completionTokens: asked.completionTokens,
   }

@@ -11,7 +11,7 @@ import { resolveModel, type ServedModel } from '../models/catalogue.ts'
 import { Problem } from '../problem.ts'
 import { receiptDomain } from '../settlement/epoch-steps.ts'
 import { receiptBatcher } from '../settlement/receipt-batcher.ts'
-import { receiptRefusal } from './check-receipt.ts'
+import { receiptRefusal, type Asked } from './check-receipt.ts'
 import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'
 import { resolveRetrieval } from './retrieval.ts'
 import { routeOrder } from './route.ts'
@@ -124,7 +124,8 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
           const { receipt, signature, query, explanation, tokens } = event
           const signed = { receipt, signature, query }
           const output = texts.join('')
-          await checkReceipt(ctx, run, signed, { ...usage, output })
+          const { promptTokens, completionTokens } = usage
+          await checkReceipt(ctx, run, signed, { promptTokens, completionTokens, output, tokens })
           settled = true // from here the receipt may be stored, so the hold stays until settlement or expiry
           // The texts first: a receipt that says they are kept must not be without them.
           // With quotations, as the model read it: that is what a gradient is computed again from.
@@ -160,11 +161,7 @@ async function checkReceipt(
   ctx: Ctx,
   { actor, model, call, request, held }: Run,
   signed: SignedReceipt,
-  {
-    output,
-    promptTokens,
-    completionTokens,
-  }: { output: string; promptTokens: number; completionTokens: number },
+  answered: Pick<Asked, 'output' | 'tokens' | 'promptTokens' | 'completionTokens'>,
 ): Promise<void> {
   const refusal = await receiptRefusal(signed, {
     requestId: request.requestId,
@@ -181,9 +178,8 @@ async function checkReceipt(
     maxTokens: request.maxTokens,
     retrieval: request.retrieval ?? null,
     held,
-    output,
-    promptTokens,
-    completionTokens,
+    ...answered,
+    stored: request.store,
     parameters: await parametersNamed(ctx, signed.receipt.paramsHash),
     domain: receiptDomain(ctx.settings),
     now: BigInt(Math.floor(Date.now() / 1_000)),

@@ -88,8 +88,18 @@ export async function startGpuWorker(
     if (dieAfter === texts.length) return void response.destroy()
     await attribute?.()
     const { requestId, payer, base } = request
+    const tokens = texts.map((_, i) => i)
     const honest = receiptOf(
-      { requestId, payer, base, ...usage, output: texts.join(''), ...terms(request) },
+      {
+        tokens,
+        stored: request.store,
+        requestId,
+        payer,
+        base,
+        ...usage,
+        output: texts.join(''),
+        ...terms(request),
+      },
       address,
     )
     const citations = honest.citations.map(({ record, contributor }) => ({
@@ -105,7 +115,7 @@ export async function startGpuWorker(
       type: 'receipt',
       ...(behaviour.signed?.(signed) ?? signed),
       explanation: honest.citations.length > 0 ? { ...EXPLANATION, citations } : EXPLANATION,
-      tokens: texts.map((_, i) => i),
+      tokens,
       ...(honest.citations.length > 0 && { input: QUOTED }),
     })
     response.end()

@@ -12,6 +12,8 @@ import {
 } from '#protocol/receipt.ts'
 import { allocate, citationAmounts, METHOD_VERSION, shortlist, splitFee } from '#protocol/score.ts'
 
+import { tokensRoot } from '#protocol/tokens.ts'
+
 /** What a test's worker says about one request; it works by the same rules as the gpu-worker. */
 export type Said = {
   requestId: Hex
@@ -22,6 +24,9 @@ export type Said = {
   promptTokens: number
   completionTokens: number
   output: string
+  /** Token ids of the output. */
+  tokens?: number[]
+  stored?: boolean
   values?: ParameterValues
   /** Who is paid for what; absent for the bare base. */
   adapter?: {
@@ -61,8 +66,8 @@ export function receiptOf(said: Said, worker: Hex): Receipt {
     methodVersion: METHOD_VERSION,
     promptHash: keccak('prompt'),
     outputHash: keccak(said.output),
-    outputRoot: keccak('tokens'),
-    outputTokens: said.completionTokens,
+    outputRoot: tokensRoot(said.tokens ?? []),
+    outputTokens: said.tokens?.length ?? 0,
     queryHash: said.adapter ? keccak(QUERY) : ZERO_HASH,
     promptTokens: said.promptTokens,
     completionTokens: said.completionTokens,
@@ -88,7 +93,7 @@ export function receiptOf(said: Said, worker: Hex): Receipt {
     ),
     unattributed: fair.unattributed,
     citations: citations.map((citation, i) => ({ ...citation, amount: cited[i] ?? 0n })),
-    stored: false,
+    stored: said.stored ?? false,
     worker,
     time: BigInt(Math.floor(Date.now() / 1_000)),
   }

@@ -153,7 +153,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       adapter &&
       (await withSource(adapter.served, (source) =>
         attribute(
-          { ...generation, prompt, promptText: textOf(request.input) },
+          { ...generation, prompt, promptText: promptText(request.input) },
           adapter.served,
           { source, tokenizer: base.tokenizer },
           { pool: split.contributors, values },
@@ -245,7 +245,8 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   }
 }
 
-const textOf = (input: GenerateRequest['input']): string =>
+/** The words of a prompt, against which echoes are told. */
+export const promptText = (input: GenerateRequest['input']): string =>
   'prompt' in input ? input.prompt : input.messages.map(({ content }) => content).join('\n')
 
 /**

@@ -1,8 +1,10 @@
-import { auditEpochs } from '#client/audit.ts'
 import { until, type ReceiptView } from '#client/openledger.ts'
-import { verifyReceipt } from '#client/verify.ts'
+import { openChecking, type Checking } from '#client/checking.ts'
 import { sendTransaction } from '#client/wallet.ts'
 import { formatOpen } from '#client/format.ts'
+import { verifyReceipt } from '#gpu-worker/validator/verify-receipt.ts'
+import { auditEpochs } from '#gpu-worker/validator/watch.ts'
+import { MODEL_DIR } from '../gpu-worker.ts'
 import type { Asked } from './ask.ts'
 import type { Cast } from './cast.ts'
 import { expect } from './journey-error.ts'
@@ -10,13 +12,51 @@ import { expect } from './journey-error.ts'
 const SETTLE_TIMEOUT_MS = 90_000
 const STAGES: ReceiptView['status'][] = ['open', 'batched', 'submitted', 'settled', 'final']
 
-/** Waits until the receipts are final, verifies them without trusting anyone, pays a contributor out, compares ledger and chain. */
+/**
+ * Computes gradients again while the texts are kept, waits until the receipts are final, verifies them and their epochs
+ * without trusting anyone, pays a contributor out, compares ledger and chain.
+ */
 export async function settle(cast: Cast, answers: Asked[]): Promise<void> {
-  const receipts = await awaitFinal(cast, answers)
-  await verify(cast, answers, receipts)
-  await recomputeEpochs(cast, receipts)
+  const { chain, stack, consumer } = cast
+  const checking = openChecking(
+    {
+      chain,
+      chainId: stack.chainId,
+      contracts: stack.contracts,
+      daUrl: stack.urls.da,
+      edgeUrl: stack.urls.edge,
+      apiKey: consumer.apiKey,
+    },
+    { modelDir: MODEL_DIR },
+  )
+  try {
+    await reExecute(cast, checking, answers)
+    const receipts = await awaitFinal(cast, answers)
+    await verify(cast, checking, { answers, receipts })
+    await recomputeEpochs(cast, checking, receipts)
+  } finally {
+    await checking.release()
+  }
   await claim(cast)
   await reconcile(cast)
+}
+
+/** Runs an answer of the tuned model again: its owner and payer may read texts and weights. */
+async function reExecute(
+  { progress }: Cast,
+  { validator }: Checking,
+  answers: Asked[],
+): Promise<void> {
+  const step = progress.step('Re-execution')
+  const receipt = answers.findLast((asked) => asked.receipt.receipt.rows.length > 0)?.receipt
+  if (!receipt) return step.done('no answer has an attribution')
+  const checks = await validator.receipt(receipt)
+  const failed = checks.find(({ holds }) => !holds)
+  expect(!failed, 'Re-execution', `${receipt.id}: ${failed?.name} does not hold: ${failed?.detail}`)
+  const gradient = checks.find(({ name }) => name === 'gradient')
+  step.done(
+    gradient ? `gradient computed again: ${gradient.detail}` : 'the texts are erased already',
+  )
 }
 
 async function awaitFinal({ consumer, progress }: Cast, answers: Asked[]): Promise<ReceiptView[]> {
@@ -41,18 +81,19 @@ async function awaitFinal({ consumer, progress }: Cast, answers: Asked[]): Promi
   return receipts
 }
 
-async function verify(cast: Cast, answers: Asked[], receipts: ReceiptView[]): Promise<void> {
-  const { consumer, progress, chain, stack } = cast
+async function verify(
+  { consumer, progress }: Cast,
+  checking: Checking,
+  { answers, receipts }: { answers: Asked[]; receipts: ReceiptView[] },
+): Promise<void> {
   const step = progress.step('Verify receipts')
   const names = new Set<string>()
   for (const [i, view] of receipts.entries()) {
     const settled = await consumer.client.receiptProof(view.id)
-    const answer = answers[i]?.answer
-    const checks = await verifyReceipt(view, {
-      chain,
-      contracts: stack.contracts,
+    const outputText = answers[i]?.answer.text
+    const checks = await verifyReceipt(checking, view, {
       settled,
-      ...(answer && { outputText: answer.text }),
+      ...(outputText !== undefined && { outputText }),
     })
     for (const { name, holds, detail } of checks) {
       expect(holds, 'Verify receipts', `${view.id}: ${name} does not hold: ${detail}`)
@@ -63,22 +104,28 @@ async function verify(cast: Cast, answers: Asked[], receipts: ReceiptView[]): Pr
   step.done(`${[...names].join(', ')} hold for all ${receipts.length}`)
 }
 
-async function recomputeEpochs(cast: Cast, receipts: ReceiptView[]): Promise<void> {
-  const { progress, chain, stack } = cast
+async function recomputeEpochs(
+  { progress }: Cast,
+  checking: Checking,
+  receipts: ReceiptView[],
+): Promise<void> {
   const step = progress.step('Recompute epochs')
-  const audited = await auditEpochs({
-    chain,
-    settlement: stack.contracts.attributionSettlement,
-    daUrl: stack.urls.da,
-  })
+  const audited = await auditEpochs(checking)
+  for (const { report } of audited) {
+    const [fault] = report.findings
+    expect(!fault, 'Recompute epochs', `epoch ${report.epoch}: ${fault?.name}: ${fault?.detail}`)
+  }
   for (const { id, receipt } of receipts) {
     const times = audited
-      .flatMap(({ file }) => file.receipts)
+      .flatMap(({ file }) => file?.receipts ?? [])
       .filter((settled) => settled.receipt.requestId === receipt.requestId).length
     expect(times === 1, 'Recompute epochs', `${id} was settled ${times} times`)
   }
-  const total = audited.reduce((n, epoch) => n + epoch.total, 0n)
-  step.done(`${audited.length} from DA to the roots on chain, ${formatOpen(total)} in all`)
+  const total = audited.reduce((n, { report }) => n + report.total, 0n)
+  const checks = audited.reduce((n, { report }) => n + report.checks, 0)
+  step.done(
+    `${audited.length} from DA to the roots on chain, ${checks} checks, ${formatOpen(total)} in all`,
+  )
 }
 
 async function claim(cast: Cast): Promise<void> {

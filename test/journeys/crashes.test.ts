@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { auditEpochs } from '#client/audit.ts'
 import {
   ApiError,
   createClient,
@@ -13,7 +12,14 @@ import type { Cast } from '#stack/sample/cast.ts'
 import { buildDatanet, type PublishedVersion } from '#stack/sample/datanet.ts'
 import { BASE_MODEL } from '#stack/sample/fine-tune.ts'
 import { hasCheckpoint } from '../support/edge-files.ts'
-import { smallPlan, startTestStack, testCast, type TestStack } from '../support/stack.ts'
+import {
+  checkingOf,
+  smallPlan,
+  startTestStack,
+  testCast,
+  type TestStack,
+} from '../support/stack.ts'
+import { auditEpochs } from '#gpu-worker/validator/watch.ts'
 
 /**
  * kill -9 of every part in the middle of its work. One timeline: a job trains throughout, so that what one part does
@@ -66,12 +72,14 @@ const settled = async () => {
 
 /** Every receipt is in exactly one epoch, nobody paid twice, and ledger, vault and chain agree. */
 async function assertSettledOnce(): Promise<void> {
-  const audited = await auditEpochs({
-    chain: cast.chain,
-    settlement: it.stack.contracts.attributionSettlement,
-    daUrl: it.stack.urls.da,
-  })
-  const found = audited.flatMap(({ file }) => file.receipts.map(({ receipt }) => receipt.requestId))
+  const audited = await auditEpochs(checkingOf(it.stack))
+  assert.deepEqual(
+    audited.flatMap(({ report }) => report.findings),
+    [],
+  )
+  const found = audited.flatMap(({ file }) =>
+    (file?.receipts ?? []).map(({ receipt }) => receipt.requestId),
+  )
   assert.deepEqual(
     found.map((requestId) => `rcp_${requestId.slice(2)}`).toSorted(),
     receiptIds.toSorted(),

@@ -3,10 +3,10 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import OpenAI from 'openai'
 import test, { after, before } from 'node:test'
-import { auditEpochs } from '#client/audit.ts'
 import { ApiError, createClient, until } from '#client/openledger.ts'
 import type { ReceiptProof } from '#client/schema.ts'
-import { verifyReceipt } from '#client/verify.ts'
+import { verifyReceipt } from '#gpu-worker/validator/verify-receipt.ts'
+import { auditEpochs } from '#gpu-worker/validator/watch.ts'
 import { adapterManifest } from '#protocol/wire.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
@@ -15,8 +15,17 @@ import type { Cast } from '#stack/sample/cast.ts'
 import { buildDatanet, type PublishedVersion } from '#stack/sample/datanet.ts'
 import { fineTune, type TunedModel } from '#stack/sample/fine-tune.ts'
 import { settle } from '#stack/sample/settle.ts'
+import { MODEL_DIR } from '#stack/gpu-worker.ts'
+import { openledger, valueOf } from '../support/command.ts'
 import { flipBit, r2FileOf } from '../support/edge-files.ts'
-import { newPerson, smallPlan, startTestStack, testCast, type TestStack } from '../support/stack.ts'
+import {
+  checkingOf,
+  newPerson,
+  smallPlan,
+  startTestStack,
+  testCast,
+  type TestStack,
+} from '../support/stack.ts'
 
 /** The whole loop over the real parts, then what a user can do wrong with it. The tests build on each other. */
 
@@ -66,16 +75,13 @@ test('a receipt of which one wei, one word or the proof is another one’s does 
   const [first, second] = answers
   const signed = await cast.consumer.client.receipt(first!.receipt.id)
   const settledAt = (id: string) => cast.consumer.client.receiptProof(id)
+  const checking = checkingOf(it.stack)
   const failing = async (
     view: SignedReceipt,
     more: { outputText?: string; settled?: ReceiptProof },
   ) => {
-    const checks = await verifyReceipt(view, {
-      chain: cast.chain,
-      contracts: it.stack.contracts,
-      ...more,
-    })
-    return checks.filter(({ holds }) => !holds).map(({ name }) => name)
+    const checks = await verifyReceipt(checking, view, more)
+    return [...new Set(checks.filter(({ holds }) => !holds).map(({ name }) => name))]
   }
   const settled = await settledAt(signed.id)
   assert.deepEqual(await failing(signed, { settled, outputText: first!.answer.text }), [])
@@ -88,32 +94,79 @@ test('a receipt of which one wei, one word or the proof is another one’s does 
     ...signed,
     receipt: { ...receipt, platform: receipt.platform + 1n, stakers: receipt.stakers - 1n },
   }
-  assert.deepEqual(await failing(moved, { settled }), ['signature', 'split', 'proof'])
+  assert.deepEqual(await failing(moved, { settled }), ['signature', 'shares', 'proof'])
   const dearer = {
     ...signed,
     receipt: { ...receipt, fee: receipt.fee + 1n },
     signature: second!.receipt.signature,
   }
-  assert.deepEqual(await failing(dearer, {}), ['signature', 'sums', 'price', 'split'])
+  assert.deepEqual(await failing(dearer, {}), ['signature', 'sums', 'price', 'shares'])
 })
 
-test('an epoch file that was changed at the DA layer fails the audit', async () => {
-  const options = {
-    chain: cast.chain,
-    settlement: it.stack.contracts.attributionSettlement,
-    daUrl: it.stack.urls.da,
-  }
-  const audited = await auditEpochs(options)
+test('an epoch file that the DA layer lost is read from the edge, and missed when it is nowhere', async () => {
+  const audit = () => auditEpochs(checkingOf(it.stack))
+  const audited = await audit()
+  assert.ok(audited.every(({ report }) => report.source === 'da' && report.findings.length === 0))
   const { da } = it.stack.dirs
-  const repair = flipBit(
-    join(
-      da,
-      readdirSync(da).find((name) => !name.includes('.'))!,
-    ),
+  const name = readdirSync(da).find((found) => /^[0-9a-f]{64}$/.test(found))!
+  const repairDa = flipBit(join(da, name))
+  const fromEdge = (await audit()).filter(({ report }) => report.source === 'edge')
+  assert.equal(fromEdge.length, 1)
+  assert.deepEqual(fromEdge[0]!.report.findings, [])
+  const repairEdge = flipBit(r2FileOf(it.stack, `epochs/${name}`))
+  const missed = (await audit()).filter(({ report }) => report.source === null)
+  assert.deepEqual(
+    missed.flatMap(({ report }) => report.findings.map((finding) => finding.name)),
+    ['available'],
   )
-  await assert.rejects(auditEpochs(options), /DA 418/)
-  repair()
-  assert.equal((await auditEpochs(options)).length >= audited.length, true)
+  repairDa()
+  repairEdge()
+})
+
+test('the openledger command asks, verifies, shows rewards and validates from a terminal', async () => {
+  const { edge, chain, da } = it.stack.urls
+  const env = {
+    OPENLEDGER_EDGE: edge,
+    OPENLEDGER_RPC: chain,
+    OPENLEDGER_DA: da,
+    OPENLEDGER_API_KEY: cast.consumer.apiKey,
+  }
+  const run = async <T>(...args: string[]) => {
+    const said = await openledger([...args, '--json'], env)
+    return { status: said.status, ...valueOf<T>(said) }
+  }
+  const chat = ['chat', '--model', model.name, '--max-tokens', '8', question.content]
+  const asked = await run<{ text: string; receiptId: string }>(...chat)
+  assert.equal(asked.status, 0)
+  assert.ok(asked.text.length > 0)
+
+  const verified = await run<{ holds: boolean; checks: { name: string; holds: boolean }[] }>(
+    'receipt',
+    'verify',
+    asked.receiptId,
+    '--model',
+    MODEL_DIR,
+  )
+  assert.deepEqual([verified.status, verified.holds], [0, true])
+  const names = verified.checks.map(({ name }) => name)
+  for (const name of ['signature', 'shares', 'scores', 'omission', 'spans'])
+    assert.ok(names.includes(name), name)
+
+  const { address } = cast.contributors[0]!
+  const rewards = await run<{ account: string }>('rewards', '--account', address)
+  assert.equal(rewards.status, 0)
+  const state = join(it.stack.dirs.logs, 'watch.sqlite')
+  const watched = await run<{ reports: { findings: unknown[] }[] }>(
+    'watch',
+    '--once',
+    '--state',
+    state,
+  )
+  assert.equal(watched.status, 0)
+  assert.ok(watched.reports.length > 0)
+  assert.ok(watched.reports.every(({ findings }) => findings.length === 0))
+  const again = await run<{ reports: unknown[] }>('watch', '--once', '--state', state)
+  assert.ok(again.reports.length < watched.reports.length) // it goes on where it was
 })
 
 test('OpenAI’s own client works with nothing but another base URL and key', async () => {
@@ -215,7 +268,7 @@ test('an adapter whose bytes in R2 are not those on chain is 502, never served, 
   const weights = await weightsOf(model)
   await it.stack.parts['gpu-worker'].stop()
   flipBit(cachedFile(weights))
-  const repair = flipBit(r2FileOf(it.stack, weights))
+  const repair = flipBit(r2FileOf(it.stack, `sha256/${weights.slice(2)}`))
   await it.stack.parts['gpu-worker'].start()
   await workerIsBack()
   const before = await restingBalance()

@@ -1,7 +1,6 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import type { Hex } from '#protocol/bytes.ts'
 import type { Stack } from '#stack/stack.ts'
 
 /** First row of a query on the edge's own SQLite files of one kind; undefined when none has it. */
@@ -24,14 +23,14 @@ function queryFiles(
   return undefined
 }
 
-/** File of a blob in the local R2: miniflare keeps keys in SQLite and bytes in files of random names. */
-export function r2FileOf({ dirs }: Stack, sha256: Hex): string {
+/** File of an object in the local R2, by its key: miniflare keeps keys in SQLite and bytes in files of random names. */
+export function r2FileOf({ dirs }: Stack, key: string): string {
   const row = queryFiles(
     join(dirs.edge, 'v3/r2/miniflare-R2BucketObject'),
     'SELECT blob_id FROM _mf_objects WHERE key = ?',
-    `sha256/${sha256.slice(2)}`,
+    key,
   )
-  if (!row) throw new Error(`R2 has no blob ${sha256}`)
+  if (!row) throw new Error(`R2 has no object ${key}`)
   return join(dirs.edge, 'v3/r2/openledger-blobs/blobs', String(row['blob_id']))
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { openChecking, type Checking } from '#client/checking.ts'
 import { createClient, logIn, until } from '#client/openledger.ts'
 import { deposit, sendTransaction } from '#client/wallet.ts'
 import { DEV } from '#stack/accounts.ts'
@@ -107,3 +108,14 @@ export async function newPerson(stack: Stack, funds?: string): Promise<Person> {
   }
   return { name: 'somebody', wallet, address, apiKey, client }
 }
+
+/** What checks the receipts and epochs of a stack, believing nobody; reads texts with a key. */
+export const checkingOf = (stack: Stack, apiKey?: string): Checking =>
+  openChecking({
+    chain: chainReader(stack.urls.chain),
+    chainId: stack.chainId,
+    contracts: stack.contracts,
+    daUrl: stack.urls.da,
+    edgeUrl: stack.urls.edge,
+    apiKey,
+  })

@@ -1,0 +1,85 @@
+import { mkdirSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { reportText } from '#gpu-worker/validator/report.ts'
+import { openWatchState, type Outcome } from '#gpu-worker/validator/watch-state.ts'
+import { watch as watchEpochs } from '#gpu-worker/validator/watch.ts'
+import type { EpochReport } from '#gpu-worker/validator/validator.ts'
+import { openChecking } from '../checking.ts'
+import { numberOf, toJson, UsageError, type Command } from '../command.ts'
+
+const EVERY_SECONDS = 15
+const SAMPLE = 0.05
+
+/** Validates every epoch and challenges what is wrong. */
+export const watch: Command = {
+  details: `Every settled epoch is fetched from the data-availability layer (or the API's copy) and derived again to the wei; what is wrong
+is said with how it can be shown. It may be stopped at any time and goes on where it was. Exit code 1 with --once
+when anything was found.`,
+  options: {
+    once: { describe: 'look at everything there is, then end' },
+    every: { value: 'SECONDS', describe: `between two looks (default ${EVERY_SECONDS})` },
+    model: { value: 'DIR', describe: 'directory of the base model, to compute gradients again' },
+    sample: {
+      value: 'SHARE',
+      describe: `of receipts whose gradients are computed again, 0 to 1 (default ${SAMPLE})`,
+    },
+    state: { value: 'FILE', describe: 'what it remembers (default in ~/.local/state/openledger)' },
+  },
+  run: async ({ settings, input, json, print, write, progress, signal }) => {
+    const sample = numberOf(input, 'sample') ?? SAMPLE
+    if (sample < 0 || sample > 1) throw new UsageError('--sample needs a share from 0 to 1')
+    const { contracts, chainId } = await settings.network()
+    const statePath = input.text('state') ?? defaultState(chainId, contracts.attributionSettlement)
+    mkdirSync(dirname(statePath), { recursive: true })
+    const { facts, files, validator, release } = openChecking(await settings.checked(), {
+      modelDir: input.text('model'),
+      sample,
+    })
+    const state = openWatchState(statePath)
+    const reports: EpochReport[] = []
+    const outcomes: ({ epoch: number } & Outcome)[] = []
+    const once = input.has('once')
+    // A stream of JSON lines while it runs; one value at the end of a single look.
+    const say = (text: string, value: object) => {
+      if (!json) write(`${text}\n`)
+      else if (!once) process.stdout.write(`${toJson(value).replaceAll(/\n\s*/g, ' ')}\n`)
+    }
+    try {
+      const faulty = await watchEpochs({
+        facts,
+        files,
+        validator,
+        state,
+        challenger: async () => null,
+        onReport: (report) => {
+          reports.push(report)
+          say(reportText(report), report)
+        },
+        onOutcome: (epoch, outcome) => {
+          outcomes.push({ epoch, ...outcome })
+          say(`  epoch ${epoch}: ${outcome.detail}`, { epoch, ...outcome })
+        },
+        onTrouble: (error) =>
+          progress.print(
+            `! ${error instanceof Error ? error.message : String(error)}; trying again`,
+          ),
+        signal,
+        once,
+        everyMs: (numberOf(input, 'every') ?? EVERY_SECONDS) * 1000,
+      })
+      if (once && json) print('', { reports, outcomes })
+      return faulty > 0 && once ? 1 : 0
+    } finally {
+      state.close()
+      await release()
+    }
+  },
+}
+
+const defaultState = (chainId: number, settlement: string): string =>
+  join(
+    process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state'),
+    'openledger',
+    `watch-${chainId}-${settlement}.sqlite`,
+  )

@@ -1,0 +1,230 @@
+/** What the chain says, as a validator needs it: epochs, models with the prices they ever had, every set of governed numbers. */
+import type { PublicClient } from 'viem'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import { parametersAbi } from '#contracts/parameters.ts'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import {
+  parameterKey,
+  PARAMETER_NAMES,
+  paramsHash,
+  type ParameterName,
+  type ParameterValues,
+} from '#protocol/parameters.ts'
+import { receiptLeaf } from '#protocol/epoch.ts'
+import { verifyOrdered } from '#protocol/merkle.ts'
+import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'
+import { check, type Check } from './checks.ts'
+
+export type ChainAddresses = { parameters: Hex; modelRegistry: Hex; attributionSettlement: Hex }
+
+/** An epoch as it was submitted. */
+export type Submission = {
+  epoch: number
+  submitter: Hex
+  receiptsRoot: Hex
+  creditsRoot: Hex
+  payoutsRoot: Hex
+  receipts: number
+  credits: number
+  payouts: number
+  total: bigint
+  dataHash: Hex
+  commitment: Hex
+  paramsHash: Hex
+  /** Unix seconds from which it can be claimed against and no longer challenged. */
+  activeAt: number
+}
+
+export const STATUS = ['none', 'pending', 'active', 'disabled'] as const
+export type Status = (typeof STATUS)[number]
+
+/** A base or adapter: terms, lineage (empty for a base), and every price with the time it was in force. */
+export type ModelFacts = {
+  owner: Hex
+  base: Hex
+  indexRoot: Hex
+  manifestHash: Hex
+  datanetRoots: Hex[]
+  prices: { wei: bigint; from: bigint; until: bigint }[]
+}
+
+export type ChainFacts = ReturnType<typeof openChainFacts>
+
+const FOREVER = 2n ** 64n
+
+/** Reads the chain; models and parameters are kept, because what is past does not change. */
+export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
+  const settlement = {
+    address: contracts.attributionSettlement,
+    abi: attributionSettlementAbi,
+  } as const
+  const registry = { address: contracts.modelRegistry, abi: modelRegistryAbi } as const
+  const times = new Map<bigint, Promise<bigint>>()
+  const timeOf = (blockNumber: bigint): Promise<bigint> => {
+    const known =
+      times.get(blockNumber) ?? chain.getBlock({ blockNumber }).then(({ timestamp }) => timestamp)
+    times.set(blockNumber, known)
+    return known
+  }
+
+  const epochOf = (epoch: number) =>
+    chain.readContract({ ...settlement, functionName: 'epochs', args: [BigInt(epoch)] })
+
+  /** Every price a model ever had. */
+  const pricesOf = async (digest: Hex, current: bigint): Promise<ModelFacts['prices']> => {
+    const changes = await chain.getContractEvents({
+      ...registry,
+      eventName: 'PriceSet',
+      args: { digest },
+      fromBlock: 0n,
+      strict: true,
+    })
+    let from = 0n
+    const prices: ModelFacts['prices'] = []
+    for (const { args, blockNumber } of changes) {
+      const until = await timeOf(blockNumber)
+      prices.push({ wei: args.previous, from, until })
+      from = until
+    }
+    return [...prices, { wei: current, from, until: FOREVER }]
+  }
+
+  return {
+    chain,
+    contracts,
+
+    /** Epochs as they stand on chain now: of a number that was disabled and submitted again, the last. */
+    submissions: async (): Promise<Submission[]> => {
+      const events = await chain.getContractEvents({
+        ...settlement,
+        eventName: 'EpochSubmitted',
+        fromBlock: 0n,
+        strict: true,
+      })
+      const last = new Map<number, Submission>()
+      for (const { args } of events) {
+        const epoch = Number(args.epoch)
+        const record = await epochOf(epoch)
+        if (record.dataHash !== args.dataHash) continue // disabled, and another one in its place
+        last.set(epoch, {
+          ...record,
+          epoch,
+          submitter: lower(record.submitter),
+          commitment: args.commitment,
+        })
+      }
+      return [...last.values()].toSorted((a, b) => a.epoch - b.epoch)
+    },
+
+    /** Whether a receipt is in the epoch where it is said to be. */
+    provenIn: async (
+      { receipt }: SignedReceipt,
+      { epoch, index, spent, proof }: { epoch: number; index: number; spent: bigint; proof: Hex[] },
+    ): Promise<Check> => {
+      const { receiptsRoot, receipts: count } = await epochOf(epoch)
+      const domain = { chainId: await chain.getChainId(), settlement: settlement.address }
+      const leaf = receiptLeaf(receipt, spent, domain)
+      const holds = verifyOrdered(receiptsRoot, leaf, { index, count, proof })
+      return check(
+        'proof',
+        holds,
+        `receipt ${index} of ${count} in epoch ${epoch}, root ${receiptsRoot}`,
+      )
+    },
+
+    statusOf: async (epoch: number): Promise<Status> =>
+      STATUS[
+        await chain.readContract({ ...settlement, functionName: 'statusOf', args: [BigInt(epoch)] })
+      ] ?? 'none',
+
+    /** The governed numbers under a hash, in force now or earlier; null when they never were. */
+    parameters: (hash: Hex): Promise<ParameterValues | null> =>
+      findParameters(chain, contracts.parameters, hash),
+
+    /** The model that a receipt names; null when it is not registered. */
+    model: async ({
+      base,
+      adapter,
+    }: Pick<Receipt, 'base' | 'adapter'>): Promise<ModelFacts | null> => {
+      try {
+        if (adapter === ZERO_HASH) {
+          const found = await chain.readContract({
+            ...registry,
+            functionName: 'baseOf',
+            args: [base],
+          })
+          return {
+            owner: lower(found.owner),
+            base: ZERO_HASH,
+            indexRoot: ZERO_HASH,
+            manifestHash: found.manifestHash,
+            datanetRoots: [],
+            prices: await pricesOf(base, found.pricePerToken),
+          }
+        }
+        const found = await chain.readContract({
+          ...registry,
+          functionName: 'adapterOf',
+          args: [adapter],
+        })
+        return {
+          owner: lower(found.owner),
+          base: found.base,
+          indexRoot: found.indexRoot,
+          manifestHash: found.manifestHash,
+          datanetRoots: [...found.datanetRoots],
+          prices: await pricesOf(adapter, found.pricePerToken),
+        }
+      } catch (error) {
+        if (/UnknownModel/.test(String(error))) return null
+        throw error
+      }
+    },
+  }
+}
+
+/** Walks back from the numbers in force, undoing one change after the other. */
+async function findParameters(
+  chain: PublicClient,
+  address: Hex,
+  hash: Hex,
+): Promise<ParameterValues | null> {
+  const contract = { address, abi: parametersAbi } as const
+  const values = await readParameters(chain, address)
+  if (paramsHash(values) === hash) return values
+  const changes = await chain.getContractEvents({
+    ...contract,
+    eventName: 'ParameterSet',
+    fromBlock: 0n,
+    strict: true,
+  })
+  const nameOf = new Map<Hex, ParameterName>(
+    PARAMETER_NAMES.map((name) => [parameterKey(name), name]),
+  )
+  for (const { args } of changes.toReversed()) {
+    const name = nameOf.get(args.key)
+    if (name === undefined) return null // a parameter that this build does not know
+    values[name] = args.previous
+    if (paramsHash(values) === hash) return values
+  }
+  return null
+}
+
+/** The governed numbers in force. Throws when the contract governs others than this build knows. */
+export async function readParameters(chain: PublicClient, address: Hex): Promise<ParameterValues> {
+  const [keys, values] = await chain.readContract({
+    address,
+    abi: parametersAbi,
+    functionName: 'all',
+  })
+  const byKey = new Map(keys.map((key, i) => [key, values[i]]))
+  const entries = PARAMETER_NAMES.map((name) => {
+    const value = byKey.get(parameterKey(name))
+    if (value === undefined) throw new Error(`the Parameters contract at ${address} lacks ${name}`)
+    return [name, value]
+  })
+  return Object.fromEntries(entries) as ParameterValues
+}
+
+const lower = (hex: Hex): Hex => hex.toLowerCase() as Hex

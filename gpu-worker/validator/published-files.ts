@@ -1,0 +1,109 @@
+/** The published files behind the hashes on chain: epoch files from the data-availability layer, adapters from an edge. */
+import { getData } from '#edge/settlement/da.ts'
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import { z } from 'zod'
+import { adapterManifest, address, bytes32, type AdapterManifest } from '#protocol/wire.ts'
+import { CorruptBlobError, edgeFetch, retrying, sha256Of } from '../blobs.ts'
+
+export type PublishedFiles = ReturnType<typeof openPublishedFiles>
+
+export type FileSources = {
+  /** An EigenDA proxy. */
+  daUrl: string
+  /** Keeps epoch files longer than the data-availability layer, and the files of adapters. */
+  edgeUrl: string
+  /** Of a validator's account, which may read weights. */
+  apiKey?: string
+}
+
+/** Where an epoch file was found. */
+export type Source = 'da' | 'edge'
+
+const TIMEOUT_MS = 30_000
+
+const rowsPage = z.object({
+  data: z.array(z.object({ record: bytes32, cluster: bytes32, contributor: address })),
+  has_more: z.boolean(),
+  last_id: z.string().nullable(),
+})
+export type VersionLeaf = z.infer<typeof rowsPage>['data'][number]
+const PAGE = 100
+
+/** Reads published files. Whatever comes back has the hash it was asked for by. */
+export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
+  const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {}
+
+  return {
+    /** The bytes of an epoch file; throws an Error that says why neither source has them. */
+    epochFile: async ({
+      commitment,
+      dataHash,
+    }: {
+      commitment: Hex
+      dataHash: Hex
+    }): Promise<{ bytes: Uint8Array; source: Source }> => {
+      try {
+        return { bytes: await withHash(getData(daUrl, commitment), dataHash), source: 'da' }
+      } catch (da) {
+        try {
+          return { bytes: await withHash(fromEdge(edgeUrl, dataHash), dataHash), source: 'edge' }
+        } catch (edge) {
+          throw new Error(
+            `${dataHash} is nowhere: DA: ${messageOf(da)}; edge: ${messageOf(edge)}`,
+            {
+              cause: edge,
+            },
+          )
+        }
+      }
+    },
+
+    /** A file of a registered adapter by its hash. */
+    adapterFile: (digest: Hex, sha256: Hex): Promise<Uint8Array> =>
+      retrying(async () => {
+        const response = await edgeFetch(`${edgeUrl}/v1/adapters/${digest}/files/${sha256}`, {
+          headers,
+        })
+        const bytes = new Uint8Array(await response.arrayBuffer())
+        const found = sha256Of(bytes)
+        if (found !== sha256) throw new CorruptBlobError(sha256, found)
+        return bytes
+      }),
+
+    /** The manifest of an adapter, which has the hash on chain. */
+    async manifest(digest: Hex, manifestHash: Hex): Promise<AdapterManifest> {
+      const bytes = await this.adapterFile(digest, manifestHash)
+      return adapterManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
+    },
+
+    /** Every row of a published Datanet version; whether they make its root is for the caller to see. */
+    versionRows: async (datanetId: string, version: number): Promise<VersionLeaf[]> => {
+      const rows: VersionLeaf[] = []
+      for (let after = ''; ;) {
+        const url = `${edgeUrl}/v1/datanets/${datanetId}/versions/${version}/rows?limit=${PAGE}${after}`
+        const page = rowsPage.parse(await (await edgeFetch(url, {})).json())
+        rows.push(...page.data)
+        if (!page.has_more || page.last_id === null) return rows
+        after = `&after=${page.last_id}`
+      }
+    },
+  }
+}
+
+async function fromEdge(edgeUrl: string, dataHash: Hex): Promise<Uint8Array> {
+  const response = await fetch(`${edgeUrl}/v1/epoch-files/${dataHash}`, {
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  })
+  if (!response.ok) throw new Error(String(response.status))
+  return new Uint8Array(await response.arrayBuffer())
+}
+
+async function withHash(read: Promise<Uint8Array>, dataHash: Hex): Promise<Uint8Array> {
+  const bytes = await read
+  const found = keccak(bytes)
+  if (found !== dataHash) throw new Error(`the file there has the hash ${found}`)
+  return bytes
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)

@@ -1,0 +1,22 @@
+/** What a validator found, for people. */
+import type { EpochReport, Finding } from './validator.ts'
+
+const MOST_SHOWN = 20
+
+/** One epoch's report as text: a line when all holds, else every finding with what can be done about it. */
+export function reportText(report: EpochReport): string {
+  const { epoch, receipts, checks, reExecuted, findings, source } = report
+  const where =
+    source === 'edge' ? ', file from the edge: the data-availability layer lacks it' : ''
+  const made = `${receipts} receipts, ${checks} checks, ${reExecuted} re-executed${where}`
+  if (findings.length === 0) return `✓ epoch ${epoch}: ${made}`
+  const shown = findings.slice(0, MOST_SHOWN).map((finding) => `    ${findingText(finding)}`)
+  const rest = findings.length > MOST_SHOWN ? [`    and ${findings.length - MOST_SHOWN} more`] : []
+  return [`✗ epoch ${epoch}: ${made}, ${findings.length} wrong`, ...shown, ...rest].join('\n')
+}
+
+/** One finding in a line. */
+export const findingText = ({ name, detail, receipt, requestId, remedy }: Finding): string =>
+  `${receipt === null ? '' : `receipt ${receipt} (${requestId}): `}${name}: ${detail} [${
+    remedy === 're-execution' ? 'to be attested by validators' : `challenge ${remedy}`
+  }]`

@@ -1,0 +1,177 @@
+/**
+ * Re-derives settled epochs from public data and says what is wrong with them: the file behind the commitment on chain,
+ * every integer of every receipt, and, for a random sample whose texts the validator may read, the float gradients.
+ */
+import { randomInt } from 'node:crypto'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import type { EpochFile } from '#protocol/epoch.ts'
+import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import type { KeptTexts } from '#protocol/wire.ts'
+import { checkEpoch, checkPresence, readEpoch, type History } from './check-epoch.ts'
+import { checkReceipt } from './check-receipt.ts'
+import { check, CHECKS, type Check, type Remedy } from './checks.ts'
+import type { ChainFacts, Submission } from './chain-facts.ts'
+import { openIndexes } from './open-index.ts'
+import type { PublishedFiles, Source } from './published-files.ts'
+import type { ReExecution } from './re-execute.ts'
+
+/** A check that failed. `receipt` is its position in the file; null when it concerns the epoch. */
+export type Finding = Check & { receipt: number | null; requestId: Hex | null; remedy: Remedy }
+
+export type EpochReport = {
+  epoch: number
+  dataHash: Hex
+  submitter: Hex
+  /** Where the file was found; null when it is nowhere. */
+  source: Source | null
+  receipts: number
+  total: bigint
+  /** How many checks were made, of all kinds. */
+  checks: number
+  /** Receipts whose texts were read, and whose gradients were computed again. */
+  reExecuted: number
+  findings: Finding[]
+}
+
+export type Validator = {
+  /** Checks one epoch. */
+  epoch: (
+    submission: Submission,
+    history: History,
+  ) => Promise<{ report: EpochReport; file: EpochFile | null }>
+  /** All that can be checked about one receipt. */
+  receipt: (signed: SignedReceipt) => Promise<Check[]>
+}
+
+export type ValidatorOptions = {
+  facts: ChainFacts
+  files: PublishedFiles
+  domain: ReceiptDomain
+  /** Prompt and answer of a request, null when they are not kept or not for us; absent: none are read. */
+  texts?: (requestId: Hex) => Promise<KeptTexts | null>
+  /** Absent: no gradient is computed. */
+  reExecution?: ReExecution
+  /** Share of the receipts whose texts are read, 0 to 1. */
+  sample?: number
+  onProgress?: (done: number, of: number) => void
+}
+
+/** Puts a validator together. */
+export function openValidator(options: ValidatorOptions): Validator {
+  const { facts, files, domain, texts, reExecution, sample = 1, onProgress = () => {} } = options
+  const indexOf = openIndexes(files)
+  const presences = new Map<Hex, Promise<Check>>()
+
+  const judge = async (
+    signed: SignedReceipt,
+    mayRead: boolean,
+  ): Promise<{ checks: Check[]; ran: boolean }> => {
+    const { receipt } = signed
+    const [values, model] = await Promise.all([
+      facts.parameters(receipt.paramsHash),
+      facts.model(receipt),
+    ])
+    const isBase = receipt.adapter === ZERO_HASH
+    const index = isBase
+      ? null
+      : model
+        ? await indexOf(receipt.adapter, model)
+        : new Error('the adapter is not registered')
+    const kept = mayRead && receipt.stored && texts ? await texts(receipt.requestId) : null
+    const checks = await checkReceipt(signed, { domain, values, model, index, texts: kept })
+    if (!kept || !reExecution || !model || !values || isBase) return { checks, ran: false }
+    return {
+      checks: [...checks, ...(await reExecution.run(signed, kept, { model, values }))],
+      ran: true,
+    }
+  }
+
+  /** The presence tables of a file against the Datanets that its adapters name. */
+  const checkPresences = async (file: EpochFile): Promise<Check[]> => {
+    const checks: Check[] = []
+    for (const presence of file.presence) {
+      const user = file.receipts.find(({ receipt }) => receipt.datanets.includes(presence.root))
+      const model = user && (await facts.model(user.receipt))
+      if (!user || !model) {
+        checks.push(check('presence', false, `no receipt names ${presence.root}`))
+        continue
+      }
+      const key = `${presence.root}${JSON.stringify(presence.clusters)}` as Hex
+      const found =
+        presences.get(key) ??
+        (async () => {
+          const { datanets } = await files.manifest(user.receipt.adapter, model.manifestHash)
+          const version = datanets.find(({ root }) => root === presence.root)
+          if (!version)
+            return check('presence', false, `the adapter does not name ${presence.root}`)
+          return checkPresence(presence, await files.versionRows(version.id, version.version))
+        })()
+      presences.set(key, found)
+      checks.push(
+        await found.catch((error: unknown) => {
+          presences.delete(key)
+          throw error
+        }),
+      )
+    }
+    return checks
+  }
+
+  return {
+    receipt: async (signed) => (await judge(signed, true)).checks,
+    epoch: async (submission, history) => {
+      const findings: Finding[] = []
+      let checks = 0
+      const add = (
+        found: readonly Check[],
+        receipt: number | null = null,
+        requestId: Hex | null = null,
+      ) => {
+        checks += found.length
+        for (const one of found)
+          if (!one.holds) findings.push({ ...one, receipt, requestId, remedy: CHECKS[one.name] })
+      }
+      const report = (
+        source: Source | null,
+        receipts: number,
+        reExecuted: number,
+      ): EpochReport => ({
+        epoch: submission.epoch,
+        dataHash: submission.dataHash,
+        submitter: submission.submitter,
+        source,
+        receipts,
+        total: submission.total,
+        checks,
+        reExecuted,
+        findings,
+      })
+
+      const found = await files.epochFile(submission).catch((error: unknown) => {
+        add([check('available', false, error instanceof Error ? error.message : String(error))])
+        return null
+      })
+      if (!found) return { report: report(null, 0, 0), file: null }
+      add([check('available', true, found.source)])
+      const file = readEpoch(found.bytes)
+      if ('holds' in file) {
+        add([file])
+        return { report: report(found.source, 0, 0), file: null }
+      }
+      add(checkEpoch(submission, file, { domain, ...history }))
+      add(await checkPresences(file))
+      let reExecuted = 0
+      for (const [i, signed] of file.receipts.entries()) {
+        const { checks: made, ran } = await judge(signed, isSampled(sample))
+        add(made, i, signed.receipt.requestId)
+        if (ran) reExecuted++
+        onProgress(i + 1, file.receipts.length)
+      }
+      return { report: report(found.source, file.receipts.length, reExecuted), file }
+    },
+  }
+}
+
+const SAMPLE_UNIT = 1_000_000
+/** Drawn anew by every validator, so that no worker can know which of its receipts are looked at. */
+const isSampled = (share: number): boolean => randomInt(SAMPLE_UNIT) < share * SAMPLE_UNIT

@@ -1,0 +1,26 @@
+import { execFile } from 'node:child_process'
+
+const MAIN = new URL('../../client/main.ts', import.meta.url).pathname
+const MOST_OUTPUT = 64 * 2 ** 20
+
+export type Said = { status: number; stdout: string; stderr: string }
+
+/** Runs the `openledger` command as a user does. */
+export const openledger = (args: readonly string[], env: Record<string, string>): Promise<Said> =>
+  new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [MAIN, ...args],
+      { env: { PATH: process.env['PATH'], ...env }, maxBuffer: MOST_OUTPUT },
+      (error, stdout, stderr) => {
+        const code = error?.code
+        resolve({ status: typeof code === 'number' ? code : error ? 1 : 0, stdout, stderr })
+      },
+    )
+  })
+
+/** The JSON value that a command printed; throws what it said instead. */
+export function valueOf<T>({ stdout, stderr }: Said): T {
+  if (!stdout.startsWith('{')) throw new Error(`openledger said: ${stdout}${stderr}`)
+  return JSON.parse(stdout) as T
+}

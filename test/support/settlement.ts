@@ -1,0 +1,344 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseEther, type Abi, type ContractFunctionArgs } from 'viem'
+import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import { putData } from '#edge/settlement/da.ts'
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import {
+  buildEpoch,
+  encodeEpoch,
+  epochRoots,
+  payoutsTree,
+  type EpochFile,
+} from '#protocol/epoch.ts'
+import { defaultParameters, PARAMETERS, paramsHash } from '#protocol/parameters.ts'
+import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import type { KeptTexts } from '#protocol/wire.ts'
+import { startDaServer } from '#stack/da-server.ts'
+import { CHAIN_ID, devAccount, startAnvil } from '../../contracts/test/anvil.ts'
+import { deployContracts, type Contracts } from '../../contracts/script/deploy.ts'
+import { openledger, valueOf } from './command.ts'
+import { callAdapter, syntheticAdapter, type SyntheticAdapter } from './synthetic.ts'
+
+/**
+ * The real contracts and data-availability server, with a submitter and a worker that do what a test tells them, and the
+ * real `openledger watch` against them. What the edge publishes is served as it would.
+ */
+export type Settlement = Awaited<ReturnType<typeof startSettlement>>
+
+export const PRICE = 10n ** 13n
+const WINDOW_SECONDS = 3_600n
+const [governor, submitter, modelOwner, payer] = [0, 1, 2, 3].map(devAccount) as Dev[]
+type Dev = ReturnType<typeof devAccount>
+const account = (n: number): Hex => `0x${(0xc0ffee00 + n).toString(16).padStart(40, '0')}`
+export const CONTRIBUTORS = [1, 2, 3, 4].map(account)
+const TREASURIES = { platform: account(100), stakers: account(101) }
+const BASE = keccak('base')
+const API_KEY = `ol_live_${'v'.repeat(32)}`
+
+export type Watched = {
+  status: number
+  reports: {
+    epoch: number
+    source: string | null
+    findings: { name: string; remedy: string; detail: string }[]
+  }[]
+  outcomes: { epoch: number; remedy: string; transaction: Hex | null; detail: string }[]
+}
+
+export async function startSettlement() {
+  const dir = mkdtempSync(join(tmpdir(), 'openledger-faults-'))
+  const chain = await startAnvil()
+  const { client } = chain
+  const values = { ...defaultParameters(), 'settlement.window': WINDOW_SECONDS }
+  const contracts = await deployContracts({
+    rpcUrl: chain.rpcUrl,
+    chainId: CHAIN_ID,
+    deployerKey: governor!.key,
+    operator: governor!.address,
+    submitter: submitter!.address,
+    parameters: { 'settlement.window': WINDOW_SECONDS },
+    handOver: false,
+  })
+  const domain: ReceiptDomain = { chainId: CHAIN_ID, settlement: contracts.attributionSettlement }
+  const da = await startDaServer(join(dir, 'da'), 0)
+  const daUrl = `http://127.0.0.1:${(da.address() as AddressInfo).port}`
+  const worker = privateKeyToAccount(generatePrivateKey())
+  const adapter = syntheticAdapter(7, {
+    base: BASE,
+    owner: modelOwner!.address,
+    contributors: CONTRIBUTORS,
+  })
+  const texts = new Map<Hex, KeptTexts>()
+  const published = await publish(adapter, texts)
+  const contractsFile = join(dir, 'contracts.json')
+  writeFileSync(contractsFile, JSON.stringify({ chainId: CHAIN_ID, contracts }))
+
+  /** Sends a transaction; throws the decoded reason of a revert. */
+  async function write(
+    from: PrivateKeyAccount | Dev['account'],
+    [address, abi, functionName, args, value = 0n]: [
+      Hex,
+      Abi,
+      string,
+      ContractFunctionArgs<Abi>,
+      bigint?,
+    ],
+  ) {
+    const { request } = await client.simulateContract({
+      account: from,
+      address,
+      abi,
+      functionName,
+      args,
+      value,
+    })
+    return client.waitForTransactionReceipt({ hash: await client.writeContract(request) })
+  }
+  await register(contracts, adapter, (...call) => write(governor!.account, call))
+  await write(payer!.account, [
+    contracts.inferenceVault,
+    inferenceVaultAbi,
+    'deposit',
+    [payer!.address],
+    parseEther('10'),
+  ])
+
+  let seed = 0
+  const epochs = new Map<number, EpochFile>()
+  const now = async () => (await client.getBlock()).timestamp
+
+  return {
+    chain,
+    contracts,
+    domain,
+    values,
+    adapter,
+    worker,
+    submitter: submitter!,
+    payer: payer!,
+    epochs,
+    texts,
+    write,
+    dir,
+    daUrl,
+
+    /** A receipt of the worker's, which `tamper` makes a lie. */
+    async call(tamper?: (receipt: Receipt) => Receipt): Promise<SignedReceipt> {
+      const made = await callAdapter(adapter, {
+        seed: ++seed,
+        payer: payer!.address,
+        pricePerToken: PRICE,
+        values,
+        domain,
+        worker,
+        time: await now(),
+        ...(tamper && { tamper }),
+      })
+      texts.set(made.signed.receipt.requestId, made.texts)
+      return made.signed
+    },
+
+    /** Settles receipts as the next epoch; `tamper` makes the file a lie, `keep` says whether it is put to DA. */
+    async submit(
+      receipts: SignedReceipt[],
+      { tamper = (it: EpochFile) => it, keep = true } = {},
+    ): Promise<EpochFile> {
+      const last = Number(
+        await client.readContract({
+          address: contracts.attributionSettlement,
+          abi: attributionSettlementAbi,
+          functionName: 'lastEpoch',
+        }),
+      )
+      const before = epochs.get(last)?.payouts ?? []
+      const file = tamper(
+        buildEpoch(new Map(before.map(({ account: to, amount }) => [to, amount])), {
+          ...domain,
+          epoch: last + 1,
+          treasuries: TREASURIES,
+          receipts,
+          presence: [adapter.presence],
+        }),
+      )
+      const roots = epochRoots(file)
+      const bytes = encodeEpoch(file)
+      const commitment: Hex = keep ? await putData(daUrl, bytes) : `0x01${'00'.repeat(33)}`
+      await write(submitter!.account, [
+        contracts.attributionSettlement,
+        attributionSettlementAbi,
+        'submitEpoch',
+        [
+          { epoch: BigInt(file.epoch), ...roots, commitment, paramsHash: paramsHash(values) },
+          file.draws,
+        ],
+      ])
+      epochs.set(file.epoch, file)
+      return file
+    },
+
+    /** Gives a disabled epoch's draws back, so that its number can be submitted again. */
+    async refund(epoch: number): Promise<void> {
+      await write(governor!.account, [
+        contracts.attributionSettlement,
+        attributionSettlementAbi,
+        'refund',
+        [BigInt(epoch), epochs.get(epoch)!.draws],
+      ])
+      epochs.delete(epoch)
+    },
+
+    /** Runs `openledger watch --once` with a wallet of its own. */
+    async watch(key: Hex, ...args: string[]): Promise<Watched> {
+      const said = await openledger(
+        [
+          'watch',
+          '--once',
+          '--json',
+          `--rpc=${chain.rpcUrl}`,
+          `--da=${daUrl}`,
+          `--edge=${published.url}`,
+          `--contracts=${contractsFile}`,
+          `--state=${join(dir, 'watch.sqlite')}`,
+          '--sample=1',
+          ...args,
+        ],
+        { OPENLEDGER_WALLET_KEY: key, OPENLEDGER_API_KEY: API_KEY },
+      )
+      return { status: said.status, ...valueOf<Omit<Watched, 'status'>>(said) }
+    },
+
+    statusOf: async (epoch: number): Promise<number> =>
+      Number(
+        await client.readContract({
+          address: contracts.attributionSettlement,
+          abi: attributionSettlementAbi,
+          functionName: 'statusOf',
+          args: [BigInt(epoch)],
+        }),
+      ),
+
+    /** Lets the challenge window of everything pass. */
+    async passWindow(): Promise<void> {
+      await client.increaseTime({ seconds: Number(WINDOW_SECONDS) + 1 })
+      await client.mine({ blocks: 1 })
+    },
+
+    /** Claims for an account against an epoch; answers the wei that came. */
+    async claim(epoch: number, to: Hex): Promise<bigint> {
+      const file = epochs.get(epoch)!
+      const index = file.payouts.findIndex((payout) => payout.account === to)
+      const { amount } = file.payouts[index]!
+      const before = await client.getBalance({ address: to })
+      await write(governor!.account, claimCall(contracts, file, { to, amount, index }))
+      return (await client.getBalance({ address: to })) - before
+    },
+
+    async stop(): Promise<void> {
+      published.server.closeAllConnections()
+      published.server.close()
+      da.close()
+      chain.stop()
+      rmSync(dir, { recursive: true })
+    },
+  }
+}
+
+const claimCall = (
+  { attributionSettlement }: Contracts,
+  file: EpochFile,
+  { to, amount, index }: { to: Hex; amount: bigint; index: number },
+): [Hex, Abi, string, ContractFunctionArgs<Abi>] => [
+  attributionSettlement,
+  attributionSettlementAbi,
+  'claim',
+  [to, amount, BigInt(file.epoch), BigInt(index), payoutsTree(file).proof(index)],
+]
+
+const fee = (name: 'fee.datanet' | 'fee.model' | 'bond.contribution'): bigint =>
+  PARAMETERS[name].value
+
+/** A Datanet with one version, the base and the adapter, on chain. */
+async function register(
+  { datanetRegistry, modelRegistry }: Contracts,
+  adapter: SyntheticAdapter,
+  write: (...call: [Hex, Abi, string, ContractFunctionArgs<Abi>, bigint?]) => Promise<unknown>,
+): Promise<void> {
+  const datanet = keccak(adapter.datanet.id)
+  const { root } = adapter.datanet
+  const count = adapter.leaves.length
+  const batch = [datanet, keccak('ctr_1'), root, count, CONTRIBUTORS[0], keccak('pipeline')]
+  await write(
+    datanetRegistry,
+    datanetRegistryAbi,
+    'createDatanet',
+    [datanet, CONTRIBUTORS[0], keccak('metadata'), keccak('CC0-1.0'), 0],
+    fee('fee.datanet'),
+  )
+  await write(datanetRegistry, datanetRegistryAbi, 'anchorBatch', batch, fee('bond.contribution'))
+  await write(datanetRegistry, datanetRegistryAbi, 'publishVersion', [
+    datanet,
+    1,
+    root,
+    keccak('manifest'),
+    count,
+  ])
+  await write(
+    modelRegistry,
+    modelRegistryAbi,
+    'registerBase',
+    [BASE, adapter.owner, PRICE, keccak('manifest')],
+    fee('fee.model'),
+  )
+  await write(
+    modelRegistry,
+    modelRegistryAbi,
+    'registerAdapter',
+    [
+      {
+        digest: adapter.digest,
+        base: BASE,
+        indexRoot: adapter.indexRoot,
+        manifestHash: adapter.manifestHash,
+        owner: adapter.owner,
+        pricePerToken: PRICE,
+        datanetRoots: [root],
+      },
+    ],
+    fee('fee.model'),
+  )
+}
+
+/** What an edge publishes for validators. */
+async function publish(
+  adapter: SyntheticAdapter,
+  texts: ReadonlyMap<Hex, KeptTexts>,
+): Promise<{ url: string; server: Server }> {
+  const answer = (path: string, authorization: string | undefined): Uint8Array | object | null => {
+    const [, , kind, id, what, last] = path.split('/')
+    if (kind === 'adapters' && id === adapter.digest && what === 'files')
+      return adapter.files.get(last as Hex) ?? null
+    if (kind === 'datanets' && id === adapter.datanet.id)
+      return { data: adapter.leaves, has_more: false, last_id: null }
+    if (kind === 'receipts' && what === 'texts' && authorization === `Bearer ${API_KEY}`) {
+      const kept = texts.get(`0x${id?.slice(4)}`)
+      return kept ? { id, ...kept } : null
+    }
+    return null
+  }
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://edge')
+    const found = answer(pathname, request.headers.authorization)
+    response.writeHead(found ? 200 : 404)
+    response.end(found instanceof Uint8Array ? found : JSON.stringify(found))
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server }
+}
