@@ -22,7 +22,7 @@ export async function startChoices(
   } catch (error) {
     gone.abort()
     for (const one of await Promise.allSettled(started))
-      if (one.status === 'fulfilled') await collect(one.value, 0).catch(() => undefined) // lets its funds go
+      if (one.status === 'fulfilled') await one.value.cancel()
     throw error
   }
 }

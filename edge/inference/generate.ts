@@ -35,6 +35,8 @@ export type Generation = {
   model: ServedModel
   /** Texts, then the end; the receipt is stored before the end comes. Throws a Problem when it fails. */
   answers: AsyncGenerator<Answer, void, undefined>
+  /** Instead of reading `answers`: ends it unpaid and lets the held funds go. */
+  cancel: () => Promise<void>
 }
 
 /**
@@ -83,7 +85,11 @@ export async function startGeneration(
     // A worker refuses in its first event, so that is awaited while the status can still say so.
     const call = await callWorker(order, ctx.settings.WORKER_TOKEN, request, stop.signal)
     const run = { actor, model, call, request, held, stop, state }
-    return { model, answers: answer(ctx, run) }
+    const cancel = async () => {
+      stop.abort()
+      await release(ctx, actor, requestId)
+    }
+    return { model, answers: answer(ctx, run), cancel }
   } catch (error) {
     await release(ctx, actor, requestId)
     throw error
