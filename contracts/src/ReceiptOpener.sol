@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
+import {IParameters} from "./interfaces/IParameters.sol";
+import {
+    IReceiptChallenges,
+    IndexRow,
+    ReceiptOpening,
+    RowOpening
+} from "./interfaces/IReceiptChallenges.sol";
+import {Keys} from "./libraries/Keys.sol";
+import {Leaf} from "./libraries/Leaf.sol";
+import {OrderedTree} from "./libraries/OrderedTree.sol";
+import {Receipts} from "./libraries/Receipts.sol";
+import {Score} from "./libraries/Score.sol";
+
+/// @notice What every challenge of receipts needs: the settlement's domain, receipts by their
+/// proof, and the governed numbers a receipt names.
+abstract contract ReceiptOpener {
+    IAttributionSettlement public immutable SETTLEMENT;
+    IParameters internal immutable PARAMETERS;
+    /// @dev Where `Score.Rules` stand among all governed numbers, one byte each in their order.
+    uint256 private immutable PLACES;
+
+    constructor(IAttributionSettlement settlement, IParameters parameters) {
+        SETTLEMENT = settlement;
+        PARAMETERS = parameters;
+        bytes32[10] memory keys = [
+            Keys.SIGNIFICANCE,
+            Keys.MIN_SHARE,
+            Keys.COVERAGE,
+            Keys.TOP_K,
+            Keys.TEXT_CAP,
+            Keys.RELIABILITY,
+            Keys.ROW_COST,
+            Keys.SPLIT_PLATFORM,
+            Keys.SPLIT_MODEL,
+            Keys.SPLIT_STAKERS
+        ];
+        uint256 places = 0;
+        for (uint256 i = 0; i < keys.length; ++i) {
+            places |= parameters.indexOf(keys[i]) << (8 * i);
+        }
+        PLACES = places;
+    }
+
+    /// @dev Reverts unless the receipt is where the opening says, in a pending epoch.
+    function _requireReceipt(ReceiptOpening calldata opening) internal view {
+        (bytes32 root, uint32 count) = SETTLEMENT.pendingReceipts(opening.epoch);
+        if (!_isReceipt(opening, root, count)) {
+            revert IReceiptChallenges.NotInEpoch(opening.epoch, opening.index);
+        }
+    }
+
+    function _isReceipt(ReceiptOpening calldata opening, bytes32 root, uint32 count)
+        internal
+        view
+        returns (bool)
+    {
+        bytes32 leaf = Leaf.receipt(
+            opening.head.requestId, Receipts.digest(opening.head, _domain()), opening.spent
+        );
+        return OrderedTree.verify(opening.proof, root, leaf, opening.index, count);
+    }
+
+    function _requireRow(Receipts.Head calldata head, RowOpening calldata listed) internal pure {
+        if (
+            Receipts.listHash(listed.hashes) != head.rowsHash
+                || listed.position >= listed.hashes.length
+                || Receipts.rowHash(listed.row) != listed.hashes[listed.position]
+        ) revert IReceiptChallenges.WrongOpening("row");
+    }
+
+    function _indexLeaf(IndexRow calldata row) internal pure returns (bytes32) {
+        return Leaf.indexRow(
+            row.record,
+            row.cluster,
+            row.contributor,
+            row.vectorHash,
+            row.exponent,
+            row.nullMean,
+            row.nullDeviation,
+            row.self,
+            row.tokensRoot,
+            row.tokens
+        );
+    }
+
+    /// @dev EIP-712 domain of the settlement contract, whatever the chain's id is now.
+    function _domain() internal view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
+                keccak256("OpenLedger"),
+                keccak256("1"),
+                block.chainid,
+                address(SETTLEMENT)
+            )
+        );
+    }
+
+    function _rules(bytes32 paramsHash) internal view returns (Score.Rules memory) {
+        uint256[] memory values = PARAMETERS.valuesOf(paramsHash);
+        return Score.Rules({
+            significance: _value(values, 0),
+            minShare: _value(values, 1),
+            coverage: _value(values, 2),
+            topK: _value(values, 3),
+            textCap: _value(values, 4),
+            reliability: _value(values, 5),
+            rowCost: _value(values, 6),
+            platform: _value(values, 7),
+            model: _value(values, 8),
+            stakers: _value(values, 9)
+        });
+    }
+
+    function _value(uint256[] memory values, uint256 rule) private view returns (uint256) {
+        return values[uint8(PLACES >> (8 * rule))];
+    }
+}

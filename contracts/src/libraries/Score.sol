@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.37;
+
+import {Receipts} from "./Receipts.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+
+/// @notice From scores to money: protocol/score.ts in the same order, with the same roundings.
+/// Shared vectors: contracts/test/score.test.ts.
+library Score {
+    /// @notice The governed numbers that attribution and fees follow, in their own units.
+    struct Rules {
+        uint256 significance;
+        uint256 minShare;
+        uint256 coverage;
+        uint256 topK;
+        uint256 textCap;
+        uint256 reliability;
+        uint256 rowCost;
+        uint256 platform;
+        uint256 model;
+        uint256 stakers;
+    }
+
+    /// @notice Version of the method that this is.
+    uint32 internal constant METHOD = 1;
+
+    uint256 private constant PPM = 1_000_000;
+    int256 private constant RELATIVE_ONE = 1 << 20;
+    int256 private constant SIGNIFICANCE_UNIT = 1_000;
+    uint256 private constant WEIGHT_ONE = 1_000_000_000;
+
+    /* ------------------------------------ scores ------------------------------------ */
+
+    /// @notice Dot product of two int8 vectors of the same length, given as bytes.
+    /// @dev Every byte is biased by 128 to be unsigned; with a' = a + 128 and b' = b + 128,
+    ///   sum a b = sum a' b' - 128 (sum a' + sum b') + 128^2 n.
+    /// sum a' b' of a word of 32 bytes takes four multiplications: bytes k, k + 4, .. of a in
+    /// lanes of 32 bits, times those of b in reversed lanes, have the sum of eight products in the
+    /// top lane (each lane stays below 8 * 255^2 < 2^32, so none carries into the next).
+    function dot(bytes calldata a, bytes calldata b) internal pure returns (int256 product) {
+        uint256 products;
+        uint256 sums;
+        assembly ("memory-safe") {
+            let bias := mul(0x80, div(not(0), 0xff)) // 0x8080..80
+            let lane32 := 0x000000ff000000ff000000ff000000ff000000ff000000ff000000ff000000ff
+            let lane16 := 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff
+            let ones16 := 0x0001000100010001000100010001000100010001000100010001000100010001
+            let low64 := 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff
+            let low32 := 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff
+            let shift := sub(b.offset, a.offset)
+            let end := add(a.offset, a.length)
+            for { let at := a.offset } lt(at, end) { at := add(at, 0x20) } {
+                let x := xor(calldataload(at), bias)
+                let y := xor(calldataload(add(at, shift)), bias)
+                if gt(add(at, 0x20), end) {
+                    // Bytes beyond the end count as nothing.
+                    let mask := not(shr(shl(3, sub(end, at)), not(0)))
+                    x := and(x, mask)
+                    y := and(y, mask)
+                }
+                sums := add(
+                    sums,
+                    shr(
+                        240,
+                        mul(
+                            add(
+                                add(and(x, lane16), and(shr(8, x), lane16)),
+                                add(and(y, lane16), and(shr(8, y), lane16))
+                            ),
+                            ones16
+                        )
+                    )
+                )
+                // Lanes of 32 bits of y in reversed order.
+                y := or(shl(128, y), shr(128, y))
+                y := or(shl(64, and(y, low64)), and(shr(64, y), low64))
+                y := or(shl(32, and(y, low32)), and(shr(32, y), low32))
+                products := add(products, shr(224, mul(and(x, lane32), and(y, lane32))))
+                products := add(
+                    products,
+                    shr(224, mul(and(shr(8, x), lane32), and(shr(8, y), lane32)))
+                )
+                products := add(
+                    products,
+                    shr(224, mul(and(shr(16, x), lane32), and(shr(16, y), lane32)))
+                )
+                products := add(
+                    products,
+                    shr(224, mul(and(shr(24, x), lane32), and(shr(24, y), lane32)))
+                )
+            }
+        }
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return int256(products) - 128 * int256(sums) + 16_384 * int256(a.length);
+    }
+
+    /// @notice Cosine in units of 2^20; zero when either vector is zero.
+    function relative(int256 product, uint256 selfRow, uint256 selfQuery)
+        internal
+        pure
+        returns (int256)
+    {
+        uint256 norm = FixedPointMathLib.sqrt(selfRow * selfQuery);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return norm == 0 ? int256(0) : (product * RELATIVE_ONE) / int256(norm);
+    }
+
+    /// @notice Thousandths of a null deviation that a relative score lies above the null mean.
+    function significance(int256 score, int256 nullMean, uint256 nullDeviation)
+        internal
+        pure
+        returns (int256)
+    {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        int256 deviation = int256(nullDeviation);
+        return deviation == 0 ? int256(0) : ((score - nullMean) * SIGNIFICANCE_UNIT) / deviation;
+    }
+
+    function isSignificant(int256 influence, int256 deviations, Rules memory rules)
+        internal
+        pure
+        returns (bool)
+    {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return influence > 0 && deviations >= int256(rules.significance);
+    }
+
+    /* ------------------------------------ shares ------------------------------------ */
+
+    function splitFee(uint256 fee, Rules memory rules)
+        internal
+        pure
+        returns (uint256 platform, uint256 model, uint256 stakers, uint256 contributors)
+    {
+        platform = fee * rules.platform / PPM;
+        model = fee * rules.model / PPM;
+        stakers = fee * rules.stakers / PPM;
+        contributors = fee - platform - model - stakers;
+    }
+
+    /// @notice Whether rows stand by falling weight (ties by rising cluster) and have exactly the
+    /// amounts that `allocate` of protocol/score.ts gives them, `unattributed` the rest.
+    function isAllocation(
+        uint256 pool,
+        Receipts.Row[] calldata rows,
+        uint256 covered,
+        uint256 total,
+        uint256 unattributed,
+        Rules memory rules
+    ) internal pure returns (bool) {
+        uint256[] memory weights = _weights(rows, covered, total, rules);
+        uint256 sum = 0;
+        for (uint256 i = 0; i < weights.length; ++i) {
+            sum += weights[i];
+            if (i == 0 || weights[i - 1] > weights[i]) continue;
+            if (weights[i - 1] < weights[i] || rows[i - 1].cluster >= rows[i].cluster) {
+                return false;
+            }
+        }
+        (uint256 paid, uint256 paidWeight) = _paid(weights, sum, pool, rules);
+        uint256 attributed = paid == 0 ? 0 : pool * rules.reliability / PPM;
+        if (unattributed != pool - attributed) return false;
+        for (uint256 i = paid; i < rows.length; ++i) {
+            if (rows[i].amount != 0) return false;
+        }
+        return paid == 0 || _isLargestRemainder(rows, weights, paid, paidWeight, attributed);
+    }
+
+    function _weights(
+        Receipts.Row[] calldata rows,
+        uint256 covered,
+        uint256 total,
+        Rules memory rules
+    ) private pure returns (uint256[] memory weights) {
+        uint256 count = rows.length;
+        uint256[] memory influences = new uint256[](count);
+        uint256 influenceSum = 0;
+        uint256 textSum = 0;
+        for (uint256 i = 0; i < count; ++i) {
+            Receipts.Row calldata row = rows[i];
+            textSum += row.text;
+            if (!isSignificant(row.influence, row.significance, rules)) continue;
+            // forge-lint: disable-next-line(unsafe-typecast)
+            influences[i] = uint256(int256(row.influence));
+            influenceSum += influences[i];
+        }
+        uint256 kappa = 0;
+        if (textSum != 0 && total != 0) {
+            kappa = covered * PPM / total;
+            if (kappa > rules.textCap) kappa = rules.textCap;
+        }
+        weights = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 weight = 0;
+            if (textSum != 0) weight = kappa * WEIGHT_ONE * rows[i].text / (textSum * PPM);
+            if (influenceSum != 0) {
+                weight += (PPM - kappa) * WEIGHT_ONE * influences[i] / (influenceSum * PPM);
+            }
+            weights[i] = weight;
+        }
+    }
+
+    /// @dev How many rows, the first ones, are paid, and their weight in all.
+    function _paid(uint256[] memory weights, uint256 sum, uint256 pool, Rules memory rules)
+        private
+        pure
+        returns (uint256 paid, uint256 reached)
+    {
+        uint256 least = rules.minShare * WEIGHT_ONE / PPM;
+        if (pool != 0) {
+            uint256 settle = rules.rowCost * WEIGHT_ONE / pool;
+            if (settle > least) least = settle;
+        }
+        uint256 enough = sum * rules.coverage / PPM;
+        while (paid < weights.length && paid < rules.topK && reached < enough) {
+            if (weights[paid] < least) break;
+            reached += weights[paid++];
+        }
+    }
+
+    /// @dev Whether every amount is the floor of its share, and one wei more exactly for the
+    /// largest remainders (ties to the earlier).
+    function _isLargestRemainder(
+        Receipts.Row[] calldata rows,
+        uint256[] memory weights,
+        uint256 paid,
+        uint256 paidWeight,
+        uint256 attributed
+    ) private pure returns (bool) {
+        uint256 given = 0;
+        // The smallest remainder that got a wei, the last row that has it, and the largest that got
+        // none, with the first row that has it.
+        uint256 smallest = type(uint256).max;
+        uint256 lastGiven = 0;
+        uint256 largest = 0;
+        uint256 firstLeft = type(uint256).max;
+        for (uint256 i = 0; i < paid; ++i) {
+            uint256 share = attributed * weights[i];
+            uint256 amount = rows[i].amount;
+            uint256 floor = share / paidWeight;
+            uint256 remainder = share % paidWeight;
+            given += amount;
+            if (amount == floor) {
+                if (remainder > largest || firstLeft == type(uint256).max) {
+                    (largest, firstLeft) = (remainder, i);
+                }
+            } else if (amount == floor + 1) {
+                if (remainder <= smallest) (smallest, lastGiven) = (remainder, i);
+            } else {
+                return false;
+            }
+        }
+        if (given != attributed) return false;
+        return smallest > largest || (smallest == largest && lastGiven < firstLeft)
+            || firstLeft == type(uint256).max;
+    }
+}
