@@ -14,6 +14,8 @@ const contracts = z.object({
   modelRegistry: address,
   inferenceVault: address,
   attributionSettlement: address,
+  validatorStaking: address,
+  openTimelock: address,
 })
 
 const variables = z.object({
@@ -34,8 +36,6 @@ const variables = z.object({
   PUBLIC_URL: z.url({ protocol: /^https?$/ }),
   EPOCH_SECONDS: positive,
   EPOCH_MAX_RECEIPTS: positive,
-  TREASURY_PLATFORM: address,
-  TREASURY_STAKERS: address,
   INDEX_SECONDS: positive,
   QUOTA_PER_MINUTE: positive,
   /** Private key of the L2 account that anchors, registers and settles. */

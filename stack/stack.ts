@@ -138,7 +138,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           ports,
           secrets,
           contracts,
-          treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
           epochSeconds: options.epochSeconds ?? EPOCH_SECONDS,
         }),
       ),

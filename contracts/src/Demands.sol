@@ -68,14 +68,10 @@ abstract contract Demands is IEpochChallenges, ReceiptOpener {
         if (Receipts.rowsHash(rows) != head.rowsHash || spans.length != rows.length) {
             revert WrongOpening("rows");
         }
-        bytes32[] memory clusters = new bytes32[](rows.length);
         for (uint256 i = 0; i < rows.length; ++i) {
             if (Receipts.spansHash(spans[i]) != rows[i].spansHash) revert WrongOpening("spans");
-            clusters[i] = rows[i].cluster;
         }
-        if (keccak256(abi.encodePacked(clusters)) != head.clustersHash) {
-            revert WrongOpening("clusters");
-        }
+        if (Receipts.clustersHash(rows) != head.clustersHash) revert WrongOpening("clusters");
         if (head.adapter == 0 ? head.queryHash != 0 : keccak256(query) != head.queryHash) {
             revert WrongOpening("query");
         }
@@ -105,12 +101,10 @@ abstract contract Demands is IEpochChallenges, ReceiptOpener {
     ) external {
         Demand memory asked = _asked(id, Kind.IndexRow);
         _requireAsked(asked, receipt);
-        if (Receipts.listHash(listed.hashes) != receipt.head.rowsHash) revert WrongOpening("row");
-        if (asked.position < listed.hashes.length) {
+        if (listed.position != asked.position) revert WrongOpening("row");
+        if (_isListed(receipt.head, listed)) {
             _requireRow(receipt.head, listed);
-            if (listed.position != asked.position || listed.row.record != indexRow.record) {
-                revert WrongOpening("row");
-            }
+            if (listed.row.record != indexRow.record) revert WrongOpening("row");
             if (!MerkleProofLib.verifyCalldata(
                     indexRow.proof, receipt.head.indexRoot, _indexLeaf(indexRow)
                 )) revert WrongOpening("indexRow");

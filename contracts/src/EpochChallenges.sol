@@ -173,12 +173,9 @@ contract EpochChallenges is Demands {
         if (part == PLATFORM) return (SETTLEMENT.TREASURY(), head.platform);
         if (part == MODEL) return (head.modelOwner, head.model);
         if (part == STAKERS) return (SETTLEMENT.STAKING(), head.stakers);
-        if (part - ROWS >= listed.hashes.length) {
-            if (Receipts.listHash(listed.hashes) != head.rowsHash) revert WrongOpening("row");
-            return (address(0), 0);
-        }
-        _requireRow(head, listed);
         if (listed.position != part - ROWS) revert WrongOpening("row");
+        if (!_isListed(head, listed)) return (address(0), 0);
+        _requireRow(head, listed);
         return (listed.row.contributor, listed.row.amount);
     }
 

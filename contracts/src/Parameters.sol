@@ -172,16 +172,20 @@ contract Parameters is IParameters {
 
     /// @dev Puts a value into every turn from `since` on, of which one is made if there is none.
     function _schedule(uint256 place, uint256 value, uint256 since) private {
-        uint256 at = _turns.length;
-        while (at > 0 && _turns[at - 1].since >= since) --at;
-        if (at == _turns.length || _turns[at].since != since) {
+        uint256 first = _turns.length;
+        // What has begun stays as it was: receipts were made under it.
+        while (
+            first > 0 && _turns[first - 1].since >= since
+                && _turns[first - 1].since > block.timestamp
+        ) --first;
+        if (first == _turns.length || _turns[first].since != since) {
             _turns.push();
-            for (uint256 i = _turns.length - 1; i > at; --i) {
+            for (uint256 i = _turns.length - 1; i > first; --i) {
                 _turns[i] = _turns[i - 1];
             }
-            _turns[at] = Turn(_turns[at - 1].hash, since.toUint40());
+            _turns[first] = Turn(_turns[first - 1].hash, since.toUint40());
         }
-        for (uint256 i = at; i < _turns.length; ++i) {
+        for (uint256 i = first; i < _turns.length; ++i) {
             uint256[] memory values = valuesOf(_turns[i].hash);
             values[place] = value;
             _turns[i].hash = _store(values);

@@ -25,6 +25,7 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
     /// @dev protocol/tokens.ts.
     uint256 private constant TOKENS_PER_LEAF = 32;
     uint256 private constant TOKEN_BYTES = 4;
+    uint256 private constant CLUSTER_BYTES = 20;
 
     IModelRegistry public immutable MODELS;
 
@@ -74,26 +75,27 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         if (Receipts.spansHash(spans) != listed.row.spansHash || which >= spans.length) {
             revert WrongOpening("spans");
         }
-        bool isRight =
-            _isSpanRight(receipt.head, spans[which], indexRow, offset, output, record);
+        bool isRight = _isSpanRight(receipt.head, spans[which], indexRow, offset, output, record);
         _prove(receipt, isRight, Fault.Span);
     }
 
     /// @inheritdoc IReceiptChallenges
     function challengeOmission(
         ReceiptOpening calldata receipt,
-        bytes32[] calldata clusters,
+        bytes calldata clusters,
         IndexRow calldata indexRow,
         bytes calldata query,
         bytes calldata vector
     ) external {
         _requireReceipt(receipt);
         _requireIndexed(receipt.head, indexRow);
-        if (Receipts.listHash(clusters) != receipt.head.clustersHash) {
+        if (keccak256(clusters) != receipt.head.clustersHash) {
             revert WrongOpening("clusters");
         }
-        for (uint256 i = 0; i < clusters.length; ++i) {
-            if (clusters[i] == indexRow.cluster) revert NoFault();
+        for (uint256 i = 0; i + CLUSTER_BYTES <= clusters.length; i += CLUSTER_BYTES) {
+            if (bytes20(clusters[i:i + CLUSTER_BYTES]) == bytes20(indexRow.cluster)) {
+                revert NoFault();
+            }
         }
         (bool isComparable, int256 influence, int256 significance) =
             _score(receipt.head, indexRow, query, vector);
@@ -117,7 +119,8 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         // Nobody contributed to a bare base: its owner gets the contributors' part.
         if (isBase) model += contributors;
         bool isRight = head.platform == platform && head.model == model && head.stakers == stakers
-            && head.methodVersion == Score.METHOD && _areClustersOf(head, rows);
+            && head.methodVersion == Score.METHOD
+            && Receipts.clustersHash(rows) == head.clustersHash;
         if (isRight) {
             isRight = isBase
                 ? rows.length == 0 && head.unattributed == 0
@@ -219,11 +222,11 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
                 || uint256(span.recordStart) + span.length > indexRow.tokens
         ) return false;
         if (offset >= span.length) revert WrongOpening("offset");
-        bytes4 written = _token(
-            output, head.outputRoot, head.outputTokens, span.outputStart + offset
-        );
-        return written
-            == _token(record, indexRow.tokensRoot, indexRow.tokens, span.recordStart + offset);
+        bytes4 written =
+            _token(output, head.outputRoot, head.outputTokens, span.outputStart + offset);
+        return
+            written
+                == _token(record, indexRow.tokensRoot, indexRow.tokens, span.recordStart + offset);
     }
 
     /// @dev Not comparable: the query has another length than the row's vector.
@@ -253,22 +256,10 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         if (!OrderedTree.verify(opening.proof, root, Leaf.twice(opening.leaf), index, leaves)) {
             revert WrongOpening("token");
         }
-        uint256 at = (position % TOKENS_PER_LEAF) * TOKEN_BYTES;
+        uint256 offset = (position % TOKENS_PER_LEAF) * TOKEN_BYTES;
         // A leaf that is too short commits to nothing there, which equals no token id.
-        if (at + TOKEN_BYTES > opening.leaf.length) return 0xffffffff;
-        return bytes4(opening.leaf[at:at + TOKEN_BYTES]);
-    }
-
-    function _areClustersOf(Receipts.Head calldata head, Receipts.Row[] calldata rows)
-        private
-        pure
-        returns (bool)
-    {
-        bytes32[] memory clusters = new bytes32[](rows.length);
-        for (uint256 i = 0; i < rows.length; ++i) {
-            clusters[i] = rows[i].cluster;
-        }
-        return keccak256(abi.encodePacked(clusters)) == head.clustersHash;
+        if (offset + TOKEN_BYTES > opening.leaf.length) return 0xffffffff;
+        return bytes4(opening.leaf[offset:offset + TOKEN_BYTES]);
     }
 
     /// @dev Counts, among the listed rows, those before this one by influence and by text.

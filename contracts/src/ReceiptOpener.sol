@@ -66,9 +66,28 @@ abstract contract ReceiptOpener {
 
     function _requireRow(Receipts.Head calldata head, RowOpening calldata listed) internal pure {
         if (
-            Receipts.listHash(listed.hashes) != head.rowsHash
-                || listed.position >= listed.hashes.length
-                || Receipts.rowHash(listed.row) != listed.hashes[listed.position]
+            !_isListed(head, listed)
+                || Receipts.rowHash(listed.row)
+                    != listed.hashes[listed.position % Receipts.ROWS_PER_GROUP]
+        ) revert IReceiptChallenges.WrongOpening("row");
+    }
+
+    /// @dev Whether the receipt has a row at the position; reverts when that is not shown.
+    function _isListed(Receipts.Head calldata head, RowOpening calldata listed)
+        internal
+        pure
+        returns (bool isListed)
+    {
+        uint256 group = listed.position / Receipts.ROWS_PER_GROUP;
+        uint256 groups = listed.groups.length;
+        isListed =
+            group < groups && listed.position % Receipts.ROWS_PER_GROUP < listed.hashes.length;
+        // Rows fill one group after the other, so none is beyond the end of the last.
+        if (!isListed && groups > 0) group = groups - 1;
+        if (
+            Receipts.listHash(listed.groups) != head.rowsHash
+                || (groups > 0 && Receipts.listHash(listed.hashes) != listed.groups[group])
+                || (!isListed && groups > 0 && listed.position < group * Receipts.ROWS_PER_GROUP)
         ) revert IReceiptChallenges.WrongOpening("row");
     }
 

@@ -32,7 +32,6 @@ import type { ReceiptBatcher } from './receipt-batcher.ts'
 
 const WORKER_KEY = generatePrivateKey()
 const worker = privateKeyToAddress(WORKER_KEY).toLowerCase() as Hex
-const PLATFORM: Hex = `0x${'0a'.repeat(20)}`
 const PRICE = 10n ** 12n
 const patient = 90_000
 
@@ -319,7 +318,10 @@ test('receipts made under different governed numbers go into different epochs', 
     default: PARAMETERS['attribution.topK'].value.toString(),
   })
   await assertBalanced()
-  assert.ok(BigInt((await json(`/v1/rewards/${PLATFORM}`))['cumulative'] as string) > 0n)
+  assert.ok(
+    BigInt((await json(`/v1/rewards/${chain.contracts.openTimelock}`))['cumulative'] as string) >
+      0n,
+  )
 })
 
 const SENDS = 'eth_sendRawTransaction'

@@ -49,6 +49,7 @@ export async function startChain(): Promise<Chain> {
       operator,
       submitter: operator,
       parameters: { 'settlement.window': 2n },
+      quickParameters: true,
       handOver: false,
     })
     const vars = { RPC_URL: rpcUrl, CONTRACTS: JSON.stringify(contracts), OPERATOR_KEY: RICH_KEY }

@@ -15,8 +15,6 @@ const VARS = {
     inferenceVault: `0x${'04'.repeat(20)}`,
     attributionSettlement: `0x${'05'.repeat(20)}`,
   }),
-  TREASURY_PLATFORM: `0x${'0a'.repeat(20)}`,
-  TREASURY_STAKERS: `0x${'0b'.repeat(20)}`,
   OPERATOR_KEY: `0x${'11'.repeat(32)}`,
   WORKER_TOKEN,
   TEXTS_KEY: `0x${'22'.repeat(32)}`,

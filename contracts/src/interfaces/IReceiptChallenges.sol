@@ -18,10 +18,14 @@ struct ReceiptOpening {
 }
 
 /// @notice One of a receipt's rows, opened.
-/// @param hashes Hashes of all rows; `head.rowsHash` is their list's.
-/// @param position Of the row among them.
+/// @param groups Hashes of all groups of rows (`Receipts.ROWS_PER_GROUP`); `head.rowsHash` is their
+/// list's.
+/// @param hashes Hashes of the rows of its group.
+/// @param position Of the row among all. Beyond them, with the last group, it shows that there is
+/// no such row.
 /// @param row The row, spans as hash.
 struct RowOpening {
+    bytes32[] groups;
     bytes32[] hashes;
     uint256 position;
     Receipts.Row row;
@@ -108,10 +112,10 @@ interface IReceiptChallenges {
 
     /// @notice Shows that a row of the index is significant and has more influence than the
     /// receipt's floor, and is not listed.
-    /// @param clusters Of all listed rows.
+    /// @param clusters The first 20 bytes of every listed cluster.
     function challengeOmission(
         ReceiptOpening calldata receipt,
-        bytes32[] calldata clusters,
+        bytes calldata clusters,
         IndexRow calldata indexRow,
         bytes calldata query,
         bytes calldata vector

@@ -23,8 +23,8 @@ library Receipts {
     }
 
     /// @param datanetsHash `listHash` of the Datanet versions' roots.
-    /// @param clustersHash `listHash` of the rows' clusters.
-    /// @param rowsHash `listHash` of the rows' hashes.
+    /// @param clustersHash keccak256 of the first 20 bytes of every row's cluster.
+    /// @param rowsHash `rowsHash` of the rows.
     struct Head {
         bytes32 requestId;
         address payer;
@@ -63,8 +63,10 @@ library Receipts {
         "Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
     );
     bytes32 private constant RECEIPT = keccak256(
-        "Receipt(bytes32 requestId,address payer,bytes32 base,bytes32 adapter,bytes32 indexRoot,bytes32[] datanets,bytes32 paramsHash,uint32 methodVersion,bytes32 promptHash,bytes32 outputHash,bytes32 outputRoot,uint32 outputTokens,bytes32 queryHash,uint32 promptTokens,uint32 completionTokens,uint256 fee,uint256 platform,uint256 model,uint256 stakers,address modelOwner,uint64 covered,uint64 total,int64 floor,bytes32[] clusters,Row[] rows,uint256 unattributed,bool stored,address worker,uint64 time)Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
+        "Receipt(bytes32 requestId,address payer,bytes32 base,bytes32 adapter,bytes32 indexRoot,bytes32[] datanets,bytes32 paramsHash,uint32 methodVersion,bytes32 promptHash,bytes32 outputHash,bytes32 outputRoot,uint32 outputTokens,bytes32 queryHash,uint32 promptTokens,uint32 completionTokens,uint256 fee,uint256 platform,uint256 model,uint256 stakers,address modelOwner,uint64 covered,uint64 total,int64 floor,bytes clusters,Row[][] rows,uint256 unattributed,bool stored,address worker,uint64 time)Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
     );
+    /// @notice Rows are hashed in groups of so many.
+    uint256 internal constant ROWS_PER_GROUP = 8;
     uint256 private constant HEAD_WORDS = 29;
     uint256 private constant ROW_WORDS = 8;
     uint256 private constant SPAN_WORDS = 3;
@@ -92,11 +94,27 @@ library Receipts {
 
     /// @notice What `Head.rowsHash` must be for these rows.
     function rowsHash(Row[] calldata rows) internal pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](rows.length);
-        for (uint256 i = 0; i < rows.length; ++i) {
-            hashes[i] = rowHash(rows[i]);
+        uint256 count = rows.length;
+        bytes32[] memory groups = new bytes32[]((count + ROWS_PER_GROUP - 1) / ROWS_PER_GROUP);
+        for (uint256 i = 0; i < groups.length; ++i) {
+            uint256 first = i * ROWS_PER_GROUP;
+            uint256 left = count - first;
+            bytes32[] memory hashes = new bytes32[](left < ROWS_PER_GROUP ? left : ROWS_PER_GROUP);
+            for (uint256 j = 0; j < hashes.length; ++j) {
+                hashes[j] = rowHash(rows[first + j]);
+            }
+            groups[i] = keccak256(abi.encodePacked(hashes));
         }
-        return keccak256(abi.encodePacked(hashes));
+        return keccak256(abi.encodePacked(groups));
+    }
+
+    /// @notice What `Head.clustersHash` must be for these rows.
+    function clustersHash(Row[] calldata rows) internal pure returns (bytes32) {
+        bytes memory clusters = "";
+        for (uint256 i = 0; i < rows.length; ++i) {
+            clusters = bytes.concat(clusters, bytes20(rows[i].cluster));
+        }
+        return keccak256(clusters);
     }
 
     function spansHash(Span[] calldata spans) internal pure returns (bytes32) {

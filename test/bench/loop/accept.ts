@@ -41,7 +41,6 @@ export async function benchAccept(
   await supervisor.run(
     edgePart({
       ...stack,
-      treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
       epochSeconds: 60,
       config: withoutConsumers(stack.dirs.root),
     }),

@@ -42,14 +42,15 @@ async function measure(rpcUrl: string): Promise<Figure[]> {
   const account = DEV.governance
   const wallet = { account, chain: localChain(rpcUrl), rpcUrl, reader }
   const values = { ...defaultParameters(), 'settlement.window': 1n }
-  const { attributionSettlement, inferenceVault } = await deployContracts({
-    rpcUrl,
-    chainId: CHAIN_ID,
-    deployerKey: toHex(account.getHdKey().privateKey ?? new Uint8Array()),
-    operator: account.address,
-    submitter: account.address,
-    parameters: values,
-  })
+  const { attributionSettlement, inferenceVault, openTimelock, validatorStaking } =
+    await deployContracts({
+      rpcUrl,
+      chainId: CHAIN_ID,
+      deployerKey: toHex(account.getHdKey().privateKey ?? new Uint8Array()),
+      operator: account.address,
+      submitter: account.address,
+      parameters: values,
+    })
   const payers = Array.from({ length: PAYERS }, (_, i) => keccak(`payer ${i}`).slice(0, 42) as Hex)
   for (const payer of payers)
     await deposit(wallet, { vault: inferenceVault, beneficiary: payer, amount: parseEther('1') })
@@ -58,7 +59,7 @@ async function measure(rpcUrl: string): Promise<Figure[]> {
     chainId: CHAIN_ID,
     settlement: attributionSettlement,
     epoch: 1,
-    treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
+    treasuries: { platform: openTimelock, stakers: validatorStaking },
     receipts: madeReceipts(RECEIPTS, payers, paramsHash(values)),
     presence: [
       {
