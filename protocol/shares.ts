@@ -9,6 +9,7 @@ import { methodOf, splitFee } from './score.ts'
  * same that `challengeShares` and `challengeListing` show on chain.
  */
 export function sharesFault(receipt: Receipt, values: ParameterValues): string | null {
+  if (receipt.fee >> 128n !== 0n) return 'the fee is more than there is of OPEN'
   const split = splitFee(receipt.fee, values)
   const isBase = receipt.adapter === ZERO_HASH
   // Nobody contributed to a bare base: its owner gets the contributors' part.

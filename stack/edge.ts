@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify, stripVTControlCharacters } from 'node:util'
-import type { Hex } from '#protocol/bytes.ts'
 import { CHAIN_ID } from './chain.ts'
 import type { Contracts } from './deployment.ts'
 import { writeFileAtomic } from './files.ts'

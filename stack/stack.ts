@@ -1,7 +1,6 @@
 import { statfsSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
-import { DEV } from './accounts.ts'
 import { CHAIN_ID, chainPart, keepChainState, type ChainKeeper } from './chain.ts'
 import { startDaServer } from './da-server.ts'
 import { ensureDeployment, type Contracts } from './deployment.ts'

@@ -273,6 +273,11 @@ export const epochChallengesAbi = [
         "internalType": "struct RowOpening",
         "components": [
           {
+            "name": "groups",
+            "type": "bytes32[]",
+            "internalType": "bytes32[]"
+          },
+          {
             "name": "hashes",
             "type": "bytes32[]",
             "internalType": "bytes32[]"
@@ -891,6 +896,11 @@ export const epochChallengesAbi = [
         "type": "tuple",
         "internalType": "struct RowOpening",
         "components": [
+          {
+            "name": "groups",
+            "type": "bytes32[]",
+            "internalType": "bytes32[]"
+          },
           {
             "name": "hashes",
             "type": "bytes32[]",
@@ -1727,6 +1737,11 @@ export const epochChallengesAbi = [
         "type": "tuple",
         "internalType": "struct RowOpening",
         "components": [
+          {
+            "name": "groups",
+            "type": "bytes32[]",
+            "internalType": "bytes32[]"
+          },
           {
             "name": "hashes",
             "type": "bytes32[]",
@@ -3463,6 +3478,43 @@ export const epochChallengesAbi = [
   },
   {
     "type": "error",
+    "name": "StakeLocked",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "until",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "StakeTooLow",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "stake",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "amount",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
     "name": "Unchanged",
     "inputs": [
       {
@@ -3480,6 +3532,33 @@ export const epochChallengesAbi = [
   {
     "type": "error",
     "name": "UnknownModel",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "Unstaking",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "unstakeAt",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "ZeroStake",
     "inputs": [
       {
         "name": "digest",
@@ -4901,6 +4980,60 @@ export const epochChallengesAbi = [
         "name": "target",
         "type": "address",
         "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotMessenger",
+    "inputs": [
+      {
+        "name": "caller",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotOtherBridge",
+    "inputs": [
+      {
+        "name": "sender",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "OverCapacity",
+    "inputs": [
+      {
+        "name": "amount",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "capacity",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "OverLimit",
+    "inputs": [
+      {
+        "name": "amount",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "available",
+        "type": "uint256",
+        "internalType": "uint256"
       }
     ]
   }

@@ -271,6 +271,25 @@ export const parametersAbi = [
   },
   {
     "type": "function",
+    "name": "storedAt",
+    "inputs": [
+      {
+        "name": "hash",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "stored",
+        "type": "address",
+        "internalType": "address"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
     "name": "valuesOf",
     "inputs": [
       {
@@ -281,7 +300,7 @@ export const parametersAbi = [
     ],
     "outputs": [
       {
-        "name": "values",
+        "name": "",
         "type": "uint256[]",
         "internalType": "uint256[]"
       }

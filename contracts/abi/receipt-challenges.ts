@@ -1012,8 +1012,8 @@ export const receiptChallengesAbi = [
       },
       {
         "name": "clusters",
-        "type": "bytes32[]",
-        "internalType": "bytes32[]"
+        "type": "bytes",
+        "internalType": "bytes"
       },
       {
         "name": "indexRow",
@@ -1279,6 +1279,11 @@ export const receiptChallengesAbi = [
         "type": "tuple",
         "internalType": "struct RowOpening",
         "components": [
+          {
+            "name": "groups",
+            "type": "bytes32[]",
+            "internalType": "bytes32[]"
+          },
           {
             "name": "hashes",
             "type": "bytes32[]",
@@ -1836,6 +1841,11 @@ export const receiptChallengesAbi = [
         "type": "tuple",
         "internalType": "struct RowOpening",
         "components": [
+          {
+            "name": "groups",
+            "type": "bytes32[]",
+            "internalType": "bytes32[]"
+          },
           {
             "name": "hashes",
             "type": "bytes32[]",
@@ -2574,6 +2584,43 @@ export const receiptChallengesAbi = [
   },
   {
     "type": "error",
+    "name": "StakeLocked",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "until",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "StakeTooLow",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "stake",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "amount",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
     "name": "Unchanged",
     "inputs": [
       {
@@ -2591,6 +2638,33 @@ export const receiptChallengesAbi = [
   {
     "type": "error",
     "name": "UnknownModel",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "Unstaking",
+    "inputs": [
+      {
+        "name": "digest",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "unstakeAt",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "ZeroStake",
     "inputs": [
       {
         "name": "digest",
@@ -4071,6 +4145,60 @@ export const receiptChallengesAbi = [
         "name": "target",
         "type": "address",
         "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotMessenger",
+    "inputs": [
+      {
+        "name": "caller",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotOtherBridge",
+    "inputs": [
+      {
+        "name": "sender",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "OverCapacity",
+    "inputs": [
+      {
+        "name": "amount",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "capacity",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "OverLimit",
+    "inputs": [
+      {
+        "name": "amount",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "available",
+        "type": "uint256",
+        "internalType": "uint256"
       }
     ]
   }

@@ -152,10 +152,14 @@ contract Parameters is IParameters {
     }
 
     /// @inheritdoc IParameters
-    function valuesOf(bytes32 hash) public view returns (uint256[] memory values) {
-        address stored = _stored[hash];
+    function valuesOf(bytes32 hash) public view returns (uint256[] memory) {
+        return abi.decode(SSTORE2.read(storedAt(hash)), (uint256[]));
+    }
+
+    /// @inheritdoc IParameters
+    function storedAt(bytes32 hash) public view returns (address stored) {
+        stored = _stored[hash];
         if (stored == address(0)) revert UnknownVersion(hash);
-        return abi.decode(SSTORE2.read(stored), (uint256[]));
     }
 
     /// @inheritdoc IParameters

@@ -25,7 +25,6 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
     /// @dev protocol/tokens.ts.
     uint256 private constant TOKENS_PER_LEAF = 32;
     uint256 private constant TOKEN_BYTES = 4;
-    uint256 private constant CLUSTER_BYTES = 20;
 
     IModelRegistry public immutable MODELS;
 
@@ -92,11 +91,7 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         if (keccak256(clusters) != receipt.head.clustersHash) {
             revert WrongOpening("clusters");
         }
-        for (uint256 i = 0; i + CLUSTER_BYTES <= clusters.length; i += CLUSTER_BYTES) {
-            if (bytes20(clusters[i:i + CLUSTER_BYTES]) == bytes20(indexRow.cluster)) {
-                revert NoFault();
-            }
-        }
+        if (_isAmong(clusters, indexRow.cluster)) revert NoFault();
         (bool isComparable, int256 influence, int256 significance) =
             _score(receipt.head, indexRow, query, vector);
         bool isRight = isComparable
@@ -112,6 +107,8 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         Receipts.Head calldata head = receipt.head;
         _requireReceipt(receipt);
         _requireRows(head, rows);
+        // More than there is of OPEN is no fee.
+        if (head.fee > type(uint128).max) return _prove(receipt, false, Fault.Shares);
         Score.Rules memory rules = _rules(head.paramsHash);
         (uint256 platform, uint256 model, uint256 stakers, uint256 contributors) =
             Score.splitFee(head.fee, rules);
@@ -229,6 +226,19 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
                 == _token(record, indexRow.tokensRoot, indexRow.tokens, span.recordStart + offset);
     }
 
+    function _isAmong(bytes calldata clusters, bytes32 cluster) private pure returns (bool found) {
+        // Equal to comparing bytes20(clusters[i:i + 20]) with bytes20(cluster) for every i.
+        assembly ("memory-safe") {
+            let end := add(clusters.offset, clusters.length)
+            for { let i := clusters.offset } lt(i, end) { i := add(i, 20) } {
+                if iszero(shr(96, xor(calldataload(i), cluster))) {
+                    found := 1
+                    break
+                }
+            }
+        }
+    }
+
     /// @dev Not comparable: the query has another length than the row's vector.
     function _score(
         Receipts.Head calldata head,
@@ -239,9 +249,9 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         if (keccak256(query) != head.queryHash) revert WrongOpening("query");
         if (keccak256(vector) != row.vectorHash) revert WrongOpening("vector");
         if (query.length != vector.length) return (false, 0, 0);
+        (int256 product, int256 selfQuery) = Score.products(query, vector);
         // forge-lint: disable-next-line(unsafe-typecast)
-        uint256 selfQuery = uint256(Score.dot(query, query));
-        int256 score = Score.relative(Score.dot(query, vector), row.self, selfQuery);
+        int256 score = Score.relative(product, row.self, uint256(selfQuery));
         return
             (true, score - row.nullMean, Score.significance(score, row.nullMean, row.nullDeviation));
     }

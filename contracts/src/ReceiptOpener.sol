@@ -14,6 +14,7 @@ import {Leaf} from "./libraries/Leaf.sol";
 import {OrderedTree} from "./libraries/OrderedTree.sol";
 import {Receipts} from "./libraries/Receipts.sol";
 import {Score} from "./libraries/Score.sol";
+import {SSTORE2} from "solady/utils/SSTORE2.sol";
 
 /// @notice What every challenge of receipts needs: the settlement's domain, receipts by their
 /// proof, and the governed numbers a receipt names.
@@ -122,7 +123,7 @@ abstract contract ReceiptOpener {
     }
 
     function _rules(bytes32 paramsHash) internal view returns (Score.Rules memory) {
-        uint256[] memory values = PARAMETERS.valuesOf(paramsHash);
+        bytes memory values = SSTORE2.read(PARAMETERS.storedAt(paramsHash));
         return Score.Rules({
             significance: _value(values, 0),
             minShare: _value(values, 1),
@@ -137,7 +138,11 @@ abstract contract ReceiptOpener {
         });
     }
 
-    function _value(uint256[] memory values, uint256 rule) private view returns (uint256) {
-        return values[uint8(PLACES >> (8 * rule))];
+    /// @dev `values` is abi.encode(uint256[]): offset and length come first.
+    function _value(bytes memory values, uint256 rule) private view returns (uint256 value) {
+        uint256 place = uint8(PLACES >> (8 * rule));
+        assembly ("memory-safe") {
+            value := mload(add(values, shl(5, add(place, 3))))
+        }
     }
 }

@@ -115,7 +115,7 @@ contract ValidatorStaking is IValidatorStaking, Governed {
     function approve(uint64 epoch) external {
         (bytes32 content, uint256 weight, uint256 activeAt) = _attest(epoch);
         _approvals[content][msg.sender] = weight;
-        _verdicts[content].approved += weight.toUint128();
+        _verdicts[content].approved += weight.toUint120();
         Validator storage validator = _validators[msg.sender];
         if (validator.lockedUntil < activeAt) validator.lockedUntil = activeAt.toUint40();
         emit Approved(epoch, msg.sender, weight);
@@ -125,7 +125,7 @@ contract ValidatorStaking is IValidatorStaking, Governed {
     function reject(uint64 epoch, string calldata reason) external {
         (bytes32 content, uint256 weight,) = _attest(epoch);
         uint256 rejected = _verdicts[content].rejected + weight;
-        _verdicts[content].rejected = rejected.toUint128();
+        _verdicts[content].rejected = rejected.toUint120();
         emit Rejected(epoch, msg.sender, weight, reason);
         uint256 total = _totals.upperLookup(_before());
         if (2 * rejected <= total) return;
@@ -136,7 +136,9 @@ contract ValidatorStaking is IValidatorStaking, Governed {
     /// @inheritdoc IValidatorStaking
     function epochFaulted(uint64 epoch, bytes32 dataHash) external {
         if (msg.sender != address(SETTLEMENT)) revert NotSettlement(msg.sender);
-        _verdicts[_content(epoch, dataHash)].faulted = true;
+        Verdict storage verdict = _verdicts[_content(epoch, dataHash)];
+        if (verdict.approved == 0) return; // nobody to slash
+        verdict.faulted = true;
         emit EpochFaulted(epoch, dataHash);
     }
 

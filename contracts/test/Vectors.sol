@@ -99,8 +99,8 @@ contract Vectors {
         return OrderedTree.verify(proof, root, leaf, index, count);
     }
 
-    function dot(bytes calldata a, bytes calldata b) external pure returns (int256) {
-        return Score.dot(a, b);
+    function products(bytes calldata a, bytes calldata b) external pure returns (int256, int256) {
+        return Score.products(a, b);
     }
 
     function relative(int256 product, uint256 selfRow, uint256 selfQuery)

@@ -48,7 +48,10 @@ describe('Score.sol computes what protocol/score.ts does', () => {
         [new Int8Array(length).fill(-128), new Int8Array(length).fill(127)],
         [new Int8Array(length), random(length)],
       ] as const)
-        assert.equal(await vectors.ask('dot', [bytesOf(a), bytesOf(b)]), BigInt(dotInt8(a, b)))
+        assert.deepEqual(await vectors.ask('products', [bytesOf(a), bytesOf(b)]), [
+          BigInt(dotInt8(a, b)),
+          BigInt(dotInt8(a, a)),
+        ])
   })
 
   test('relative scores and significance, negative ones truncated toward zero', async () => {

@@ -87,6 +87,10 @@ interface IParameters {
     /// unknown hash.
     function valuesOf(bytes32 paramsHash) external view returns (uint256[] memory);
 
+    /// @notice The contract whose code is these values (SSTORE2 of `abi.encode(values)`), for who
+    /// reads some of them; reverts on an unknown hash.
+    function storedAt(bytes32 paramsHash) external view returns (address);
+
     /// @notice Unix time until which a set of values was in force the last time; now, when it is.
     /// Reverts when it never was.
     function inForceUntil(bytes32 paramsHash) external view returns (uint256);

@@ -22,9 +22,12 @@ interface IValidatorStaking {
     }
 
     /// @notice What stake says about an epoch's content (its number and `dataHash`).
+    /// @param approved Weight of the approvals.
+    /// @param rejected Weight of the rejections.
+    /// @param faulted Whether it was proven wrong after somebody approved it.
     struct Verdict {
-        uint128 approved;
-        uint128 rejected;
+        uint120 approved;
+        uint120 rejected;
         bool faulted;
     }
 

@@ -103,16 +103,24 @@ library Receipts {
             for (uint256 j = 0; j < hashes.length; ++j) {
                 hashes[j] = rowHash(rows[first + j]);
             }
-            groups[i] = keccak256(abi.encodePacked(hashes));
+            groups[i] = _hashList(hashes);
         }
-        return keccak256(abi.encodePacked(groups));
+        return _hashList(groups);
     }
 
     /// @notice What `Head.clustersHash` must be for these rows.
     function clustersHash(Row[] calldata rows) internal pure returns (bytes32) {
-        bytes memory clusters = "";
+        bytes memory clusters = new bytes(20 * rows.length + 12);
         for (uint256 i = 0; i < rows.length; ++i) {
-            clusters = bytes.concat(clusters, bytes20(rows[i].cluster));
+            bytes32 cluster = rows[i].cluster;
+            // Each is written over the last 12 bytes of the one before.
+            assembly ("memory-safe") {
+                mstore(add(add(clusters, 0x20), mul(20, i)), cluster)
+            }
+        }
+        uint256 size = 20 * rows.length;
+        assembly ("memory-safe") {
+            mstore(clusters, size)
         }
         return keccak256(clusters);
     }
@@ -127,11 +135,18 @@ library Receipts {
             }
             hashes[i] = _hashWords(SPAN, offset, SPAN_WORDS);
         }
-        return keccak256(abi.encodePacked(hashes));
+        return _hashList(hashes);
     }
 
     function listHash(bytes32[] calldata list) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(list));
+    }
+
+    /// @dev keccak256(abi.encodePacked(list)) without the copy.
+    function _hashList(bytes32[] memory list) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(add(list, 0x20), shl(5, mload(list)))
+        }
     }
 
     /// @dev keccak256 of a type hash and words of calldata as they are. A member with dirty bits

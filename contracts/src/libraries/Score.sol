@@ -29,69 +29,74 @@ library Score {
     int256 private constant SIGNIFICANCE_UNIT = 1_000;
     uint256 private constant WEIGHT_ONE = 1_000_000_000;
 
+    uint256 private constant BIAS =
+        0x8080808080808080808080808080808080808080808080808080808080808080;
+    uint256 private constant LANE16 =
+        0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
+    uint256 private constant ONES16 =
+        0x0001000100010001000100010001000100010001000100010001000100010001;
+    uint256 private constant LANE32 =
+        0x000000ff000000ff000000ff000000ff000000ff000000ff000000ff000000ff;
+    uint256 private constant LOW32 =
+        0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
+    uint256 private constant LOW64 =
+        0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
+
     /* ------------------------------------ scores ------------------------------------ */
 
-    /// @notice Dot product of two int8 vectors of the same length, given as bytes.
+    /// @notice Dot product of two int8 vectors of the same length, given as bytes, and that of the
+    /// first one with itself.
     /// @dev Every byte is biased by 128 to be unsigned; with a' = a + 128 and b' = b + 128,
     ///   sum a b = sum a' b' - 128 (sum a' + sum b') + 128^2 n.
-    /// sum a' b' of a word of 32 bytes takes four multiplications: bytes k, k + 4, .. of a in
-    /// lanes of 32 bits, times those of b in reversed lanes, have the sum of eight products in the
+    /// sum a' b' of a word of 32 bytes takes four multiplications: bytes k, k + 4, .. of b in
+    /// lanes of 32 bits, times those of a in reversed lanes, have the sum of eight products in the
     /// top lane (each lane stays below 8 * 255^2 < 2^32, so none carries into the next).
-    function dot(bytes calldata a, bytes calldata b) internal pure returns (int256 product) {
-        uint256 products;
-        uint256 sums;
+    function products(bytes calldata a, bytes calldata b)
+        internal
+        pure
+        returns (int256 dot, int256 self)
+    {
+        uint256 dots;
+        uint256 selves;
+        uint256 sumA;
+        uint256 sumB;
         assembly ("memory-safe") {
-            let bias := mul(0x80, div(not(0), 0xff)) // 0x8080..80
-            let lane32 := 0x000000ff000000ff000000ff000000ff000000ff000000ff000000ff000000ff
-            let lane16 := 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff
-            let ones16 := 0x0001000100010001000100010001000100010001000100010001000100010001
-            let low64 := 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff
-            let low32 := 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff
             let shift := sub(b.offset, a.offset)
             let end := add(a.offset, a.length)
-            for { let at := a.offset } lt(at, end) { at := add(at, 0x20) } {
-                let x := xor(calldataload(at), bias)
-                let y := xor(calldataload(add(at, shift)), bias)
-                if gt(add(at, 0x20), end) {
+            for { let i := a.offset } lt(i, end) { i := add(i, 0x20) } {
+                let x := xor(calldataload(i), BIAS)
+                let y := xor(calldataload(add(i, shift)), BIAS)
+                if gt(add(i, 0x20), end) {
                     // Bytes beyond the end count as nothing.
-                    let mask := not(shr(shl(3, sub(end, at)), not(0)))
+                    let mask := not(shr(shl(3, sub(end, i)), not(0)))
                     x := and(x, mask)
                     y := and(y, mask)
                 }
-                sums := add(
-                    sums,
-                    shr(
-                        240,
-                        mul(
-                            add(
-                                add(and(x, lane16), and(shr(8, x), lane16)),
-                                add(and(y, lane16), and(shr(8, y), lane16))
-                            ),
-                            ones16
-                        )
-                    )
+                // Pairs of bytes in lanes of 16 bits, all lanes added up in the top one.
+                sumA := add(
+                    sumA,
+                    shr(240, mul(add(and(x, LANE16), and(shr(8, x), LANE16)), ONES16))
                 )
-                // Lanes of 32 bits of y in reversed order.
-                y := or(shl(128, y), shr(128, y))
-                y := or(shl(64, and(y, low64)), and(shr(64, y), low64))
-                y := or(shl(32, and(y, low32)), and(shr(32, y), low32))
-                products := add(products, shr(224, mul(and(x, lane32), and(y, lane32))))
-                products := add(
-                    products,
-                    shr(224, mul(and(shr(8, x), lane32), and(shr(8, y), lane32)))
+                sumB := add(
+                    sumB,
+                    shr(240, mul(add(and(y, LANE16), and(shr(8, y), LANE16)), ONES16))
                 )
-                products := add(
-                    products,
-                    shr(224, mul(and(shr(16, x), lane32), and(shr(16, y), lane32)))
-                )
-                products := add(
-                    products,
-                    shr(224, mul(and(shr(24, x), lane32), and(shr(24, y), lane32)))
-                )
+                // Lanes of 32 bits of x in reversed order.
+                let r := or(shl(128, x), shr(128, x))
+                r := or(shl(64, and(r, LOW64)), and(shr(64, r), LOW64))
+                r := or(shl(32, and(r, LOW32)), and(shr(32, r), LOW32))
+                for { let k := 0 } lt(k, 32) { k := add(k, 8) } {
+                    let lanes := and(shr(k, r), LANE32)
+                    selves := add(selves, shr(224, mul(and(shr(k, x), LANE32), lanes)))
+                    dots := add(dots, shr(224, mul(and(shr(k, y), LANE32), lanes)))
+                }
             }
         }
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return int256(products) - 128 * int256(sums) + 16_384 * int256(a.length);
+        // forge-lint: disable-start(unsafe-typecast)
+        int256 bias = int256(16_384 * a.length);
+        dot = int256(dots) - 128 * int256(sumA + sumB) + bias;
+        self = int256(selves) - 256 * int256(sumA) + bias;
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /// @notice Cosine in units of 2^20; zero when either vector is zero.
@@ -181,22 +186,27 @@ library Score {
             textSum += row.text;
             if (!isSignificant(row.influence, row.significance, rules)) continue;
             // forge-lint: disable-next-line(unsafe-typecast)
-            influences[i] = uint256(int256(row.influence));
-            influenceSum += influences[i];
+            uint256 influence = uint256(int256(row.influence));
+            influences[i] = influence;
+            influenceSum += influence;
         }
         uint256 kappa = 0;
         if (textSum != 0 && total != 0) {
             kappa = covered * PPM / total;
             if (kappa > rules.textCap) kappa = rules.textCap;
         }
-        weights = new uint256[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 weight = 0;
-            if (textSum != 0) weight = kappa * WEIGHT_ONE * rows[i].text / (textSum * PPM);
-            if (influenceSum != 0) {
-                weight += (PPM - kappa) * WEIGHT_ONE * influences[i] / (influenceSum * PPM);
+        uint256 textPart = kappa * WEIGHT_ONE;
+        uint256 influencePart = (PPM - kappa) * WEIGHT_ONE;
+        (textSum, influenceSum) = (textSum * PPM, influenceSum * PPM);
+        weights = influences;
+        unchecked {
+            // Parts are below 2^50, texts and influences below 2^64.
+            for (uint256 i = 0; i < count; ++i) {
+                uint256 weight =
+                    influenceSum == 0 ? 0 : influencePart * influences[i] / influenceSum;
+                if (textSum != 0) weight += textPart * rows[i].text / textSum;
+                weights[i] = weight;
             }
-            weights[i] = weight;
         }
     }
 

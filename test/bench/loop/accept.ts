@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { DEV } from '#stack/accounts.ts'
 import { edgePart } from '#stack/edge.ts'
 import { createSupervisor, type PartSpec } from '#stack/processes.ts'
 import { ROOT } from '#stack/settings.ts'
