@@ -8,7 +8,7 @@ import type { Cast } from './cast.ts'
 import { expect } from './journey-error.ts'
 
 const SETTLE_TIMEOUT_MS = 90_000
-const STAGES: ReceiptView['status'][] = ['open', 'batched', 'submitted', 'settled', 'final']
+const STAGES: ReceiptView['status'][] = ['open', 'batched', 'submitted', 'settled', 'safe', 'final']
 
 /** Waits until the receipts are final, verifies them without trusting anyone, pays a contributor out, compares ledger and chain. */
 export async function settle(cast: Cast, answers: Asked[]): Promise<void> {
