@@ -104,7 +104,7 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
     const chosen = chooseLandmarks(adapter, records)
     const landmarks = landmarkTable(adapter, await Promise.all(chosen.map(rowOf)))
     const isRecord = (place: number) => (order[place] as number) < records.length
-    const moments = await secondMoments(file, isRecord, landmarks)
+    const moments = await secondMoments(recordRows(file, isRecord), landmarks)
     const probed = await rowsFrom(texts.length + nullQueries.length, probes.flat().length)
     const { map, damping } = chooseDamping(moments, probed)
     const dims = chosen.length + RESIDUAL_DIMS
@@ -175,7 +175,8 @@ function chooseLandmarks(adapter: Hex, records: readonly IndexedRecord[]): numbe
     .toSorted((a, b) => a - b)
 }
 
-function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
+/** Records' features as landmarks. */
+export function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
   const vectors = new Int8Array(rows.length * FEATURE_DIMS)
   rows.forEach(({ values }, i) => vectors.set(values, i * FEATURE_DIMS))
   return {
@@ -185,18 +186,23 @@ function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
   }
 }
 
-/** What the map is fitted to, from one pass over the records' features. */
-async function secondMoments(
+async function* recordRows(
   file: FeatureFile,
   isRecord: (place: number) => boolean,
+): AsyncGenerator<FeatureRow, void, void> {
+  let place = 0
+  for await (const row of file.rows()) if (isRecord(place++)) yield row
+}
+
+/** What the map is fitted to, from one pass over the records' features. */
+export async function secondMoments(
+  records: AsyncIterable<FeatureRow> | Iterable<FeatureRow>,
   landmarks: Landmarks,
 ): Promise<Moments> {
   const accumulator = gramAccumulator(landmarks.table.count)
   let squares = 0
   let count = 0
-  let place = 0
-  for await (const row of file.rows()) {
-    if (!isRecord(place++)) continue
+  for await (const row of records) {
     accumulator.add(kernelOf(landmarks, row))
     squares += row.values.reduce((n, x) => n + x * x, 0) * 4 ** row.exponent
     count++
