@@ -26,6 +26,7 @@ import {
   relativeNumber,
   vectorHash,
   type ComparedRows,
+  type NullStatistics,
 } from './index-rows.ts'
 import {
   compress,
@@ -114,7 +115,8 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
       query: embed(map, row),
       cluster: nullQueries[i]?.cluster ?? null,
     }))
-    const rows = new Array<InfluenceRow>(records.length)
+    const rows = new Array<UncalibratedRow>(records.length)
+    const scores = new Array<number[]>(records.length)
     const vectors = new Int8Array(records.length * dims)
     let place = 0
     for await (const feature of file.rows()) {
@@ -123,9 +125,14 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
       if (!record) continue
       const row = embed(map, feature)
       vectors.set(row.values, index * dims)
-      rows[index] = influenceRow(record, row, queries)
+      rows[index] = uncalibratedRow(record, row)
+      scores[index] = queries
+        .filter((candidate) => candidate.cluster !== record.cluster)
+        .map(({ query }) => relativeNumber(dotInt8(row.values, query.values), row.self, query.self))
     }
-    return { ...comparedRows(rows, vectors, dims), features, landmarks: map, damping }
+    const statistics = nullStatistics(scores)
+    const calibrated = rows.map((row, i) => ({ ...row, ...(statistics[i] as NullStatistics) }))
+    return { ...comparedRows(calibrated, vectors, dims), features, landmarks: map, damping }
   } finally {
     await file.close()
     await rm(scratch, { force: true })
@@ -234,26 +241,21 @@ function chooseDamping(
 /** A feature as the index compares it. */
 const embed = (map: LandmarkMap, feature: FeatureRow): Quantized => quantize(compress(map, feature))
 
-function influenceRow(
+type UncalibratedRow = Omit<InfluenceRow, keyof NullStatistics>
+
+const uncalibratedRow = (
   { record, cluster, contributor, tokens }: IndexedRecord,
   { values, exponent, self }: Quantized,
-  queries: readonly { query: Quantized; cluster: Hex | null }[],
-): InfluenceRow {
-  const scores = queries
-    .filter((candidate) => candidate.cluster !== cluster)
-    .map(({ query }) => relativeNumber(dotInt8(values, query.values), self, query.self))
-  return {
-    record,
-    cluster,
-    contributor,
-    vectorHash: vectorHash(values),
-    exponent,
-    ...nullStatistics(scores),
-    self: BigInt(self),
-    tokensRoot: tokensRoot(tokens),
-    tokens: tokens.length,
-  }
-}
+): UncalibratedRow => ({
+  record,
+  cluster,
+  contributor,
+  vectorHash: vectorHash(values),
+  exponent,
+  self: BigInt(self),
+  tokensRoot: tokensRoot(tokens),
+  tokens: tokens.length,
+})
 
 /** Turns a sequence into the vector that the rows are compared with; zero when its gradient is not finite. */
 export async function queryVector(

@@ -127,20 +127,20 @@ async function measure(name: DatasetName, data: string): Promise<Figure[]> {
     if (flags.npy) await exportNpy(join(flags.npy, name), gradients)
     if (!flags.quick) {
       const rows = await featureRows(source, [early], task)
-      for (const damping of [0.1, 0.3, 1, 3, 10]) {
+      for (const damping of [0.3, 1, 3, 10, 30]) {
         const { raw, relative } = await variantScores(rows, { damping })
         add('variant', `ours, raw influence, c = ${damping}`, raw)
         add('variant', `ours, relative, c = ${damping}`, relative)
       }
       for (const landmarks of [64, 128, 256]) {
-        const { relative, dims } = await variantScores(rows, { damping: 3, landmarks })
+        const { relative, dims } = await variantScores(rows, { damping: 10, landmarks })
         add('variant', `ours, ${landmarks} landmarks, D = ${dims}`, relative)
       }
       for (const chosen of [[1], [3], [0, 1], [0, 1, 2, 3]]) {
         const snapshots = chosen.map((i) => checkpoints[i] as TensorMap)
         const at = chosen.map((i) => `${100 * (SHARES[i] ?? 1)} %`).join(', ')
         const { relative } = await variantScores(await featureRows(source, snapshots, task), {
-          damping: 3,
+          damping: 10,
         })
         add('variant', `ours, gradients at ${at}`, relative)
       }

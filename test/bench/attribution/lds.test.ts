@@ -23,6 +23,13 @@ import {
 const RECORDS = 48
 const TOKENS = 40
 
+const rowsOf = (pieces: readonly string[]) =>
+  pieces.map((text) => {
+    const record = keccak(text)
+    const contributor = `0x${record.slice(2, 42)}` as const
+    return { record, cluster: record, contributor, fields: { text } }
+  })
+
 /** Records are the beginnings of licences' clauses, queries the words that follow in some of them. */
 async function smallTask() {
   const base = await loadBaseModel('gpu-worker/models/openledger-5m')
@@ -31,14 +38,8 @@ async function smallTask() {
     .filter((text) => text.length === 600)
     .filter((_, i) => i % 9 === 0)
     .slice(0, RECORDS)
-  const rows = (pieces: readonly string[]) =>
-    pieces.map((text) => {
-      const record = keccak(text)
-      const contributor = `0x${record.slice(2, 42)}` as const
-      return { record, cluster: record, contributor, fields: { text } }
-    })
   const examples = (pieces: readonly string[]) =>
-    toExamples(rows(pieces), base.tokenizer, TOKENS).examples
+    toExamples(rowsOf(pieces), base.tokenizer, TOKENS).examples
   return {
     base,
     task: {
@@ -87,8 +88,9 @@ test('rank correlation is Spearman’s, ties shared', () => {
   assert.equal(correlation([1, 1], [2, 3]), 0)
 })
 
+const run = (subset: number, seed: number, loss: number) => ({ subset, seed, losses: [loss] })
+
 test('the ceiling is the reliability of the mean of two seeds', () => {
-  const run = (subset: number, seed: number, loss: number) => ({ subset, seed, losses: [loss] })
   const same = [0, 1, 2, 3].flatMap((subset) => [run(subset, 1, subset), run(subset, 2, subset)])
   assert.equal(noiseCeiling(truthOf(same)), 1)
   const half = [0, 1, 2, 3].flatMap((s) => [run(s, 1, s), run(s, 2, [0, 2, 3, 1][s] ?? 0)])
