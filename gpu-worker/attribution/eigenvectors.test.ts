@@ -3,17 +3,19 @@ import test from 'node:test'
 import { randomSource } from '#engine/random.ts'
 import { topEigenvectors } from './eigenvectors.ts'
 
+/** Turns the plane of axes i and j. */
+const rotate = (i: number, j: number, angle: number) => (vector: number[]) =>
+  vector.map((x, k) =>
+    k === i
+      ? Math.cos(angle) * x - Math.sin(angle) * vector[j]!
+      : k === j
+        ? Math.sin(angle) * vector[i]! + Math.cos(angle) * x
+        : x,
+  )
+const unit = (k: number) => [0, 1, 2, 3].map((i) => Number(i === k))
+
 test('the largest eigenvectors of a matrix whose spectrum is known', () => {
   // Q diag(9, 4, 1, 0.5) Qᵀ with Q of two plane rotations.
-  const rotate = (i: number, j: number, angle: number) => (vector: number[]) =>
-    vector.map((x, k) =>
-      k === i
-        ? Math.cos(angle) * x - Math.sin(angle) * vector[j]!
-        : k === j
-          ? Math.sin(angle) * vector[i]! + Math.cos(angle) * x
-          : x,
-    )
-  const unit = (k: number) => [0, 1, 2, 3].map((i) => Number(i === k))
   const columns = [0, 1, 2, 3].map((k) => rotate(1, 3, 0.7)(rotate(0, 2, 0.4)(unit(k))))
   const values = [9, 4, 1, 0.5]
   const matrix = [0, 1, 2, 3].map((i) =>
