@@ -133,11 +133,11 @@ test('the openledger command asks, verifies, shows rewards and validates from a 
   }
   const run = async <T>(...args: string[]) => {
     const said = await openledger([...args, '--json'], env)
-    return { status: said.status, ...valueOf<T>(said) }
+    return { ...valueOf<T>(said), exitCode: said.status }
   }
   const chat = ['chat', '--model', model.name, '--max-tokens', '8', question.content]
   const asked = await run<{ text: string; receiptId: string }>(...chat)
-  assert.equal(asked.status, 0)
+  assert.equal(asked.exitCode, 0)
   assert.ok(asked.text.length > 0)
 
   const verified = await run<{ holds: boolean; checks: { name: string; holds: boolean }[] }>(
@@ -147,14 +147,14 @@ test('the openledger command asks, verifies, shows rewards and validates from a 
     '--model',
     MODEL_DIR,
   )
-  assert.deepEqual([verified.status, verified.holds], [0, true])
+  assert.deepEqual([verified.exitCode, verified.holds], [0, true])
   const names = verified.checks.map(({ name }) => name)
   for (const name of ['signature', 'shares', 'scores', 'omission', 'spans'])
     assert.ok(names.includes(name), name)
 
   const { address } = cast.contributors[0]!
   const rewards = await run<{ account: string }>('rewards', '--account', address)
-  assert.equal(rewards.status, 0)
+  assert.equal(rewards.exitCode, 0)
   const state = join(it.stack.dirs.logs, 'watch.sqlite')
   const watched = await run<{ reports: { findings: unknown[] }[] }>(
     'watch',
@@ -162,7 +162,7 @@ test('the openledger command asks, verifies, shows rewards and validates from a 
     '--state',
     state,
   )
-  assert.equal(watched.status, 0)
+  assert.equal(watched.exitCode, 0)
   assert.ok(watched.reports.length > 0)
   assert.ok(watched.reports.every(({ findings }) => findings.length === 0))
   const again = await run<{ reports: unknown[] }>('watch', '--once', '--state', state)
