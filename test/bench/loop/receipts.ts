@@ -122,4 +122,5 @@ const SETTINGS = {
   TREASURY_STAKERS: contract,
   OPERATOR_KEY: `0x${'11'.repeat(32)}`,
   WORKER_TOKEN: 'a-token-for-the-workers-of-the-bench',
+  TEXTS_KEY: `0x${'22'.repeat(32)}`,
 }
