@@ -21,7 +21,7 @@ export type WalletOptions = {
 /** Sends a transaction and waits until it is mined; throws when it reverted. */
 export async function sendTransaction(
   { account, chain, rpcUrl, reader }: WalletOptions,
-  transaction: { to: Hex; value?: bigint; data?: Hex },
+  transaction: { to?: Hex; value?: bigint; data?: Hex; gas?: bigint },
 ): Promise<TransactionReceipt> {
   const wallet = createWalletClient({ account, chain, transport: http(rpcUrl) })
   const hash = await wallet.sendTransaction(transaction)

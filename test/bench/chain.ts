@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DEV } from '#stack/accounts.ts'
+import { chainPart, chainReader, localChain } from '#stack/chain.ts'
+import { createSupervisor } from '#stack/processes.ts'
+import { forge } from '../../contracts/script/forge.ts'
+import { benchClaims } from './chain/claims.ts'
+import { benchEpochs } from './chain/epochs.ts'
+import { benchLatency } from './chain/latency.ts'
+import { benchReceipts } from './loop/receipts.ts'
+import { benchFlags, printReport } from './report.ts'
+
+/** What settlement costs and how fast it is: `npm run bench:chain [-- --quick] [-- --json]`. */
+
+const PORT = 24_050
+const SIZES = [100, 1_000, 10_000]
+
+const flags = benchFlags(process.argv.slice(2))
+const dir = mkdtempSync(join(tmpdir(), 'openledger-chain-'))
+const supervisor = createSupervisor({
+  logDir: dir,
+  say: (line) => process.stderr.write(`${line}\n`),
+  onFatal: (error) => {
+    throw error
+  },
+})
+try {
+  if (forge(['build', '--quiet']) !== 0) throw new Error('the contracts do not compile')
+  await supervisor.run(chainPart(dir, PORT))
+  const rpcUrl = `http://127.0.0.1:${PORT}`
+  const reader = chainReader(rpcUrl)
+  const wallet = { account: DEV.governance, chain: localChain(rpcUrl), rpcUrl, reader }
+  const { figures, claimable } = await benchEpochs(wallet, flags.quick ? SIZES.slice(0, 2) : SIZES)
+  const claims = await benchClaims(wallet, claimable)
+  await supervisor.stopAll()
+  const receipts = await benchReceipts(flags)
+  const latency = await benchLatency(flags)
+  printReport('chain', [...figures, ...claims, ...receipts, ...latency], flags)
+} finally {
+  await supervisor.stopAll()
+  rmSync(dir, { recursive: true, force: true })
+}

@@ -1,0 +1,103 @@
+import { encodeFunctionData, parseEther } from 'viem'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { deposit, sendTransaction, type WalletOptions } from '#client/wallet.ts'
+import { keccak, toHex, type Hex } from '#protocol/bytes.ts'
+import {
+  buildEpoch,
+  encodeEpoch,
+  epochRoots,
+  MAX_EPOCH_BYTES,
+  type EpochFile,
+} from '#protocol/epoch.ts'
+import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
+import { DEV } from '#stack/accounts.ts'
+import { CHAIN_ID } from '#stack/chain.ts'
+import { deployContracts } from '../../../contracts/script/deploy.ts'
+import { madeReceipts } from '../loop/receipts.ts'
+import { figure, type Figure } from '../report.ts'
+import type { Claimable } from './claims.ts'
+
+const PAYERS = 20
+const COMMITMENT_BYTES = 640 // about what an EigenDA V2 certificate takes
+const GOAL_GAS = 100
+const GAS_LIMIT = 16_000_000n // more than any epoch here takes, so that no estimate is in the way
+
+/** Gas of epochs of growing size, per receipt; and the last two of them, to be claimed against. */
+export async function benchEpochs(
+  wallet: WalletOptions,
+  sizes: readonly number[],
+): Promise<{ figures: Figure[]; claimable: Claimable }> {
+  const values = { ...defaultParameters(), 'settlement.window': 1n }
+  const { attributionSettlement: settlement, inferenceVault } = await deployContracts({
+    rpcUrl: wallet.rpcUrl,
+    chainId: CHAIN_ID,
+    deployerKey: toHex(DEV.governance.getHdKey().privateKey ?? new Uint8Array()),
+    operator: DEV.governance.address,
+    submitter: DEV.governance.address,
+    parameters: values,
+    handOver: false,
+  })
+  const payers = Array.from({ length: PAYERS }, (_, i) => keccak(`payer ${i}`).slice(0, 42) as Hex)
+  for (const payer of payers)
+    await deposit(wallet, { vault: inferenceVault, beneficiary: payer, amount: parseEther('10') })
+
+  const figures: Figure[] = []
+  const files: EpochFile[] = []
+  let previous = new Map<Hex, bigint>()
+  // The first epoch also writes what every later one only changes, so the smallest goes twice.
+  for (const [i, size] of [sizes[0] ?? 1, ...sizes].entries()) {
+    const file = buildEpoch(previous, {
+      chainId: CHAIN_ID,
+      settlement,
+      epoch: i + 1,
+      treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
+      receipts: madeReceipts(size, payers, paramsHash(values)),
+      presence: [
+        {
+          root: keccak('version'),
+          clusters: [{ contributor: keccak('contributor 0').slice(0, 42) as Hex, count: 1 }],
+        },
+      ],
+    })
+    const { gasUsed } = await submit(wallet, settlement, file, paramsHash(values))
+    previous = new Map(file.payouts.map(({ account, amount }) => [account, amount]))
+    files.push(file)
+    if (i === 0) continue
+    const it = figure(
+      { name: `gas per receipt, ${size} receipts, ${PAYERS} payers`, unit: 'gas', better: 'lower' },
+      Number(gasUsed) / size,
+    )
+    figures.push(size === 10_000 ? { ...it, goal: GOAL_GAS } : it)
+    if (size === sizes.at(-1))
+      figures.push(
+        figure(
+          { name: `epoch file of ${size} receipts`, unit: 'bytes', better: 'lower' },
+          encodeEpoch(file).length,
+          { value: MAX_EPOCH_BYTES, name: 'an EigenDA blob' },
+        ),
+      )
+  }
+  await new Promise((resolve) => setTimeout(resolve, 2_500)) // until all are active
+  const [first, second] = [files[0], files[1]]
+  if (!first || !second) throw new Error('two epochs are needed')
+  return { figures, claimable: { settlement, first, second, index: 5 } }
+}
+
+const submit = (wallet: WalletOptions, settlement: Hex, file: EpochFile, params: Hex) =>
+  sendTransaction(wallet, {
+    to: settlement,
+    gas: GAS_LIMIT,
+    data: encodeFunctionData({
+      abi: attributionSettlementAbi,
+      functionName: 'submitEpoch',
+      args: [
+        {
+          ...epochRoots(file),
+          epoch: BigInt(file.epoch),
+          paramsHash: params,
+          commitment: toHex(new Uint8Array(COMMITMENT_BYTES).fill(0xab)),
+        },
+        file.draws,
+      ],
+    }),
+  })

@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseEther } from 'viem'
+import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import { deposit } from '#edge/testing/adapter.ts'
+import { startChain } from '#edge/testing/chain.ts'
+import { eventually, startEdge } from '#edge/testing/harness.ts'
+import { startPostgres } from '#edge/testing/postgres.ts'
+import { receiptOf, sign, testParameters } from '#edge/testing/receipts.ts'
+import { startDaServer } from '#stack/da-server.ts'
+import { figure, quantile, type Figure } from '../report.ts'
+
+const WINDOW_SECONDS = 2 // settlement.window of startChain
+const EPOCH_SECONDS = 1
+
+/** The Worker's batcher, as far as the bench uses it; the Worker's own types are not those of Node. */
+type Batchers = {
+  RECEIPTS: { getByName: (name: string) => { append: (receipt: object) => Promise<void> } }
+}
+
+/**
+ * Seconds from a receipt in the batcher to wei that its earner can claim, on the real Worker, an EigenDA proxy's API and a
+ * chain with a block a second: beside the window and the epoch, which nothing can be faster than.
+ */
+export async function benchLatency({ quick }: { quick: boolean }): Promise<Figure[]> {
+  const dir = mkdtempSync(join(tmpdir(), 'openledger-da-'))
+  const [chain, postgres, da] = await Promise.all([
+    startChain(),
+    startPostgres(),
+    startDaServer(dir, 0),
+  ])
+  const edge = await startEdge({
+    ...chain.vars,
+    DA_URL: `http://127.0.0.1:${(da.address() as AddressInfo).port}`,
+    EPOCH_SECONDS: String(EPOCH_SECONDS),
+  })
+  try {
+    const key = generatePrivateKey()
+    const payer = privateKeyToAddress(generatePrivateKey()).toLowerCase() as Hex
+    await deposit(chain, payer, parseEther('1'))
+    const { RECEIPTS } = (await edge.worker.getEnv()) as Batchers
+    const batcher = RECEIPTS.getByName('epochs')
+    const seconds: number[] = []
+    for (let i = 0; i < (quick ? 2 : 5); i++) {
+      const owner = privateKeyToAddress(generatePrivateKey()).toLowerCase() as Hex
+      const said = {
+        requestId: keccak(`latency ${i}`),
+        payer,
+        base: keccak('base'),
+        modelOwner: owner,
+        pricePerToken: 10n ** 12n,
+        promptTokens: 10,
+        completionTokens: 20,
+        output: 'text',
+        values: testParameters(),
+      }
+      const signed = await sign(
+        key,
+        receiptOf(said, privateKeyToAddress(key).toLowerCase() as Hex),
+        { chainId: 901612, settlement: chain.contracts.attributionSettlement },
+      )
+      const started = performance.now()
+      await batcher.append({
+        signed,
+        explanation: { rows: [], unattributed: 0, attributionMs: 0 },
+        accountId: 'acct_bench',
+        manifests: [],
+      })
+      await eventually(async () => {
+        const response = await edge.fetch(`/v1/rewards/${owner}`)
+        const { claimable } = (await response.json()) as { claimable: string }
+        return BigInt(claimable) > 0n
+      })
+      seconds.push((performance.now() - started) / 1_000)
+    }
+    return [
+      figure({ name: 'receipt to claimable', unit: 's', better: 'lower' }, quantile(seconds, 0.5), {
+        value: EPOCH_SECONDS + WINDOW_SECONDS,
+        name: 'epoch and window alone',
+      }),
+    ]
+  } finally {
+    await edge.harness.close()
+    da.close()
+    await Promise.all([postgres.stop(), chain.stop()])
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
