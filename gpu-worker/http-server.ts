@@ -6,7 +6,12 @@ import { z } from 'zod'
 import { evidenceRequest, type EvidenceRequest } from '#protocol/evidence.ts'
 import { exportRequest, type ExportRequest } from '#protocol/export.ts'
 import { previewRequest, type PreviewRequest, type PreviewRow } from '#protocol/preview.ts'
-import { generateRequest, type GenerateEvent, type GenerateRequest } from '#protocol/wire.ts'
+import {
+  finishRequest,
+  generateRequest,
+  type GenerateEvent,
+  type GenerateRequest,
+} from '#protocol/wire.ts'
 import { describeError, log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Inference } from './serving/inference.ts'
@@ -70,6 +75,9 @@ type Post = (body: unknown, response: ServerResponse, options: HttpOptions) => P
 
 const POSTS: Readonly<Record<string, Post>> = {
   '/generate': handle(generateRequest, generate),
+  '/finish': handle(finishRequest, async ({ requestId }, response, { inference }) =>
+    json(response, 200, { finishing: await inference.finish(requestId) }),
+  ),
   '/explain': handle(evidenceRequest, explain),
   '/preview': handle(previewRequest, async (request, response, { preview }) => {
     const rows = await preview(request).catch(toMessage)

@@ -373,6 +373,10 @@ export const generateRequest = z.object({
 })
 export type GenerateRequest = z.infer<typeof generateRequest>
 
+/** Has a worker end an answer with what it has: its caller has gone. */
+export const finishRequest = z.object({ requestId: bytes32 })
+export const finishAnswer = z.object({ finishing: z.boolean() })
+
 /** Where a paid record shows up in the answer; offsets are UTF-16 code units of the output text. */
 export const explanation = z.object({
   rows: z.array(

@@ -1,6 +1,6 @@
 import { log, type Ctx } from '../context.ts'
 import { Problem } from '../problem.ts'
-import { startGeneration, type Generation } from './generate.ts'
+import { CALLED_OFF, startGeneration, type Generation } from './generate.ts'
 import type { Said } from './openai.ts'
 import type { GenerationInput } from './request.ts'
 
@@ -20,9 +20,9 @@ export async function startChoices(
     const [first, ...others] = await Promise.all(started)
     return [first, ...others]
   } catch (error) {
-    gone.abort()
+    gone.abort(CALLED_OFF)
     for (const one of await Promise.allSettled(started))
-      if (one.status === 'fulfilled') await one.value.cancel()
+      if (one.status === 'fulfilled') await collect(one.value, 0).catch(() => undefined) // lets its funds go
     throw error
   }
 }

@@ -15,7 +15,7 @@ import { receiptRefusal, type Asked } from './check-receipt.ts'
 import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'
 import { resolveRetrieval } from './retrieval.ts'
 import { routeOrder } from './route.ts'
-import { callWorker, workerProblem, type WorkerCall } from './worker-stream.ts'
+import { callWorker, finishEarly, workerProblem, type WorkerCall } from './worker-stream.ts'
 
 /** Tokens that a chat template may add to a message, at most. */
 const TEMPLATE_TOKENS = 32
@@ -35,15 +35,16 @@ export type Generation = {
   model: ServedModel
   /** Texts, then the end; the receipt is stored before the end comes. Throws a Problem when it fails. */
   answers: AsyncGenerator<Answer, void, undefined>
-  /** Instead of reading `answers`: ends it unpaid and lets the held funds go. */
-  cancel: () => Promise<void>
 }
+
+/** Why answers are aborted that are not to be given at all: nobody pays for what there is of them. */
+export const CALLED_OFF = new Error('the request was called off')
 
 /**
  * Starts an answer: model, funds, worker. Until this returns a failure costs nobody anything and is thrown as a
  * Problem with its own status. Afterwards `answers` must be read until it ends or throws, which settles the held funds.
- * `gone` aborts when the caller has gone away: that stops the worker, unless all text is there already, in which case
- * it is still paid for. `choice` tells the answers to one request from each other.
+ * `gone` aborts when the caller has gone away: then the answer ends where it is, and what there is of it is paid for.
+ * `choice` tells the answers to one request from each other.
  */
 export async function startGeneration(
   ctx: Ctx,
@@ -76,20 +77,24 @@ export async function startGeneration(
     maxTokens,
   }
   const stop = new AbortController()
-  const state = { textComplete: false }
-  gone.addEventListener('abort', () => {
-    if (!state.textComplete) stop.abort(new Error('the caller has gone'))
-  })
+  const state: Run['state'] = { textComplete: false, worker: null }
+  const leave = async () => {
+    if (state.textComplete) return
+    const finishing =
+      state.worker &&
+      gone.reason !== CALLED_OFF &&
+      (await finishEarly(state.worker, ctx.settings.WORKER_TOKEN, requestId))
+    if (!finishing && !state.textComplete) stop.abort(new Error('the caller has gone'))
+  }
+  gone.addEventListener('abort', () => ctx.waitUntil(leave()))
   try {
     const order = routeOrder(workers, { adapter: model.adapter?.digest ?? null, requestId })
     // A worker refuses in its first event, so that is awaited while the status can still say so.
     const call = await callWorker(order, ctx.settings.WORKER_TOKEN, request, stop.signal)
-    const run = { actor, model, call, request, held, stop, state }
-    const cancel = async () => {
-      stop.abort()
-      await release(ctx, actor, requestId)
-    }
-    return { model, answers: answer(ctx, run), cancel }
+    state.worker = call.worker
+    if (gone.aborted) await leave()
+    const run = { actor, model, call, request, held, stop, state, gone }
+    return { model, answers: answer(ctx, run) }
   } catch (error) {
     await release(ctx, actor, requestId)
     throw error
@@ -102,18 +107,23 @@ type Run = {
   call: WorkerCall
   request: GenerateRequest
   held: bigint
+  /** Aborts when the caller has gone away, or the request was called off. */
+  gone: AbortSignal
   /** Breaks the connection to the worker. */
   stop: AbortController
-  state: { textComplete: boolean }
+  /** The worker that answers, once one does. */
+  state: { textComplete: boolean; worker: WorkerCall['worker'] | null }
 }
 
 async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefined> {
-  const { actor, call, request, stop, state } = run
+  const { actor, call, request, stop, state, gone } = run
   const texts: string[] = []
   let usage: Extract<GenerateEvent, { type: 'end' }> | null = null
   let settled = false
   try {
     for (let event = call.first; event; event = await nextEvent(call.events)) {
+      // What had already arrived comes out of a broken connection all the same.
+      if (gone.reason === CALLED_OFF) throw CALLED_OFF
       switch (event.type) {
         case 'error':
           throw workerProblem(event)

@@ -18,10 +18,10 @@ import {
   BASE_PRICE,
   baseOwner,
   complete,
-  deposit,
   jobEnded,
   makeAdapter,
   postJob,
+  prepay,
   publishDatanet,
   registerBase,
   takeLease,
@@ -34,6 +34,7 @@ import {
   QUOTED,
   registerGpuWorker,
   startGpuWorker,
+  type Behaviour,
   type GpuWorker,
   type Terms,
   workerHeaders,
@@ -78,7 +79,7 @@ before(async () => {
   edge = await startEdge({ ...chain.vars, EPOCH_SECONDS: '3600' })
   baseUrl = (await edge.harness.listen()).url.origin
   ;[owner, payer] = [await signIn(edge), await signIn(edge)]
-  await deposit(chain, payer.address, parseEther('1'))
+  await prepay(chain, payer.address, parseEther('1'))
   worker = await startGpuWorker(domain(), terms)
   const workerId = await registerGpuWorker(edge, worker, BASE)
   datanet = await publishDatanet(edge, owner, [owner])
@@ -276,7 +277,7 @@ test('n answers are n requests to the workers, each with a seed, a receipt and a
 test('n answers that one has too little money for are none, and nothing stays held', async () => {
   const poor = await signIn(edge)
   const most = BigInt(20 + 2 * 32 + 8) * BASE_PRICE // what one answer may cost, and a little more
-  await deposit(chain, poor.address, most)
+  await prepay(chain, poor.address, most)
   const ask = (n: number) =>
     client(poor).completions.create({
       model: BASE.name,
@@ -511,20 +512,40 @@ test('a worker that dies in the middle ends the stream with an error, and nothin
   }
 })
 
-test('a caller who goes away in the middle pays nothing', async () => {
-  const texts = Array.from({ length: 20 }, (_, i) => ` ${i}`)
-  const released = Promise.withResolvers<void>()
-  worker.behave({
-    texts,
-    pause: (sent) =>
-      sent < texts.length ? new Promise((resolve) => setTimeout(resolve, 50)) : released.promise,
-  })
+const NUMBERS = Array.from({ length: 20 }, (_, i) => ` ${i}`)
+/** Begins a streamed answer of twenty texts and goes away after the first one. */
+async function leaveEarly(behaviour: Behaviour): Promise<Hex> {
+  worker.behave({ texts: NUMBERS, ...behaviour })
   const stream = await client().chat.completions.create({ model, messages, stream: true })
   for await (const chunk of stream) if (chunk.choices[0]!.delta.content) break
   const { requestId } = lastRequest()
   assert.equal((await holdOf(requestId))?.kind, 'held')
   stream.controller.abort()
-  // The worker never gets to the end of its answer.
+  return requestId
+}
+
+test('a caller who goes away in the middle pays for what there was of the answer', async () => {
+  const requestId = await leaveEarly({
+    pause: () => new Promise((resolve) => setTimeout(resolve, 100)),
+  })
+  const owed = await eventually(async () => {
+    const hold = await holdOf(requestId)
+    return hold?.kind === 'owed' && hold
+  })
+  const { receipt } = (await (
+    await edge.fetch(`/v1/receipts/rcp_${requestId.slice(2)}`)
+  ).json()) as { receipt: { completionTokens: number; fee: string } }
+  assert.equal(owed.wei, receipt.fee)
+  assert.ok(receipt.completionTokens >= 1 && receipt.completionTokens < NUMBERS.length)
+})
+
+test('a caller who goes away from a worker that cannot end early pays nothing', async () => {
+  const released = Promise.withResolvers<void>()
+  const requestId = await leaveEarly({
+    finishes: false,
+    pause: (sent) =>
+      sent < 10 ? new Promise((resolve) => setTimeout(resolve, 50)) : released.promise,
+  })
   await eventually(async () => (await holdOf(requestId)) === undefined)
   released.resolve()
 })

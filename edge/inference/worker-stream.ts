@@ -1,4 +1,9 @@
-import { generateEvent, type GenerateEvent, type GenerateRequest } from '#protocol/wire.ts'
+import {
+  finishAnswer,
+  generateEvent,
+  type GenerateEvent,
+  type GenerateRequest,
+} from '#protocol/wire.ts'
 import { log } from '../context.ts'
 import type { Worker } from '../jobs/workers.ts'
 import { isProblemType, Problem } from '../problem.ts'
@@ -7,6 +12,7 @@ const MAX_LINE_CHARS = 4_000_000 // a receipt of 50 rows with 64 spans each is u
 /** Between two events; attribution is the longest silence. */
 const SILENCE_MS = 120_000
 const RETRY_AFTER_SECONDS = 5
+const FINISH_MS = 5_000
 
 export type WorkerCall = {
   worker: Worker
@@ -72,6 +78,29 @@ async function ask(
     silence.end()
     const retryAfter = RETRY_AFTER_SECONDS
     return new Problem('model/unavailable', { retryAfter, cause })
+  }
+}
+
+/**
+ * Asks a worker to end an answer with what it has, receipt included. False when it cannot be asked, or has no such
+ * answer under way.
+ */
+export async function finishEarly(
+  worker: Worker,
+  token: string,
+  requestId: GenerateRequest['requestId'],
+): Promise<boolean> {
+  try {
+    const response = await fetch(`${worker.url}/finish`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ requestId }),
+      signal: AbortSignal.timeout(FINISH_MS),
+    })
+    return response.ok && finishAnswer.parse(await response.json()).finishing
+  } catch (error) {
+    log('warn', { during: 'inference', worker: worker.id, error })
+    return false
   }
 }
 

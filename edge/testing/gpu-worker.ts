@@ -5,6 +5,7 @@ import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
 import { toHex, type Hex } from '#protocol/bytes.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import {
+  finishRequest,
   generateRequest,
   type Explanation,
   type GenerateEvent,
@@ -26,13 +27,18 @@ export type Behaviour = {
   resign?: (receipt: Receipt) => Promise<SignedReceipt>
   /** Breaks the connection after so many texts. */
   dieAfter?: number
+  /** Whether it says that it can end an answer early. */
+  finishes?: boolean
   /** Runs before each text and before the end. */
   pause?: (sent: number) => Promise<void>
   /** Runs between the end and the receipt. */
   attribute?: () => Promise<void>
 }
 
-export type Terms = Pick<Said, 'modelOwner' | 'pricePerToken' | 'adapter' | 'citations'>
+export type Terms = Pick<
+  Said,
+  'modelOwner' | 'pricePerToken' | 'adapter' | 'citations' | 'values'
+>
 
 export type GpuWorker = {
   url: string
@@ -71,17 +77,22 @@ export async function startGpuWorker(
   const address = privateKeyToAddress(key).toLowerCase() as Hex
   const requests: GenerateRequest[] = []
   let behaviour: Behaviour = {}
+  /** Requests whose answers are to end early. */
+  const finished = new Set<Hex>()
 
   const answer = async (request: GenerateRequest, response: ServerResponse) => {
-    const { texts = ['Hello', ' world'], error, dieAfter, pause, attribute } = behaviour
+    const { texts: planned = ['Hello', ' world'], error, dieAfter, pause, attribute } = behaviour
     const send = (event: GenerateEvent) => response.write(line(event))
     if (error) return void response.end(line({ type: 'error', ...error }))
-    for (const [i, text] of texts.entries()) {
+    const texts: string[] = []
+    for (const [i, text] of planned.entries()) {
       await pause?.(i)
       if (i === dieAfter) return void response.destroy()
+      if (finished.has(request.requestId)) break
       send({ type: 'token', text })
+      texts.push(text)
     }
-    await pause?.(texts.length)
+    if (!finished.has(request.requestId)) await pause?.(texts.length)
     if (response.destroyed) return
     const usage = { promptTokens: PROMPT_TOKENS, completionTokens: texts.length }
     send({ type: 'end', finishReason: 'stop', ...usage })
@@ -126,7 +137,13 @@ export async function startGpuWorker(
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
     if (request.headers.authorization !== `Bearer ${WORKER_TOKEN}`)
       return void response.writeHead(401).end()
-    const asked = generateRequest.parse(JSON.parse(Buffer.concat(chunks).toString()))
+    const body: unknown = JSON.parse(Buffer.concat(chunks).toString())
+    if (request.url === '/finish') {
+      const finishing = behaviour.finishes ?? true
+      if (finishing) finished.add(finishRequest.parse(body).requestId)
+      return void response.end(JSON.stringify({ finishing }))
+    }
+    const asked = generateRequest.parse(body)
     requests.push(asked)
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     await answer(asked, response)

@@ -139,6 +139,24 @@ test('an abandoned request ends, and the others go on', async () => {
   await assert.rejects(generator.generate(request({ signal: AbortSignal.abort() })), /abort/i)
 })
 
+test('an answer that is enough ends where it is, with the tokens that it has', async () => {
+  const enough = new AbortController()
+  let shown = 0
+  const { tokens: whole } = await generator.generate(request({ maxTokens: 40 }))
+  const early = await generator.generate(
+    request({
+      maxTokens: 40,
+      enough: enough.signal,
+      onText: () => {
+        if (++shown === 3) enough.abort()
+      },
+    }),
+  )
+  assert.ok(early.completionTokens >= 3 && early.completionTokens < 40)
+  assert.deepEqual(early.tokens, whole.slice(0, early.tokens.length))
+  await assert.rejects(generator.generate(request({ enough: AbortSignal.abort() })), /abort/i)
+})
+
 test('the context bounds prompt and answer together', async () => {
   const long = Array.from({ length: 250 }, (_, i) => prompt[i % prompt.length]!)
   const { completionTokens, finishReason } = await generator.generate(

@@ -35,6 +35,8 @@ export type GenerationRequest = {
   payer?: string
   /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal
+  /** Aborts when what has been drawn is enough: the answer ends there. Before its first token that is its end. */
+  enough?: AbortSignal
   /** Text that became certain, with the log-probabilities of its tokens when they were asked for. */
   onText: (text: string, logprobs: TokenLogprobs[]) => void
 }
@@ -213,11 +215,18 @@ export async function openGenerator(
     for (let index = ended.length - 1; index >= 0; index--) if (ended[index]) leave(index)
   }
 
-  const dropAborted = (): void => {
-    for (let index = active.length - 1; index >= 0; index--)
-      if (active[index]?.request.signal.aborted) abort(leave(index))
+  const endEarly = (): void => {
+    for (let index = active.length - 1; index >= 0; index--) {
+      const { signal, enough } = active[index]?.request ?? {}
+      if (signal?.aborted) abort(leave(index))
+      else if (enough?.aborted) {
+        const row = leave(index)
+        finish(row, 'stop', row.drawn)
+      }
+    }
     for (let index = reading.length - 1; index >= 0; index--) {
-      if (!reading[index]?.row.request.signal.aborted) continue
+      const { signal, enough } = reading[index]?.row.request ?? {}
+      if (!signal?.aborted && !enough?.aborted) continue
       const { row } = stopReading(index)
       scheduler.finish(row, performance.now())
       abort(row)
@@ -248,7 +257,7 @@ export async function openGenerator(
     for (;;) {
       // Lets messages in, cancellations among them, and streamed text and adapters out.
       await new Promise((resolve) => setImmediate(resolve))
-      dropAborted()
+      endEarly()
       try {
         admit()
         if (reading.length + active.length === 0) break
@@ -278,6 +287,7 @@ export async function openGenerator(
   return {
     generate: async (request) => {
       request.signal.throwIfAborted()
+      request.enough?.throwIfAborted()
       const room = base.contextLength - request.prompt.length
       if (room < 1) throw new ContextLengthError(request.prompt.length, base.contextLength)
       const source = request.adapter && asSource(request.adapter)
@@ -309,10 +319,13 @@ export async function openGenerator(
       const withdraw = () => {
         if (scheduler.withdraw(row)) abort(row)
       }
-      request.signal.addEventListener('abort', withdraw, { once: true })
+      const signals = [request.signal, request.enough].filter((signal) => signal !== undefined)
+      for (const signal of signals) signal.addEventListener('abort', withdraw, { once: true })
       if (source) void prepare(row, source)
       else wake()
-      return row.settle.promise.finally(() => request.signal.removeEventListener('abort', withdraw))
+      return row.settle.promise.finally(() => {
+        for (const signal of signals) signal.removeEventListener('abort', withdraw)
+      })
     },
     load: () => ({ ...scheduler.load(), tokensPerSecond: speed.perSecond(performance.now()) }),
     release: async () => {
@@ -370,7 +383,8 @@ function finish(row: Row, finishReason: 'stop' | 'length', tokens: readonly numb
   })
 }
 
-const abort = ({ request, settle }: Row): void => settle.reject(request.signal.reason)
+const abort = ({ request: { signal, enough }, settle }: Row): void =>
+  settle.reject(signal.aborted ? signal.reason : enough?.reason)
 
 const column = (values: readonly number[]) => ({
   dims: [values.length, 1],

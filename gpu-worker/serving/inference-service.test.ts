@@ -57,7 +57,9 @@ async function ask(change: object = {}) {
     temperature: 0,
     ...change,
   })
-  await service.answer(request, (event) => events.push(event), new AbortController().signal)
+  await service.answer(request, (event) => events.push(event), {
+    gone: new AbortController().signal,
+  })
   const text = events.map((event) => (event.type === 'token' ? event.text : '')).join('')
   const end = events.find((event) => event.type === 'end')!
   const receipt = events.find((event) => event.type === 'receipt')!
@@ -182,7 +184,7 @@ test('an adapter that is revoked while it answers stops, and nothing is signed',
     events.push(event)
     state.adapter = { ...state.adapter, revoked: true }
   }
-  const answer = service.answer(request, revoke, new AbortController().signal)
+  const answer = service.answer(request, revoke, { gone: new AbortController().signal })
   await assert.rejects(answer, code('model/revoked'))
   state.adapter = { ...state.adapter, revoked: false }
   assert.ok(events.every(({ type }) => type === 'token'))

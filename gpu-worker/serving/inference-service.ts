@@ -24,16 +24,22 @@ import { DEFAULT_LIMITS, type SchedulerLimits } from './scheduler.ts'
 import { ServingError } from './serving-error.ts'
 
 export type InferenceService = {
-  /** Emits tokens, end, receipt, in this order. Throws a ServingError, or the signal's reason. */
+  /** Emits tokens, end, receipt, in this order. Throws a ServingError, or the reason of a signal. */
   answer: (
     request: GenerateRequest,
     emit: (event: GenerateEvent) => void,
-    signal: AbortSignal,
+    signals: AnswerSignals,
   ) => Promise<void>
   /** What the adapter's indexes say of records for an answer given earlier. Throws a ServingError. */
   explain: (request: EvidenceRequest) => Promise<Evidence>
   status: () => InferenceStatus
 }
+
+/**
+ * `gone` aborts when nobody waits for the answer any more; `enough` when the answer may end with what it has, which
+ * gets a receipt as any other.
+ */
+export type AnswerSignals = { gone: AbortSignal; enough?: AbortSignal }
 
 export type InferenceStatus = StoreLoad & ReturnType<Generator['load']> & { capacity: number }
 
@@ -88,7 +94,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     prompt: readonly number[],
     onChain: OnChain,
     emit: (event: GenerateEvent) => void,
-    callerSignal: AbortSignal,
+    { gone, enough }: AnswerSignals,
   ): Promise<{ generation: Generation; served: ServedAdapter | null }> => {
     const revoked = new AbortController()
     const poll = setInterval(() => {
@@ -113,7 +119,8 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
         stop: request.stop,
         maxTokens: request.maxTokens,
         payer: request.payer,
-        signal: AbortSignal.any([callerSignal, revoked.signal]),
+        signal: AbortSignal.any([gone, revoked.signal]),
+        ...(enough && { enough }),
         onText: (text, logprobs) =>
           emit({
             type: 'token',
@@ -213,14 +220,14 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   }
 
   return {
-    answer: async (asked, emit, signal) => {
+    answer: async (asked, emit, signals) => {
       const onChain = await check(asked)
       const { request, cited } = await quote(asked)
       const prompt = base.tokenizer.encodePrompt(request.input)
       // Held from before it is fetched until it has been attributed to.
       const unpin = request.adapter ? store.pin(request.adapter.digest) : () => {}
       try {
-        const { generation, served } = await generate(request, prompt, onChain, emit, signal)
+        const { generation, served } = await generate(request, prompt, onChain, emit, signals)
         const { finishReason, completionTokens } = generation
         emit({ type: 'end', finishReason, promptTokens: prompt.length, completionTokens })
         const adapter = served && onChain.adapter ? { served, onChain: onChain.adapter } : null

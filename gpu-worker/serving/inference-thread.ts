@@ -30,36 +30,38 @@ const service = await openInference({
   account: privateKeyToAccount(settings.WORKER_KEY),
   domain: { chainId: settings.CHAIN_ID, settlement: settings.CONTRACTS.attributionSettlement },
 })
-const running = new Map<number, AbortController>()
+const running = new Map<number, { gone: AbortController; enough: AbortController }>()
 const report = () => tell({ type: 'status', status: service.status() })
 // What changes between the beginnings and ends of answers.
 setInterval(() => running.size > 0 && report(), STATUS_EVERY_MS).unref()
 
 port.on('message', (input: ThreadInput) => {
-  if (input.type === 'abort') running.get(input.id)?.abort(new Error('the caller went away'))
+  const caller = 'id' in input ? running.get(input.id) : undefined
+  if (input.type === 'abort') caller?.gone.abort(new Error('the caller went away'))
+  else if (input.type === 'finish')
+    caller?.enough.abort(new Error('the caller went away before the first token'))
   else void work(input)
 })
 
-async function work(input: Exclude<ThreadInput, { type: 'abort' }>): Promise<void> {
+async function work(input: Exclude<ThreadInput, { type: 'abort' | 'finish' }>): Promise<void> {
   const { id } = input
-  const controller = new AbortController()
-  running.set(id, controller)
+  const [gone, enough] = [new AbortController(), new AbortController()]
+  running.set(id, { gone, enough })
   try {
     const worked =
       input.type === 'explain'
         ? service
             .explain(input.request)
             .then((evidence) => tell({ type: 'evidence', id, evidence }))
-        : service.answer(
-            input.request,
-            (event) => tell({ type: 'event', id, event }),
-            controller.signal,
-          )
+        : service.answer(input.request, (event) => tell({ type: 'event', id, event }), {
+            gone: gone.signal,
+            enough: enough.signal,
+          })
     report()
     await worked
   } catch (error) {
     const code = error instanceof ServingError ? error.code : 'inference/failed'
-    if (code === 'inference/failed' && !controller.signal.aborted)
+    if (code === 'inference/failed' && !gone.signal.aborted && !enough.signal.aborted)
       log('error', `${input.type} failed`, { adapter: input.request.adapter?.digest, error })
     const message =
       error instanceof ServingError ? error.message : `inference failed: ${describeError(error)}`

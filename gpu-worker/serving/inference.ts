@@ -1,6 +1,7 @@
 /** The inference thread as seen from the thread that serves HTTP. */
 import { Worker } from 'node:worker_threads'
 import type { SessionOptions } from '#engine/session.ts'
+import type { Hex } from '#protocol/bytes.ts'
 import type { Evidence, EvidenceRequest } from '#protocol/evidence.ts'
 import type { GenerateEvent, GenerateRequest } from '#protocol/wire.ts'
 import { pause } from '../blobs.ts'
@@ -14,6 +15,7 @@ export type ThreadInput =
   | { type: 'generate'; id: number; request: GenerateRequest }
   | { type: 'explain'; id: number; request: EvidenceRequest }
   | { type: 'abort'; id: number }
+  | { type: 'finish'; id: number }
 export type ThreadOutput =
   | { type: 'ready' }
   | { type: 'event'; id: number; event: GenerateEvent }
@@ -29,6 +31,8 @@ export type Inference = {
     onEvent: (event: GenerateEvent) => void,
     signal: AbortSignal,
   ) => Promise<void>
+  /** Has the answer to a request end with what it has; false when there is no such request. */
+  finish: (requestId: Hex) => Promise<boolean>
   /** What the indexes say of records for an answer given earlier, or the error event. */
   explain: (request: EvidenceRequest) => Promise<Evidence | ErrorEvent>
   status: () => InferenceStatus
@@ -64,6 +68,8 @@ export async function startInference(
   onLoad: (tier: Tier, seconds: number) => void = () => {},
 ): Promise<Inference> {
   const pending = new Map<number, Pending>()
+  /** Ids of the answers under way, by request. */
+  const answering = new Map<Hex, number>()
   let status = IDLE
   let nextId = 1
   let stopping = false
@@ -125,10 +131,19 @@ export async function startInference(
       const abort = () => post({ type: 'abort', id })
       const finished = new Promise<void>((done) => pending.set(id, { onEvent, done }))
       post({ type: 'generate', id, request })
+      answering.set(request.requestId, id)
       signal.addEventListener('abort', abort, { once: true })
       if (signal.aborted) abort()
       await finished
+      answering.delete(request.requestId)
       signal.removeEventListener('abort', abort)
+    },
+    finish: async (requestId) => {
+      const id = answering.get(requestId)
+      if (id === undefined) return false
+      const post = await channel()
+      post({ type: 'finish', id })
+      return true
     },
     explain: async (request) => {
       const id = nextId++
