@@ -267,7 +267,16 @@ export type Answer = {
 
 export const receiptView = signedReceipt.extend({
   id: z.string(),
-  status: z.enum(['open', 'batched', 'submitted', 'settled', 'final']),
+  status: z.enum([
+    'open',
+    'batched',
+    'submitted',
+    'settled',
+    'safe',
+    'final',
+    'disabled',
+    'refused',
+  ]),
   epoch: z.int().nullable(),
   tx_hash: bytes32.nullable(),
   explanation: explanation.optional(),

@@ -5,6 +5,7 @@ import { settledRoutes } from './attribution/settled-routes.ts'
 import { authenticate } from './auth/authenticate.ts'
 import { authRoutes } from './auth/routes.ts'
 import { blobRoutes } from './blobs/routes.ts'
+import { chainRoutes } from './chain/routes.ts'
 import { custodyRoutes } from './custody/routes.ts'
 import { publishedRoutes } from './custody/published-routes.ts'
 import { contributionRoutes } from './datanets/contribution-routes.ts'
@@ -50,6 +51,7 @@ app.route('/', settledRoutes)
 app.route('/', custodyRoutes)
 app.route('/', publishedRoutes)
 app.route('/', settlementRoutes)
+app.route('/', chainRoutes)
 app.route('/', governanceRoutes)
 
 app.get('/health', (c) => c.json({ status: 'ok', chainId: c.get('ctx').settings.CHAIN_ID }))

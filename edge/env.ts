@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { address, hex } from '#protocol/wire.ts'
 import type { Account } from './accounts/account.ts'
+import type { ChainIndexer } from './chain/indexer.ts'
 import type { ChainWriter } from './chain/writer.ts'
 import type { ContributionMessage, EventMessage } from './http/messages.ts'
 import type { JobFeed } from './jobs/job-feed.ts'
@@ -14,6 +15,8 @@ const contracts = z.object({
   modelRegistry: address,
   inferenceVault: address,
   attributionSettlement: address,
+  openGovernor: address,
+  votingOpen: address,
 })
 
 const variables = z.object({
@@ -30,13 +33,20 @@ const variables = z.object({
     }
     return z.NEVER
   }),
-  DA_URL: z.url({ protocol: /^https?$/ }),
+  /** EigenDA proxies, separated by commas; the later ones are for when the first is away or full. */
+  DA_URL: z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(z.url({ protocol: /^https?$/ }))),
   PUBLIC_URL: z.url({ protocol: /^https?$/ }),
   EPOCH_SECONDS: positive,
   EPOCH_MAX_RECEIPTS: positive,
   TREASURY_PLATFORM: address,
   TREASURY_STAKERS: address,
+  /** Seconds between two looks at the chain. */
   INDEX_SECONDS: positive,
+  /** Block from which the contracts' logs are indexed: that of their deployment, or an earlier one. */
+  START_BLOCK: z.coerce.number().int().nonnegative(),
   QUOTA_PER_MINUTE: positive,
   /** Private key of the L2 account that anchors, registers and settles. */
   OPERATOR_KEY: hex(32),
@@ -63,6 +73,7 @@ export type Env = {
   ACCOUNT: DurableObjectNamespace<Account>
   RECEIPTS: DurableObjectNamespace<ReceiptBatcher>
   CHAIN: DurableObjectNamespace<ChainWriter>
+  INDEXER: DurableObjectNamespace<ChainIndexer>
   JOBS: DurableObjectNamespace<JobFeed>
   LEDGER: Hyperdrive
   LOGINS: RateLimit

@@ -24,8 +24,10 @@ import {
 import { onAdapterTx, onEpochTx, wakeObjects } from './jobs/events.ts'
 import { expireLeases } from './jobs/leases.ts'
 import { sweepRegistrations } from './models/completion.ts'
+import { keepReconciliation } from './settlement/reconciliation.ts'
 
 export { Account } from './accounts/account.ts'
+export { ChainIndexer } from './chain/indexer.ts'
 export { ChainWriter } from './chain/writer.ts'
 export { JobFeed } from './jobs/job-feed.ts'
 export { ReceiptBatcher } from './settlement/receipt-batcher.ts'
@@ -37,6 +39,7 @@ const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {
   version: onVersionTx,
   adapter: onAdapterTx,
   epoch: onEpochTx,
+  refund: onEpochTx,
 }
 
 /**
@@ -52,6 +55,10 @@ const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {
   objects: wakeObjects,
   texts: sweepTexts,
 }
+
+/** Second line of wrangler.toml's crons, and what it runs. */
+const NIGHTLY = '17 3 * * *'
+const NIGHTLY_SWEEPS: typeof SWEEPS = { reconciliation: keepReconciliation }
 
 /** Queues by name. */
 const QUEUES: Record<string, Consumer> = {
@@ -85,9 +92,9 @@ export default {
     await consume(batch, env, execution)
   },
 
-  async scheduled(_controller, env, execution) {
+  async scheduled({ cron }, env, execution) {
     const requestId = newId('request')
-    for (const [name, sweep] of Object.entries(SWEEPS)) {
+    for (const [name, sweep] of Object.entries(cron === NIGHTLY ? NIGHTLY_SWEEPS : SWEEPS)) {
       const started = Date.now()
       const line = { requestId, sweep: name }
       try {

@@ -175,6 +175,14 @@ const PROBLEMS = {
     'invalid_request_error',
   ],
   'lease/lost': [409, 'The lease has ended', 'lease_lost', 'invalid_request_error'],
+  'proposal/not-found': [
+    404,
+    'There is no such proposal',
+    'proposal_not_found',
+    'invalid_request_error',
+  ],
+  'claim/not-found': [404, 'There is no such claim', 'claim_not_found', 'invalid_request_error'],
+  'claim/refused': [422, 'The claim would fail on chain', 'claim_refused', 'invalid_request_error'],
   'receipt/not-found': [
     404,
     'There is no such receipt',

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
-import { createWalletClient, defineChain, http } from 'viem'
-import { privateKeyToAccount } from 'viem/accounts'
-import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
-import { RICH_KEY, startChain, type Chain } from '../testing/chain.ts'
+import { deposit } from '../testing/adapter.ts'
+import { startChain, type Chain } from '../testing/chain.ts'
 import { eventually, startEdge, type Edge } from '../testing/harness.ts'
 import { signIn } from '../testing/wallet.ts'
 
@@ -98,29 +96,23 @@ test('the balance of an account is what the vault holds less what is committed',
   }
   assert.deepEqual((await read()).balance, {
     deposited: '0',
+    pending: '0',
     withdrawing: '0',
     held: '0',
     available: '0',
   })
-  const wallet = createWalletClient({
-    account: privateKeyToAccount(RICH_KEY),
-    chain: defineChain({
-      id: 901612,
-      name: 'test',
-      nativeCurrency: { name: 'OPEN', symbol: 'OPEN', decimals: 18 },
-      rpcUrls: { default: { http: [chain.rpcUrl] } },
-    }),
-    transport: http(chain.rpcUrl),
-  })
-  await wallet.writeContract({
-    address: chain.contracts.inferenceVault,
-    abi: inferenceVaultAbi,
-    functionName: 'deposit',
-    args: [address],
-    value: 1_000_000n,
-  })
+  await deposit(chain, address, 1_000_000n)
   const one = await account(accountId)
   await one.hold('r', 300_000n, 1_000_000n)
+  const pending = await eventually(async () => {
+    const seen = await read()
+    return seen.balance['pending'] !== '0' && seen
+  })
+  assert.deepEqual(
+    [pending.balance['pending'], pending.balance['deposited'], pending.balance['available']],
+    ['1000000', '0', '0'],
+    'a deposit counts when its block is safe',
+  )
   const view = await eventually(async () => {
     const seen = await read()
     return seen.balance['deposited'] !== '0' && seen
@@ -128,6 +120,7 @@ test('the balance of an account is what the vault holds less what is committed',
   assert.equal(view.address, address)
   assert.deepEqual(view.balance, {
     deposited: '1000000',
+    pending: '0',
     withdrawing: '0',
     held: '300000',
     available: '700000',

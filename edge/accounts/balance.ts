@@ -5,27 +5,45 @@ import { accountOf, type Ctx } from '../context.ts'
 
 const CACHE_MS = 2_000
 
-/** Wei of an account: in the vault, held or owed for requests that no epoch has settled, and free to spend. */
-export type Balance = { deposited: bigint; withdrawing: bigint; held: bigint; available: bigint }
+/**
+ * Wei of an account: in the vault, asked back from it, held or owed for requests whose draw is not safe, and free to
+ * spend; `pending` was deposited in blocks that are not safe yet.
+ */
+export type Balance = VaultBalance & { held: bigint; available: bigint }
+
+type VaultBalance = { deposited: bigint; withdrawing: bigint; pending: bigint }
 
 /**
- * What the vault holds for an address and how much of it is being withdrawn; at most two seconds old. Throws
- * `chain/unavailable`.
+ * What the vault holds for an address, at the safe head of the chain; at most two seconds old. A deposit counts when
+ * its block is safe, and a draw when its block is, because the debt that it pays stands until then. A withdrawal counts
+ * from the first block that knows of it: one that is safe and paid out in the newest block is still subtracted.
+ * Throws `chain/unavailable`.
  */
 export const vaultBalance = (
   { settings }: Pick<Ctx, 'settings'>,
   address: Hex,
-): Promise<{ deposited: bigint; withdrawing: bigint }> =>
+): Promise<VaultBalance> =>
   cached(`vault:${address}`, CACHE_MS, async () => {
     const client = chainClient(settings)
     const vault = { address: settings.CONTRACTS.inferenceVault, abi: inferenceVaultAbi } as const
-    const [deposited, [withdrawing]] = await readChain(() =>
+    const at = (blockTag: 'safe' | 'latest') =>
       Promise.all([
-        client.readContract({ ...vault, functionName: 'balanceOf', args: [address] }),
-        client.readContract({ ...vault, functionName: 'pendingWithdrawal', args: [address] }),
-      ]),
+        client.readContract({ ...vault, functionName: 'balanceOf', args: [address], blockTag }),
+        client.readContract({
+          ...vault,
+          functionName: 'pendingWithdrawal',
+          args: [address],
+          blockTag,
+        }),
+      ])
+    const [[safe, [asked]], [latest, [askedNow]]] = await readChain(() =>
+      Promise.all([at('safe'), at('latest')]),
     )
-    return { deposited, withdrawing }
+    return {
+      deposited: safe,
+      withdrawing: asked > askedNow ? asked : askedNow,
+      pending: latest > safe ? latest - safe : 0n,
+    }
   })
 
 /** What `Account.hold` may count on: the vault's balance less what is being withdrawn. Throws `chain/unavailable`. */

@@ -18,7 +18,13 @@ const accountRoute = createRoute({
       id: z.string(),
       object: z.literal('account'),
       address: z.string(),
-      balance: z.object({ deposited: wei, withdrawing: wei, held: wei, available: wei }),
+      balance: z.object({
+        deposited: wei,
+        pending: wei.openapi({ description: 'Deposited in blocks that are not safe yet.' }),
+        withdrawing: wei,
+        held: wei,
+        available: wei,
+      }),
       vault: z.string().openapi({ description: 'Contract to deposit to.' }),
     }),
     'The account',
@@ -38,6 +44,7 @@ accountRoutes.openapi(accountRoute, async (c) => {
       address,
       balance: {
         deposited: balance.deposited.toString(),
+        pending: balance.pending.toString(),
         withdrawing: balance.withdrawing.toString(),
         held: balance.held.toString(),
         available: balance.available.toString(),

@@ -6,14 +6,26 @@ import type { Ctx } from '../context.ts'
 import { Problem } from '../problem.ts'
 import { readEpochFile } from '../settlement/epoch-files.ts'
 import { receiptDomain } from '../settlement/epoch-steps.ts'
-import type { EpochRow, StoredReceipt } from '../settlement/epoch-store.ts'
+import type { StoredReceipt } from '../settlement/epoch-store.ts'
 import { receiptBatcher } from '../settlement/receipt-batcher.ts'
 
 /**
  * open: waits for its epoch. batched: in an epoch whose file is on its way to the data-availability layer. submitted:
- * the transaction is on its way. settled: on chain. final: past the challenge window, its payouts can be claimed.
+ * the transaction is on its way. settled: in a block. safe: that block is derived from the L1. final: nothing can undo
+ * it, and its payouts can be claimed. disabled: its epoch was disabled and is being refunded. refused: proven wrong, so
+ * that no epoch will have it and nobody pays for it.
  */
-export type ReceiptStatus = 'open' | 'batched' | 'submitted' | 'settled' | 'final'
+export const RECEIPT_STATUSES = [
+  'open',
+  'batched',
+  'submitted',
+  'settled',
+  'safe',
+  'final',
+  'disabled',
+  'refused',
+] as const
+export type ReceiptStatus = (typeof RECEIPT_STATUSES)[number]
 
 export type ReceiptView = StoredReceipt & { id: string; status: ReceiptStatus }
 
@@ -25,22 +37,22 @@ export async function findReceipt(ctx: Ctx, id: string): Promise<ReceiptView> {
   const match = /^rcp_([0-9a-f]{64})$/.exec(id)
   const stored = match && (await receiptBatcher(ctx.env).receipt(`0x${match[1]}`))
   if (!stored) throw new Problem('receipt/not-found', { detail: `No receipt has the id ${id}.` })
-  return { ...stored, id, status: receiptStatus(stored.epoch, Date.now()) }
+  return { ...stored, id, status: receiptStatus(stored) }
 }
 
-function receiptStatus(epoch: EpochRow | null, now: number): ReceiptStatus {
+function receiptStatus({ epoch, refused }: StoredReceipt): ReceiptStatus {
   switch (epoch?.state) {
     case undefined:
-      return 'open'
+      return refused === null ? 'open' : 'refused'
     case 'built':
     case 'stored':
       return 'batched'
     case 'submitted':
-      return 'submitted'
     case 'settled':
-    case 'posted':
-    case 'done':
-      return (epoch?.active_at ?? Infinity) <= now ? 'final' : 'settled'
+    case 'safe':
+    case 'final':
+    case 'disabled':
+      return epoch.state
   }
 }
 

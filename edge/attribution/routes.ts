@@ -3,13 +3,13 @@ import { bytes32, explanation, hex } from '#protocol/wire.ts'
 import type { Ctx } from '../context.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
-import { findReceipt, proveReceipt, type ReceiptView } from './receipts.ts'
+import { findReceipt, proveReceipt, RECEIPT_STATUSES, type ReceiptView } from './receipts.ts'
 
 const receiptSchema = z
   .object({
     object: z.literal('receipt'),
     id: z.string(),
-    status: z.enum(['open', 'batched', 'submitted', 'settled', 'final']),
+    status: z.enum(RECEIPT_STATUSES),
     epoch: z.int().nullable(),
     tx_hash: bytes32.nullable(),
     block_number: z.int().nullable(),

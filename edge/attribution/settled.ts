@@ -1,6 +1,6 @@
 import type { Hex } from '#protocol/bytes.ts'
 import type { Ctx } from '../context.ts'
-import { readLedger, type LedgerSql } from '../db/ledger.ts'
+import { readLedger, type LedgerTx } from '../db/ledger.ts'
 import { Problem } from '../problem.ts'
 
 /**
@@ -147,7 +147,7 @@ export const paymentFlows = (
   })
 
 /** The WHERE of a filter over `paid_record p` and `settled_receipt r`; a shortlisted row that was paid nothing is none. */
-function matching(sql: LedgerSql, { contributor, record, payer, adapters, since }: PaymentFilter) {
+function matching(sql: LedgerTx, { contributor, record, payer, adapters, since }: PaymentFilter) {
   return sql`p.amount > 0
     ${contributor ? sql`AND p.contributor = ${contributor}` : sql``}
     ${record ? sql`AND p.record = ${record}` : sql``}

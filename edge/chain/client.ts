@@ -1,4 +1,13 @@
-import { createPublicClient, defineChain, http, type PublicClient } from 'viem'
+import {
+  createPublicClient,
+  defineChain,
+  http,
+  numberToHex,
+  type Block,
+  type PublicClient,
+} from 'viem'
+import { z } from 'zod'
+import type { Hex } from '#protocol/bytes.ts'
 import type { Settings } from '#edge/env.ts'
 import { Problem } from '#edge/problem.ts'
 
@@ -26,6 +35,81 @@ export async function readChain<T>(read: () => Promise<T>): Promise<T> {
   } catch (cause) {
     throw new Problem('chain/unavailable', { retryAfter: 2, cause })
   }
+}
+
+const CALLS_PER_BATCH = 100
+const batchAnswer = z.array(
+  z.object({
+    id: z.int(),
+    result: z.string().startsWith('0x').optional(),
+    error: z.unknown().optional(),
+  }),
+)
+
+/**
+ * Many contract calls at one block, some hundred to a JSON-RPC batch; results in the order of the calls. Throws when
+ * one of them fails.
+ */
+export async function callMany(
+  { RPC_URL }: Settings,
+  calls: readonly { to: Hex; data: Hex }[],
+  blockNumber: bigint,
+): Promise<Hex[]> {
+  const results: Hex[] = []
+  for (let from = 0; from < calls.length; from += CALLS_PER_BATCH) {
+    const batch = calls.slice(from, from + CALLS_PER_BATCH)
+    const response = await fetch(RPC_URL, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(
+        batch.map((call, id) => ({
+          jsonrpc: '2.0',
+          id,
+          method: 'eth_call',
+          params: [call, numberToHex(blockNumber)],
+        })),
+      ),
+      signal: AbortSignal.timeout(RPC_TIMEOUT_MS),
+    })
+    const answers = batchAnswer.parse(await response.json())
+    const byId = new Map(answers.map((answer) => [answer.id, answer]))
+    for (const id of batch.keys()) {
+      const answer = byId.get(id)
+      if (!answer?.result)
+        throw new Error(`eth_call ${from + id} failed: ${JSON.stringify(answer?.error ?? null)}`)
+      results.push(answer.result as Hex)
+    }
+  }
+  return results
+}
+
+/** Null for viem's "not found" error of that name. */
+export async function optional<T>(read: Promise<T>, notFound: string): Promise<T | null> {
+  try {
+    return await read
+  } catch (error) {
+    if (error instanceof Error && error.name === notFound) return null
+    throw error
+  }
+}
+
+type MinedBlock = Block<bigint, false, 'latest'>
+
+/** A block by its number; null when the node has none. */
+export const getBlockOrNull = (client: PublicClient, number: number): Promise<MinedBlock | null> =>
+  optional(client.getBlock({ blockNumber: BigInt(number) }), 'BlockNotFoundError')
+
+const READS_AT_ONCE = 5 // a Worker has six outgoing connections, and Postgres may take one
+
+/** Reads something of every item, a few at a time; results in the order of the items. */
+export async function readInTurns<T, R>(
+  items: readonly T[],
+  read: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = []
+  for (let i = 0; i < items.length; i += READS_AT_ONCE)
+    results.push(...(await Promise.all(items.slice(i, i + READS_AT_ONCE).map(read))))
+  return results
 }
 
 type Entry = { value: unknown; until: number }

@@ -6,7 +6,7 @@ import { PARAMETERS, type ParameterName } from '#protocol/parameters.ts'
 import { log } from '../context.ts'
 import { settingsOf, type Env, type Settings } from '../env.ts'
 import type { TxEvent } from '../http/messages.ts'
-import { chainClient } from './client.ts'
+import { chainClient, getBlockOrNull, optional } from './client.ts'
 import {
   openOutbox,
   type Attempt,
@@ -93,10 +93,14 @@ export class ChainWriter extends DurableObject<Env> {
     const settings = settingsOf(this.env)
     const client = chainClient(settings)
     const operator = privateKeyToAccount(settings.OPERATOR_KEY)
-    const [head, used] = await Promise.all([
+    const [head, used, chainId] = await Promise.all([
       client.getBlockNumber(),
       client.getTransactionCount({ address: operator.address, blockTag: 'latest' }),
+      client.getChainId(),
     ])
+    // Whatever such a node says of nonces and receipts is of another chain.
+    if (chainId !== settings.CHAIN_ID)
+      throw new Error(`the node serves chain ${chainId}, not ${settings.CHAIN_ID}`)
     const round = { client, operator, settings, head, used }
     await this.#forgetReorged(client)
     for (const row of this.#outbox.sent()) await this.#collect(round, row)
@@ -326,18 +330,7 @@ const statusOf = (row: OutboxRow | undefined): TransactionStatus => ({
 })
 
 const blockHash = async (client: PublicClient, number: number): Promise<Hex | null> =>
-  (await optional(client.getBlock({ blockNumber: BigInt(number) }), 'BlockNotFoundError'))?.hash ??
-  null
-
-/** Null for viem's "not found" error of that name. */
-async function optional<T>(read: Promise<T>, notFound: string): Promise<T | null> {
-  try {
-    return await read
-  } catch (error) {
-    if (error instanceof Error && error.name === notFound) return null
-    throw error
-  }
-}
+  (await getBlockOrNull(client, number))?.hash ?? null
 
 /** Why a mined transaction reverted: the same call on the state before its block. */
 async function replay(

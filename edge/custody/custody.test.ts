@@ -9,7 +9,7 @@ import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
 import { startDaServer } from '#stack/da-server.ts'
 import type { Env } from '../env.ts'
-import { BASE, BASE_PRICE, baseOwner, deposit, registerBase } from '../testing/adapter.ts'
+import { BASE, BASE_PRICE, baseOwner, prepay, registerBase } from '../testing/adapter.ts'
 import { startChain, type Chain } from '../testing/chain.ts'
 import {
   EXPLANATION,
@@ -51,7 +51,7 @@ before(async () => {
   worker.behave({ texts: ANSWER })
   ;[payer, stranger] = [await signIn(edge), await signIn(edge)]
   validator = await signIn(edge, VALIDATOR_KEY)
-  await deposit(chain, payer.address, parseEther('1'))
+  await prepay(chain, payer.address, parseEther('1'))
 })
 after(async () => {
   await edge?.harness.close()

@@ -5,7 +5,10 @@ import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import { buildEpoch, type EpochFile } from '#protocol/epoch.ts'
 import { startPostgres, type Postgres } from '../testing/postgres.ts'
 import { receiptOf, testParameters } from '../testing/receipts.ts'
-import { ledgerState, postEpoch } from './ledger.ts'
+import type { ChainLog } from '../chain/logs.ts'
+import { ledgerState } from './ledger-state.ts'
+import { reverseAfter, snapshot } from './ledger.ts'
+import { epochFilesOf, postLogs } from './postings.ts'
 
 let server: Postgres
 let sql: postgres.Sql
@@ -19,7 +22,6 @@ after(async () => {
 })
 
 const address = (n: number): Hex => `0x${n.toString(16).padStart(40, '0')}`
-const settled = { txHash: keccak('tx'), dataHash: keccak('data') }
 const presence = { root: keccak('root'), clusters: [{ contributor: address(5), count: 3 }] }
 
 function epochOf(epoch: number, requests: string[], previous = new Map<Hex, bigint>()): EpochFile {
@@ -60,46 +62,151 @@ function epochOf(epoch: number, requests: string[], previous = new Map<Hex, bigi
   })
 }
 
+let logIndex = 0
+/** A log as the index gives it. */
+const logOf = (
+  block: number,
+  contract: ChainLog['contract'],
+  event: string,
+  args: Record<string, unknown>,
+): ChainLog => ({
+  block,
+  blockHash: keccak(`block ${block}`),
+  logIndex: logIndex++,
+  txHash: keccak(`tx of ${block}`),
+  contract,
+  event,
+  account: null,
+  args,
+})
+
+/** What the contracts log when an epoch is submitted. */
+const submitted = (block: number, file: EpochFile): ChainLog[] => [
+  logOf(block, 'attributionSettlement', 'EpochSubmitted', {
+    epoch: String(file.epoch),
+    dataHash: keccak(`data ${file.epoch}`),
+    commitment: '0x',
+    total: totalOf(file).toString(),
+  }),
+  ...file.draws.map(({ payer, amount }) =>
+    logOf(block, 'inferenceVault', 'Drawn', {
+      payer,
+      epoch: String(file.epoch),
+      amount: amount.toString(),
+    }),
+  ),
+]
+
+const totalOf = ({ draws }: EpochFile) => draws.reduce((sum, { amount }) => sum + amount, 0n)
 const payoutsOf = ({ payouts }: EpochFile) =>
   payouts.map(({ account, amount }) => ({ account, amount }))
+const postAll = (logs: ChainLog[], file: EpochFile) =>
+  sql.begin(async (tx) => postLogs(tx, logs, await epochFilesOf(logs, async () => file)))
+
+const first = epochOf(1, ['one', 'two', 'three'])
+const firstLogs = submitted(10, first)
+const second = epochOf(2, ['four'], new Map(first.payouts.map((p) => [p.account, p.amount])))
 
 test('posted epochs add up to the payouts of the epoch file, to the wei', async () => {
-  const first = epochOf(1, ['one', 'two', 'three'])
-  assert.equal(await postEpoch(sql, first, settled), true)
-  assert.deepEqual((await ledgerState(sql)).earners, payoutsOf(first))
-  const second = epochOf(
-    2,
-    ['four'],
-    new Map(first.payouts.map(({ account, amount }) => [account, amount])),
-  )
-  assert.equal(await postEpoch(sql, second, settled), true)
-  const state = await ledgerState(sql)
+  await postAll(firstLogs, first)
+  assert.deepEqual((await snapshot(sql, ledgerState)).earners, payoutsOf(first))
+  await postAll(submitted(11, second), second)
+  const state = await snapshot(sql, ledgerState)
   assert.deepEqual(state.earners, payoutsOf(second))
   assert.deepEqual([state.epoch, state.epochs], [2, 2])
-  const drawn = [...first.draws, ...second.draws].reduce((sum, draw) => sum + draw.amount, 0n)
-  assert.deepEqual([state.drawn, state.credited], [drawn, drawn])
+  const drawn = totalOf(first) + totalOf(second)
+  assert.deepEqual([state.drawn, state.credited, state.fees], [drawn, drawn, drawn])
   const [counts] = await sql`SELECT (SELECT count(*)::int FROM settled_receipt) AS receipts,
     (SELECT count(*)::int FROM paid_record) AS records`
   assert.deepEqual({ ...counts }, { receipts: 4, records: 8 })
 })
 
-test('posting an epoch again changes nothing', async () => {
-  const before = await ledgerState(sql)
-  assert.equal(await postEpoch(sql, epochOf(1, ['one', 'two', 'three']), settled), false)
-  assert.deepEqual(await ledgerState(sql), before)
+test('posting a log again changes nothing', async () => {
+  const before = await snapshot(sql, ledgerState)
+  await postAll(firstLogs, first)
+  assert.deepEqual(await snapshot(sql, ledgerState), before)
 })
 
-test('an epoch that does not add up is not posted, nor any part of it', async () => {
-  const before = await ledgerState(sql)
-  const honest = epochOf(3, ['five'])
-  const forged = {
-    ...honest,
-    draws: honest.draws.map((draw) => ({ ...draw, amount: draw.amount - 1n })),
-  }
-  await assert.rejects(postEpoch(sql, forged, settled), /epoch 3 is off by 1 wei/)
-  assert.deepEqual(await ledgerState(sql), before)
-  const [left] = await sql`SELECT count(*)::int AS n FROM settled_receipt WHERE epoch = 3`
-  assert.equal(left?.['n'], 0)
+test('deposits, withdrawals and claims move wei between their accounts and the outside', async () => {
+  const [payer, earner, outside] = [address(21), address(4), address(22)]
+  await postAll(
+    [
+      logOf(12, 'inferenceVault', 'Deposited', { account: payer, from: outside, amount: '100' }),
+      logOf(12, 'inferenceVault', 'Withdrawn', { account: payer, to: payer, amount: '30' }),
+      logOf(12, 'attributionSettlement', 'Claimed', {
+        account: earner,
+        to: outside,
+        epoch: '1',
+        amount: '7',
+      }),
+    ],
+    first,
+  )
+  const state = await snapshot(sql, ledgerState)
+  assert.equal(state.payers.find(({ account }) => account === payer)?.amount, 70n)
+  assert.deepEqual(state.claims, [{ account: earner, amount: 7n }])
+})
+
+test('receipts that do not pay what was drawn entitle nobody', async () => {
+  const before = await snapshot(sql, ledgerState)
+  const file = epochOf(3, ['five'])
+  const forged = { ...file, draws: file.draws.map((d) => ({ ...d, amount: d.amount - 1n })) }
+  await postAll(submitted(13, forged), file)
+  const state = await snapshot(sql, ledgerState)
+  assert.deepEqual(state.earners, before.earners)
+  assert.equal(state.disputed, totalOf(forged))
+  await sql.begin((tx) => reverseAfter(tx, 12))
+  assert.deepEqual(await snapshot(sql, ledgerState), before)
+})
+
+test('a disabled epoch gives nothing to its earners and, once refunded, everything back to its payers', async () => {
+  const before = await snapshot(sql, ledgerState)
+  const file = epochOf(
+    3,
+    ['six', 'seven'],
+    new Map(second.payouts.map((p) => [p.account, p.amount])),
+  )
+  const total = totalOf(file)
+  await postAll(submitted(13, file), file)
+  const disabled = logOf(14, 'attributionSettlement', 'EpochsDisabled', { first: '3', last: '3' })
+  await postAll([disabled], file)
+  const open = await snapshot(sql, ledgerState)
+  assert.deepEqual([open.epochs, open.disputed, open.drawn], [2, total, before.drawn])
+  assert.deepEqual(open.earners, before.earners)
+  await postAll(
+    [
+      logOf(15, 'attributionSettlement', 'EpochRefunded', { epoch: '3', total: total.toString() }),
+      ...file.draws.map(({ payer, amount }) =>
+        logOf(15, 'inferenceVault', 'Restored', { payer, epoch: '3', amount: amount.toString() }),
+      ),
+    ],
+    file,
+  )
+  assert.deepEqual(await snapshot(sql, ledgerState), before)
+  await postAll(submitted(16, file), file)
+  assert.deepEqual(
+    (await snapshot(sql, ledgerState)).earners,
+    payoutsOf(file),
+    'its number is used again',
+  )
+})
+
+test('what a reorg took off the chain is reversed, and counts again when it is mined again', async () => {
+  const before = await snapshot(sql, ledgerState)
+  await sql.begin((tx) => reverseAfter(tx, 10))
+  const after = await snapshot(sql, ledgerState)
+  assert.deepEqual(after.earners, payoutsOf(first))
+  assert.deepEqual([after.epochs, after.fees], [1, totalOf(first)])
+  await sql.begin((tx) => reverseAfter(tx, 10))
+  assert.deepEqual(await snapshot(sql, ledgerState), after, 'reversing twice is the same as once')
+  assert.notDeepEqual(after, before)
+})
+
+test('postgres refuses what does not sum to zero, and every part of it', async () => {
+  const before = await snapshot(sql, ledgerState)
+  const logs = submitted(20, epochOf(2, ['eight']))
+  await assert.rejects(postAll(logs.slice(0, -1), epochOf(2, ['eight'])), /is off by \d+ wei/)
+  assert.deepEqual(await snapshot(sql, ledgerState), before)
 })
 
 test('what is posted can neither be changed, deleted nor added to', async () => {
@@ -116,7 +223,8 @@ test('what is posted can neither be changed, deleted nor added to', async () => 
 })
 
 test('of two postings at the same time one wins', async () => {
-  const epoch = epochOf(4, ['six', 'seven'])
-  const won = await Promise.all([postEpoch(sql, epoch, settled), postEpoch(sql, epoch, settled)])
-  assert.deepEqual(won.toSorted(), [false, true])
+  const file = epochOf(2, ['nine'])
+  const logs = submitted(21, file)
+  await Promise.all([postAll(logs, file), postAll(logs, file)])
+  assert.equal((await snapshot(sql, ledgerState)).epochs, 2)
 })

@@ -1,15 +1,16 @@
 import postgres from 'postgres'
 import type { Hex } from '#protocol/bytes.ts'
-import { creditsByAccount, epochCredits, type EpochFile } from '#protocol/epoch.ts'
 import { Problem } from '../problem.ts'
 
 const CONNECT_TIMEOUT_SECONDS = 10
 
 export type LedgerSql = postgres.Sql
+export type LedgerTx = postgres.TransactionSql
 
 /**
  * Runs work on the Postgres behind Hyperdrive with a client of its own: workerd ties sockets to an invocation, and
- * Hyperdrive does the pooling. Throws what Postgres says.
+ * Hyperdrive does the pooling. Throws what Postgres says. Everything is to happen in transactions: the local PGlite is
+ * one session for all its connections, and keeps them apart only while they are in a transaction.
  */
 export async function withLedger<T>(
   { LEDGER }: { LEDGER: Hyperdrive },
@@ -28,140 +29,105 @@ export async function withLedger<T>(
   }
 }
 
-/** `withLedger` inside a request: a ledger that cannot be reached is `ledger/unavailable` (503). */
+/** Reads the ledger as of one moment, in a request; one that cannot be reached is `ledger/unavailable` (503). */
 export async function readLedger<T>(
   env: { LEDGER: Hyperdrive },
-  work: (sql: LedgerSql) => Promise<T>,
+  read: (tx: LedgerTx) => Promise<T>,
 ): Promise<T> {
   try {
-    return await withLedger(env, work)
+    return await withLedger(env, (sql) => snapshot(sql, read))
   } catch (cause) {
     throw new Problem('ledger/unavailable', { retryAfter: 5, cause })
   }
 }
 
-/**
- * Posts a settled epoch: minus its draws to the payers, plus its credits to the earners, and its receipts. One
- * database transaction, idempotent by ('epoch', number); false when it was posted before. Postgres refuses it
- * unless it sums to zero.
- */
-export const postEpoch = (
-  sql: LedgerSql,
-  file: EpochFile,
-  settled: { txHash: Hex; dataHash: Hex },
-): Promise<boolean> =>
-  sql.begin(async (tx) => {
-    const details = JSON.stringify({ ...settled, receipts: file.receipts.length })
-    const [posted] = await tx<{ id: string }[]>`
-      INSERT INTO ledger_transaction (kind, natural_key, details)
-      VALUES ('epoch', ${String(file.epoch)}, ${details}::text::json)
-      ON CONFLICT DO NOTHING RETURNING id`
-    if (!posted) return false
-    const entries = JSON.stringify(epochEntries(file))
-    // Sorted, so that two postings never lock the same accounts in opposite order.
-    await tx`
-      INSERT INTO ledger_account (kind, address)
-      SELECT kind, address FROM json_to_recordset(${entries}::text::json) AS e (kind text, address text)
-      ORDER BY kind, address ON CONFLICT DO NOTHING`
-    await tx`
-      INSERT INTO ledger_entry (transaction_id, account_id, amount)
-      SELECT ${posted.id}, a.id, e.amount
-      FROM json_to_recordset(${entries}::text::json) AS e (kind text, address text, amount numeric)
-      JOIN ledger_account a USING (kind, address)`
-    await postReceipts(tx, file)
-    return true
-  })
+/** Reads as of one moment. */
+export const snapshot = async <T>(sql: LedgerSql, read: (tx: LedgerTx) => Promise<T>): Promise<T> =>
+  (await sql.begin('isolation level repeatable read read only', read)) as T
 
-async function postReceipts(tx: postgres.TransactionSql, file: EpochFile): Promise<void> {
-  const receipts = file.receipts.map(({ receipt }) => ({
-    requestId: receipt.requestId,
-    payer: receipt.payer,
-    worker: receipt.worker,
-    base: receipt.base,
-    adapter: receipt.adapter,
-    promptTokens: receipt.promptTokens,
-    completionTokens: receipt.completionTokens,
-    fee: receipt.fee.toString(),
-    unattributed: receipt.unattributed.toString(),
-    time: Number(receipt.time),
-  }))
-  const rows = file.receipts.flatMap(({ receipt: { requestId, rows } }) =>
-    rows
-      .filter(({ amount }) => amount > 0n)
-      .map(({ cluster, record, contributor, amount }) => ({
-        requestId,
-        cluster,
-        record,
-        contributor,
-        amount: amount.toString(),
-      })),
-  )
+/** Whose money: prepaid, earned, drawn for disabled epochs, or the world outside the contracts. */
+export type AccountKind = 'payer' | 'earner' | 'disputed' | 'outside'
+
+export type Entry = { kind: AccountKind; address: Hex; amount: bigint }
+
+export type Posting = {
+  kind: 'deposit' | 'withdrawal' | 'epoch' | 'disable' | 'refund' | 'claim' | 'reversal'
+  /** Unique per kind: what happened, in the outside world's own name. */
+  key: string
+  block: number
+  epoch?: number
+  details: Record<string, unknown>
+  /** Wei by account; together they are zero, or Postgres refuses the whole transaction at its commit. */
+  entries: Entry[]
+}
+
+/** Posts a transaction. Idempotent by kind and key; returns its id, or null when it was posted before. */
+export async function post(tx: LedgerTx, posting: Posting): Promise<string | null> {
+  const { kind, key, block, epoch, details, entries } = posting
+  const [posted] = await tx<{ id: string }[]>`
+    INSERT INTO ledger_transaction (kind, natural_key, block, epoch, details)
+    VALUES (${kind}, ${key}, ${block}, ${epoch ?? null}, ${JSON.stringify(details)}::text::json)
+    ON CONFLICT DO NOTHING RETURNING id`
+  if (!posted) return null
+  const sums = JSON.stringify(summed(entries))
+  // Sorted, so that two postings never lock the same accounts in opposite order.
   await tx`
-    INSERT INTO settled_receipt (request_id, epoch, payer, worker, base, adapter, prompt_tokens,
-      completion_tokens, fee, unattributed, made_at)
-    SELECT "requestId", ${file.epoch}, payer, worker, base, adapter, "promptTokens", "completionTokens",
-      fee, unattributed, to_timestamp("time")
-    FROM json_to_recordset(${JSON.stringify(receipts)}::text::json) AS r ("requestId" text, payer text, worker text,
-      base text, adapter text, "promptTokens" bigint, "completionTokens" bigint, fee numeric,
-      unattributed numeric, "time" double precision)`
+    INSERT INTO ledger_account (kind, address)
+    SELECT kind, address FROM json_to_recordset(${sums}::text::json) AS e (kind text, address text)
+    ORDER BY kind, address ON CONFLICT DO NOTHING`
   await tx`
-    INSERT INTO paid_record (request_id, cluster, record, contributor, amount)
-    SELECT "requestId", cluster, record, contributor, amount
-    FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS r ("requestId" text, cluster text, record text,
-      contributor text, amount numeric)`
+    INSERT INTO ledger_entry (transaction_id, account_id, amount)
+    SELECT ${posted.id}, a.id, e.amount
+    FROM json_to_recordset(${sums}::text::json) AS e (kind text, address text, amount numeric)
+    JOIN ledger_account a USING (kind, address)`
+  return posted.id
 }
 
-function epochEntries(file: EpochFile): { kind: string; address: Hex; amount: string }[] {
-  const credits = creditsByAccount(epochCredits(file))
-  return [
-    ...file.draws.map(({ payer, amount }) => ({
-      kind: 'payer',
-      address: payer,
-      amount: (-amount).toString(),
-    })),
-    ...[...credits].map(([address, amount]) => ({
-      kind: 'earner',
-      address,
-      amount: amount.toString(),
-    })),
-  ]
-}
-
-export type LedgerState = {
-  /** Newest posted epoch; 0 when none is. */
-  epoch: number
-  epochs: number
-  /** Wei drawn from payers and credited to earners, in all. */
-  drawn: bigint
-  credited: bigint
-  /** Wei credited per earner, sorted by address. */
-  earners: { account: Hex; amount: bigint }[]
-}
-
-/** Everything the ledger says about earnings, as of one moment. */
-export async function ledgerState(sql: LedgerSql): Promise<LedgerState> {
-  const [[epochs], sums, earners] = await sql.begin(
-    'isolation level repeatable read read only',
-    (tx) =>
-      Promise.all([
-        tx<{ newest: number; count: number }[]>`
-        SELECT coalesce(max(natural_key::bigint), 0)::int AS newest, count(*)::int AS count
-        FROM ledger_transaction WHERE kind = 'epoch'`,
-        tx<{ kind: string; amount: string }[]>`
-        SELECT kind, sum(amount)::text AS amount
-        FROM ledger_entry JOIN ledger_account a ON a.id = account_id GROUP BY kind`,
-        tx<{ account: Hex; amount: string }[]>`
-        SELECT address AS account, sum(amount)::text AS amount
-        FROM ledger_entry JOIN ledger_account a ON a.id = account_id
-        WHERE kind = 'earner' GROUP BY address ORDER BY address`,
-      ]),
-  )
-  const sumOf = (kind: string) => BigInt(sums.find((sum) => sum.kind === kind)?.amount ?? 0)
-  return {
-    epoch: epochs?.newest ?? 0,
-    epochs: epochs?.count ?? 0,
-    drawn: -sumOf('payer'),
-    credited: sumOf('earner'),
-    earners: earners.map(({ account, amount }) => ({ account, amount: BigInt(amount) })),
+/** One entry per account, none of zero. */
+function summed(entries: readonly Entry[]): { kind: AccountKind; address: Hex; amount: string }[] {
+  const sums = new Map<string, Entry>()
+  for (const entry of entries) {
+    const key = `${entry.kind}:${entry.address}`
+    sums.set(key, { ...entry, amount: (sums.get(key)?.amount ?? 0n) + entry.amount })
   }
+  return [...sums.values()]
+    .filter(({ amount }) => amount !== 0n)
+    .map((entry) => ({ ...entry, amount: entry.amount.toString() }))
+}
+
+/** Entries of a posted transaction. */
+export async function entriesOf(tx: LedgerTx, transactionId: string): Promise<Entry[]> {
+  const rows = await tx<{ kind: AccountKind; address: Hex; amount: string }[]>`
+    SELECT kind, address, amount::text FROM ledger_entry JOIN ledger_account a ON a.id = account_id
+    WHERE transaction_id = ${transactionId}`
+  return rows.map((row) => ({ ...row, amount: BigInt(row.amount) }))
+}
+
+/**
+ * Takes back, newest first, whatever was posted from blocks after `block`, because they have left the chain. What is
+ * posted stays: the opposite is posted beside it.
+ */
+export async function reverseAfter(tx: LedgerTx, block: number): Promise<number> {
+  const gone = await tx<{ id: string; kind: string; block: string; epoch: string | null }[]>`
+    SELECT id, kind, block, epoch FROM ledger_standing WHERE block > ${block} ORDER BY id DESC`
+  for (const { id, kind, block: at, epoch } of gone) {
+    const entries = await entriesOf(tx, id)
+    await post(tx, {
+      kind: 'reversal',
+      key: id,
+      block: Number(at),
+      ...(epoch !== null && { epoch: Number(epoch) }),
+      details: { of: kind, because: `block ${at} left the chain` },
+      entries: entries.map((entry) => ({ ...entry, amount: -entry.amount })),
+    })
+    if (kind === 'epoch' && epoch !== null) await forgetReceipts(tx, Number(epoch))
+  }
+  return gone.length
+}
+
+/** Drops the statistics of an epoch that is not on the chain any more. */
+export async function forgetReceipts(tx: LedgerTx, epoch: number): Promise<void> {
+  await tx`DELETE FROM paid_record WHERE request_id IN
+    (SELECT request_id FROM settled_receipt WHERE epoch = ${epoch})`
+  await tx`DELETE FROM settled_receipt WHERE epoch = ${epoch}`
 }

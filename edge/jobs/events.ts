@@ -1,13 +1,14 @@
 import type { Hex } from '#protocol/bytes.ts'
 import { chainWriter } from '../chain/enqueue.ts'
+import { chainIndexer } from '../chain/indexer.ts'
 import type { Ctx } from '../context.ts'
 import type { TxEvent } from '../http/messages.ts'
 import { registrationEnded } from '../models/completion.ts'
 import { receiptBatcher } from '../settlement/receipt-batcher.ts'
 
-/** `epoch:<number>`: an epoch's transaction has ended. Idempotent. */
+/** `epoch:<number>:<data hash>` and `refund:<...>`: an epoch's transaction has ended. Idempotent. */
 export const onEpochTx = async ({ env }: Ctx, { key }: TxEvent): Promise<void> =>
-  receiptBatcher(env).transactionEnded(Number(key.slice('epoch:'.length)))
+  receiptBatcher(env).transactionEnded(Number(key.split(':', 2)[1]))
 
 /** `adapter:<digest>`: an adapter's registration has ended. Idempotent. */
 export const onAdapterTx = (ctx: Ctx, tx: TxEvent): Promise<void> =>
@@ -15,6 +16,10 @@ export const onAdapterTx = (ctx: Ctx, tx: TxEvent): Promise<void> =>
 
 /** Wakes the objects whose alarms the platform may have given up on. */
 export async function wakeObjects(ctx: Ctx): Promise<number> {
-  await Promise.all([chainWriter(ctx).poke(), receiptBatcher(ctx.env).poke()])
+  await Promise.all([
+    chainWriter(ctx).poke(),
+    receiptBatcher(ctx.env).poke(),
+    chainIndexer(ctx.env).poke(),
+  ])
   return 0
 }

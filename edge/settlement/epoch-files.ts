@@ -1,6 +1,7 @@
 import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import { decodeEpoch, type EpochFile, type Presence } from '#protocol/epoch.ts'
 import { datanetManifest } from '#protocol/wire.ts'
+import { getData, type DaUrls } from './da.ts'
 
 /** Our own copy of epoch files, by the hash that is on chain: the data-availability layer forgets after weeks. */
 export const epochKey = (dataHash: Hex) => `epochs/${dataHash.slice(2)}`
@@ -20,6 +21,21 @@ export async function epochBytes(blobs: R2Bucket, dataHash: Hex): Promise<Uint8A
   const bytes = new Uint8Array(await object.arrayBuffer())
   if (keccak(bytes) !== dataHash) throw new Error(`epoch file ${dataHash} has other bytes`)
   return bytes
+}
+
+/** An epoch file that is on chain, from our own copy or else from where its commitment says; throws when both fail. */
+export async function findEpochFile(
+  { BLOBS }: { BLOBS: R2Bucket },
+  { DA_URL }: { DA_URL: DaUrls },
+  dataHash: Hex,
+  commitment: Hex,
+): Promise<EpochFile> {
+  if (!(await BLOBS.head(epochKey(dataHash)))) {
+    const bytes = await getData(DA_URL, commitment)
+    if (keccak(bytes) !== dataHash) throw new Error(`DA get: not the epoch file ${dataHash}`)
+    await keepEpochFile(BLOBS, dataHash, bytes)
+  }
+  return readEpochFile(BLOBS, dataHash)
 }
 
 const decoded = new Map<Hex, EpochFile>()

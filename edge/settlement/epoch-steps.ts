@@ -15,23 +15,19 @@ import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
 import { log } from '../context.ts'
-import { postEpoch, withLedger } from '../db/ledger.ts'
 import type { Env, Settings } from '../env.ts'
 import { putData } from './da.ts'
 import { epochBytes, keepEpochFile, readEpochFile, readPresence } from './epoch-files.ts'
 import type { EpochRow, EpochState, EpochStore } from './epoch-store.ts'
 
 /**
- * The steps an epoch takes, one external effect each. A step is entered again after a crash, so each effect is
- * idempotent: files by hash, the transaction by its outbox key, the ledger by the epoch's number, releases by
- * request. A step that throws is tried again later.
+ * The steps an epoch takes to the chain, one external effect each. A step is entered again after a crash, so each
+ * effect is idempotent: files by hash, the transaction by its outbox key. A step that throws is tried again later.
  */
 export type Settlement = { env: Env; settings: Settings; store: EpochStore }
 
 /** AttributionSettlement.MAX_DRAWS; an epoch has at most one draw per receipt. */
 const MAX_DRAWS = 1_000
-/** Debts are released this long after the vault was drawn: balances are read from caches younger than that. */
-const RELEASE_AFTER_MS = 3_000
 const POLL_MS = 1_000 // the EVENTS queue tells sooner; this is for messages it lost
 
 export const receiptDomain = ({ CHAIN_ID, CONTRACTS }: Settings): ReceiptDomain => ({
@@ -39,14 +35,17 @@ export const receiptDomain = ({ CHAIN_ID, CONTRACTS }: Settings): ReceiptDomain 
   settlement: CONTRACTS.attributionSettlement,
 })
 
-/** Outbox key of an epoch's transaction. */
-export const epochTxKey = (epoch: number) => `epoch:${epoch}`
+/** Outbox key of an epoch's transaction: a disabled epoch's number is submitted again with another file. */
+export const epochTxKey = ({ epoch, data_hash }: Pick<EpochRow, 'epoch' | 'data_hash'>) =>
+  `epoch:${epoch}:${data_hash}`
 
 /** Closes the next epoch over the waiting receipts, as many as its file and its transaction can carry. */
 export async function buildNextEpoch(settlement: Settlement): Promise<void> {
   const { env, settings, store } = settlement
   const most = Math.min(settings.EPOCH_MAX_RECEIPTS, MAX_DRAWS)
   const lastEpoch = store.lastEpoch()
+  const disabled = store.disabled()
+  if (disabled) throw new Error(`epoch ${disabled.epoch} is disabled and not undone yet`)
   const onChain = await lastEpochOnChain(settings)
   if (onChain !== lastEpoch)
     throw new Error(`the chain is at epoch ${onChain}, the receipts are at ${lastEpoch}`)
@@ -93,7 +92,7 @@ async function epochOf(
 
 type Step = (settlement: Settlement, row: EpochRow) => Promise<void>
 
-/** What is to be done for an epoch in each state. */
+/** How an epoch gets to the chain; what follows is in standing.ts. */
 export const STEPS = {
   built: async ({ env, settings, store }, { epoch, data_hash }) => {
     const commitment = await putData(settings.DA_URL, await epochBytes(env.BLOBS, data_hash))
@@ -118,7 +117,7 @@ export const STEPS = {
     await enqueueTransaction(
       { env, settings },
       {
-        key: epochTxKey(row.epoch),
+        key: epochTxKey(row),
         to: settings.CONTRACTS.attributionSettlement,
         data: encodeFunctionData({
           abi: attributionSettlementAbi,
@@ -133,7 +132,7 @@ export const STEPS = {
 
   submitted: async (settlement, row) => {
     const { env, settings, store } = settlement
-    const transaction = await transactionStatus({ env, settings }, epochTxKey(row.epoch))
+    const transaction = await transactionStatus({ env, settings }, epochTxKey(row))
     if (transaction.status === 'unknown') return advance(store, row.epoch, 'stored', {})
     if (transaction.status !== 'success' && transaction.status !== 'reverted')
       return store.set(row.epoch, { next_at: Date.now() + POLL_MS, error: transaction.error })
@@ -149,23 +148,10 @@ export const STEPS = {
       throw new Error(`the chain does not show epoch ${row.epoch}`)
     await rebuild(settlement, row, transaction.reason ?? 'reverted')
   },
+} satisfies Partial<Record<EpochState, Step>>
 
-  settled: async ({ env, store }, { epoch, data_hash, tx_hash }) => {
-    const file = await readEpochFile(env.BLOBS, data_hash)
-    await withLedger(env, (sql) =>
-      postEpoch(sql, file, { dataHash: data_hash, txHash: tx_hash ?? '0x' }),
-    )
-    advance(store, epoch, 'posted', {})
-  },
-
-  posted: async ({ env, store }, { epoch, settled_at }) => {
-    const releaseAt = (settled_at ?? 0) + RELEASE_AFTER_MS
-    if (Date.now() < releaseAt) return store.set(epoch, { next_at: releaseAt })
-    for (const [accountId, requestIds] of store.debts(epoch))
-      await env.ACCOUNT.getByName(accountId).release(requestIds)
-    advance(store, epoch, 'done', {})
-  },
-} satisfies Record<Exclude<EpochState, 'done'>, Step>
+/** Whether an epoch in this state is on its way to the chain. */
+export const isStep = (state: EpochState): state is keyof typeof STEPS => state in STEPS
 
 const advance = (
   store: EpochStore,
@@ -200,22 +186,35 @@ export async function readmitSolvent({ settings, store }: Settlement): Promise<v
   }
 }
 
-const lastEpochOnChain = async (settings: Settings): Promise<number> =>
+/** Which head of the chain a read is made at. */
+export type HeadTag = 'latest' | 'safe' | 'finalized'
+
+/** Number of the newest epoch that stands on chain. */
+export const lastEpochOnChain = async (
+  settings: Settings,
+  blockTag: HeadTag = 'latest',
+): Promise<number> =>
   Number(
     await chainClient(settings).readContract({
       address: settings.CONTRACTS.attributionSettlement,
       abi: attributionSettlementAbi,
       functionName: 'lastEpoch',
+      blockTag,
     }),
   )
 
 /** An epoch's record on chain; null when there is none. */
-export async function epochOnChain(settings: Settings, epoch: number) {
+export async function epochOnChain(
+  settings: Settings,
+  epoch: number,
+  blockTag: HeadTag = 'latest',
+) {
   const record = await chainClient(settings).readContract({
     address: settings.CONTRACTS.attributionSettlement,
     abi: attributionSettlementAbi,
     functionName: 'epochs',
     args: [BigInt(epoch)],
+    blockTag,
   })
   return record.activeAt === 0 ? null : record
 }

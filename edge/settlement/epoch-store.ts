@@ -12,9 +12,18 @@ import { explanation, signedReceipt, type Explanation } from '#protocol/wire.ts'
 
 /**
  * built: its file lies in R2. stored: the data-availability layer has it. submitted: the ChainWriter has its
- * transaction. settled: on chain. posted: in the Postgres ledger. done: its payers' debts are released.
+ * transaction. settled: in a block. safe: that block is derived from the L1, and the payers' debts are released.
+ * final: that block is final and the epoch can be claimed against, so that nothing can undo it any more.
+ * disabled: the chain has disabled it for good; it is refunded and then undone.
  */
-export type EpochState = 'built' | 'stored' | 'submitted' | 'settled' | 'posted' | 'done'
+export type EpochState =
+  | 'built'
+  | 'stored'
+  | 'submitted'
+  | 'settled'
+  | 'safe'
+  | 'final'
+  | 'disabled'
 
 /** Before these an epoch blocks the next one; after them only its own follow-up work remains. */
 const UNSETTLED = `('built', 'stored', 'submitted')`
@@ -40,6 +49,8 @@ export type EpochRow = {
   error: string | null
   built_at: number
   settled_at: number | null
+  /** When the safe head of the chain was first seen to hold it. */
+  safe_at: number | null
 }
 
 type ReceiptRow = {
@@ -49,7 +60,11 @@ type ReceiptRow = {
   account_id: string
   signed: string
   explanation: string
+  refused: string | null
 }
+
+/** What a request cost; nothing is owed for a refused one. */
+export type Debt = { requestId: Hex; fee: bigint; refused: boolean }
 
 /** What a caller of the API paid for; `manifests` locate the presence tables of its Datanet versions. */
 export type NewReceipt = {
@@ -64,6 +79,8 @@ export type StoredReceipt = {
   explanation: Explanation
   accountId: string
   epoch: EpochRow | null
+  /** Why no epoch will have it any more; null for an honest one. */
+  refused: string | null
 }
 
 const SCHEMA = `
@@ -72,7 +89,7 @@ CREATE TABLE IF NOT EXISTS receipt (
   request_id TEXT NOT NULL UNIQUE,
   epoch INTEGER,
   account_id TEXT NOT NULL, payer TEXT NOT NULL, params_hash TEXT NOT NULL,
-  signed TEXT NOT NULL, explanation TEXT NOT NULL, received_at INTEGER NOT NULL
+  signed TEXT NOT NULL, explanation TEXT NOT NULL, received_at INTEGER NOT NULL, refused TEXT
 );
 CREATE INDEX IF NOT EXISTS receipt_epoch ON receipt (epoch, seq);
 CREATE TABLE IF NOT EXISTS datanet (root TEXT PRIMARY KEY, manifest TEXT NOT NULL);
@@ -82,7 +99,7 @@ CREATE TABLE IF NOT EXISTS epoch (
   receipts_root TEXT NOT NULL, credits_root TEXT NOT NULL, payouts_root TEXT NOT NULL, total TEXT NOT NULL, data_hash TEXT NOT NULL,
   params_hash TEXT NOT NULL, commitment TEXT, tx_hash TEXT, block_number INTEGER, active_at INTEGER,
   tries INTEGER NOT NULL DEFAULT 0, next_at INTEGER NOT NULL DEFAULT 0, error TEXT,
-  built_at INTEGER NOT NULL, settled_at INTEGER
+  built_at INTEGER NOT NULL, settled_at INTEGER, safe_at INTEGER
 );
 CREATE INDEX IF NOT EXISTS epoch_state ON epoch (state);
 CREATE TABLE IF NOT EXISTS payout (account TEXT PRIMARY KEY, amount TEXT NOT NULL);
@@ -95,7 +112,7 @@ export type EpochStore = ReturnType<typeof openEpochStore>
 export function openEpochStore(storage: DurableObjectStorage) {
   const { sql } = storage
   sql.exec(SCHEMA)
-  const OPEN = 'epoch IS NULL AND payer NOT IN (SELECT payer FROM insolvent)'
+  const OPEN = 'epoch IS NULL AND refused IS NULL AND payer NOT IN (SELECT payer FROM insolvent)'
   /** What waits, kept in memory: counting at every receipt would make a long queue cost its square. Null: count. */
   let waiting: { count: number; since: number | null } | null = null
   const epochs = (where: string, ...values: (string | number)[]) =>
@@ -162,25 +179,23 @@ export function openEpochStore(storage: DurableObjectStorage) {
             explanation: explanation.parse(JSON.parse(row.explanation)),
             accountId: row.account_id,
             epoch: row.epoch === null ? null : (epochs('WHERE epoch = ?', row.epoch)[0] ?? null),
+            refused: row.refused,
           }
         : null
     },
 
     /** Requests whose epoch can no longer be challenged, and those with a receipt that is not so far. */
-    finality(requestIds: readonly Hex[], now: number): { open: Hex[]; final: Hex[] } {
+    finality(requestIds: readonly Hex[]): { open: Hex[]; final: Hex[] } {
       const known = sql
-        .exec<{ request_id: Hex; active_at: number | null }>(
-          `SELECT request_id, active_at FROM receipt LEFT JOIN epoch USING (epoch)
+        .exec<{ request_id: Hex; state: EpochState | null }>(
+          `SELECT request_id, state FROM receipt LEFT JOIN epoch USING (epoch)
            WHERE request_id IN (SELECT value FROM json_each(?))`,
           JSON.stringify(requestIds),
         )
         .toArray()
-      const isFinal = (row: { active_at: number | null }) =>
-        row.active_at !== null && row.active_at <= now
-      return {
-        open: known.filter((row) => !isFinal(row)).map(({ request_id: id }) => id),
-        final: known.filter(isFinal).map(({ request_id: id }) => id),
-      }
+      const ids = (isFinal: boolean) =>
+        known.filter(({ state }) => (state === 'final') === isFinal).map(({ request_id: id }) => id)
+      return { open: ids(false), final: ids(true) }
     },
 
     /** Drops the answers' words from explanations. */
@@ -284,7 +299,7 @@ export function openEpochStore(storage: DurableObjectStorage) {
       })
     },
 
-    /** Undoes `build` of the newest epoch, which the chain has refused: its receipts wait again. All or nothing. */
+    /** Undoes `build` of an epoch that the chain has refused or disabled: its receipts wait again. All or nothing. */
     unbuild(epoch: number, credits: ReadonlyMap<Hex, bigint>): void {
       waiting = null
       storage.transactionSync(() => {
@@ -299,23 +314,59 @@ export function openEpochStore(storage: DurableObjectStorage) {
     epoch: (epoch: number): EpochRow | null => epochs('WHERE epoch = ?', epoch)[0] ?? null,
     unsettled: (): EpochRow | null =>
       epochs(`WHERE state IN ${UNSETTLED} ORDER BY epoch LIMIT 1`)[0] ?? null,
-    /** Epochs whose follow-up work is not done. */
-    trailing: (): EpochRow[] => epochs(`WHERE state IN ('settled', 'posted') ORDER BY epoch`),
+    /** Epochs in a state, oldest first. */
+    inState: (state: EpochState): EpochRow[] => epochs('WHERE state = ? ORDER BY epoch', state),
+    /** When the oldest epoch that is on chain and not final is worth a look: null when there is none. */
+    followAt: (): number | null =>
+      sql
+        .exec<{ at: number | null }>(
+          `SELECT MIN(CASE state WHEN 'safe' THEN active_at ELSE 0 END) AS at FROM epoch
+           WHERE state IN ('settled', 'safe', 'disabled')`,
+        )
+        .one().at,
+    /** The newest epoch that is disabled and not undone. */
+    disabled: (): EpochRow | null =>
+      epochs(`WHERE state = 'disabled' ORDER BY epoch DESC LIMIT 1`)[0] ?? null,
     /** Newest epochs first. */
     newest: (limit: number, before: number): EpochRow[] =>
       epochs('WHERE epoch < ? ORDER BY epoch DESC LIMIT ?', before, limit),
     lastEpoch: (): number =>
       sql.exec<{ n: number }>('SELECT coalesce(MAX(epoch), 0) AS n FROM epoch').one().n,
 
-    /** Requests of an epoch by the account that owes for them. */
-    debts(epoch: number): Map<string, Hex[]> {
-      const debts = new Map<string, Hex[]>()
-      for (const row of sql.exec<{ account_id: string; request_id: Hex }>(
-        'SELECT account_id, request_id FROM receipt WHERE epoch = ?',
+    /** Requests of an epoch with their fees, by the account that they were made for. */
+    debts(epoch: number): Map<string, Debt[]> {
+      const debts = new Map<string, Debt[]>()
+      for (const row of sql.exec<{
+        account_id: string
+        request_id: Hex
+        fee: string
+        refused: string | null
+      }>(
+        `SELECT account_id, request_id, signed ->> '$.receipt.fee' AS fee, refused FROM receipt WHERE epoch = ?`,
         epoch,
       ))
-        debts.set(row.account_id, [...(debts.get(row.account_id) ?? []), row.request_id])
+        debts.set(row.account_id, [
+          ...(debts.get(row.account_id) ?? []),
+          { requestId: row.request_id, fee: BigInt(row.fee), refused: row.refused !== null },
+        ])
       return debts
+    },
+
+    /**
+     * Keeps a faulty receipt out of every epoch to come; null when it is unknown or was refused before. Its account
+     * owes nothing for it.
+     */
+    refuse(requestId: Hex, reason: string): { accountId: string; epoch: number | null } | null {
+      waiting = null
+      const [row] = sql
+        .exec<{ account_id: string; epoch: number | null }>(
+          `UPDATE receipt SET refused = ? WHERE request_id = ? AND refused IS NULL
+           RETURNING account_id, epoch`,
+          reason,
+          requestId,
+        )
+        .toArray()
+      return row ? { accountId: row.account_id, epoch: row.epoch } : null
     },
 
     insolvent: (): Hex[] =>
@@ -335,7 +386,7 @@ export function openEpochStore(storage: DurableObjectStorage) {
     owedBy: (payer: Hex): bigint =>
       sql
         .exec<{ signed: string }>(
-          'SELECT signed FROM receipt WHERE epoch IS NULL AND payer = ?',
+          'SELECT signed FROM receipt WHERE epoch IS NULL AND refused IS NULL AND payer = ?',
           payer,
         )
         .toArray()

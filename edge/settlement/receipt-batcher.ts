@@ -2,7 +2,8 @@ import { DurableObject } from 'cloudflare:workers'
 import type { Hex } from '#protocol/bytes.ts'
 import { log } from '../context.ts'
 import { settingsOf, type Env } from '../env.ts'
-import { buildNextEpoch, readmitSolvent, STEPS, type Settlement } from './epoch-steps.ts'
+import { buildNextEpoch, isStep, readmitSolvent, STEPS, type Settlement } from './epoch-steps.ts'
+import { followEpochs } from './standing.ts'
 import {
   openEpochStore,
   type EpochRow,
@@ -12,6 +13,9 @@ import {
 
 const MIN_BACKOFF_MS = 500
 const MAX_BACKOFF_MS = 30_000
+/** How often what became of epochs on chain is looked at: while they settle, and while only their window passes. */
+const FOLLOW_MS = 1_000
+const WINDOW_FOLLOW_MS = 15_000
 
 /** The one batcher of a deployment. */
 export const receiptBatcher = ({ RECEIPTS }: Pick<Env, 'RECEIPTS'>) => RECEIPTS.getByName('epochs')
@@ -25,6 +29,9 @@ export class ReceiptBatcher extends DurableObject<Env> {
   readonly #store = openEpochStore(this.ctx.storage)
   /** Failures in a row to close an epoch, and when to try again. Forgetting them in a restart is fine. */
   #build: BuildFailure = NO_FAILURE
+  /** When to look at the epochs on chain again, and what the last look failed with; forgotten in a restart. */
+  #followAt = 0
+  #followError: string | null = null
 
   /** Takes a checked receipt. Idempotent by its request; throws when the request has another receipt already. */
   async append(receipt: NewReceipt): Promise<void> {
@@ -39,7 +46,7 @@ export class ReceiptBatcher extends DurableObject<Env> {
 
   /** Which of these requests have a receipt that is final, and which one that is not; the others have none. */
   finality(requestIds: Hex[]): { open: Hex[]; final: Hex[] } {
-    return this.#store.finality(requestIds, Date.now())
+    return this.#store.finality(requestIds)
   }
 
   /** Drops the answers' words from the explanations of these requests. */
@@ -66,15 +73,26 @@ export class ReceiptBatcher extends DurableObject<Env> {
     return {
       waiting: this.#store.waiting().count,
       lastEpoch: this.#store.lastEpoch(),
-      error: this.#build.error ?? this.#store.unsettled()?.error ?? null,
+      error: this.#build.error ?? this.#store.unsettled()?.error ?? this.#followError,
       insolvent: this.#store.insolvent(),
     }
+  }
+
+  /**
+   * Keeps a receipt that was proven wrong out of every epoch to come, and lets its payer off. When an epoch has it
+   * already, that epoch has to be disabled on chain first; what is settled for good stays. Idempotent.
+   */
+  async refuse(requestId: Hex, reason: string): Promise<void> {
+    const refused = this.#store.refuse(requestId, reason)
+    if (refused && refused.epoch === null)
+      await this.env.ACCOUNT.getByName(refused.accountId).release([requestId])
   }
 
   /** Looks at an epoch's transaction again: the ChainWriter has told its outcome. */
   async transactionEnded(epoch: number): Promise<void> {
     const row = this.#store.epoch(epoch)
     if (row?.state === 'submitted') this.#store.set(epoch, { next_at: 0 })
+    this.#followAt = 0
     await this.#wake(Date.now())
   }
 
@@ -97,7 +115,22 @@ export class ReceiptBatcher extends DurableObject<Env> {
     const settlement = { env: this.env, settings: settingsOf(this.env), store: this.#store }
     if (this.#store.insolvent().length > 0) await readmitSolvent(settlement)
     while (await this.#settleOne(settlement));
-    for (const row of this.#store.trailing()) await this.#step(settlement, row)
+    await this.#follow(settlement)
+  }
+
+  /** Looks at what became of the epochs that are on chain. */
+  async #follow(settlement: Settlement): Promise<void> {
+    if (this.#followAt > Date.now()) return
+    try {
+      await followEpochs(settlement)
+      this.#followError = null
+    } catch (error) {
+      this.#followError = messageOf(error)
+      log('warn', { during: 'settlement', error })
+    }
+    const now = Date.now()
+    const changes = this.#store.followAt() ?? Infinity
+    this.#followAt = Math.min(Math.max(changes, now + FOLLOW_MS), now + WINDOW_FOLLOW_MS)
   }
 
   /** Moves the unsettled epoch one step, or builds the next one; false when there is nothing to do now. */
@@ -122,7 +155,7 @@ export class ReceiptBatcher extends DurableObject<Env> {
 
   /** Runs a step that is due; true when the epoch may have another one due. */
   async #step(settlement: Settlement, row: EpochRow): Promise<boolean> {
-    if (row.state === 'done' || row.next_at > Date.now()) return false
+    if (!isStep(row.state) || row.next_at > Date.now()) return false
     try {
       await STEPS[row.state](settlement, row)
       if (this.#store.epoch(row.epoch)?.state === 'settled') this.#build = NO_FAILURE
@@ -155,7 +188,7 @@ export class ReceiptBatcher extends DurableObject<Env> {
     const unsettled = this.#store.unsettled()
     const times = [
       unsettled ? unsettled.next_at : Math.max(this.#dueAt(), this.#build.nextAt),
-      ...this.#store.trailing().map((row) => row.next_at),
+      this.#store.followAt() === null ? Infinity : this.#followAt,
     ]
     const next = Math.min(...times)
     return next === Infinity ? null : next

@@ -1,47 +1,54 @@
+import { encodeFunctionData } from 'viem'
 import type { Hex } from '#protocol/bytes.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
-import { cached, chainClient, readChain } from '../chain/client.ts'
-import type { Ctx } from '../context.ts'
-import { ledgerState, readLedger } from '../db/ledger.ts'
-import { epochOnChain } from './epoch-steps.ts'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import { cached, callMany, chainClient, readChain } from '../chain/client.ts'
+import { log, type Ctx } from '../context.ts'
+import { ledgerState, type Sum } from '../db/ledger-state.ts'
+import { readLedger, withLedger } from '../db/ledger.ts'
 import { receiptBatcher } from './receipt-batcher.ts'
-import { epochFileOf } from './rewards.ts'
+import { epochFileAt } from './rewards.ts'
 
-const MAX_CLAIM_READS = 1_000 // one call to the chain per account
-const READS_AT_ONCE = 6 // a Worker has six outgoing connections
 const TTL_MS = 1_000
+
+/** An account whose wei are not the same on both sides. */
+export type Difference = { account: Hex; ledger: bigint; chain: bigint; difference: bigint }
 
 export type Reconciliation = {
   /** Every difference is zero. */
   balanced: boolean
+  /** Block of the chain at which both sides are compared; everything up to it is posted. */
+  block: number
   /** Newest epoch that the ledger has. */
   epoch: number
-  ledger: { epochs: number; drawn: bigint; credited: bigint }
+  ledger: { epochs: number; drawn: bigint; credited: bigint; fees: bigint; disputed: bigint }
   chain: {
     lastEpoch: number
-    /** Wei that epochs 1..epoch drew from payers. */
+    /** Wei that epochs 1..lastEpoch drew from payers. */
     drawn: bigint
     claimed: bigint
     /** Wei that the settlement contract holds, submitters' bonds included. */
     balance: bigint
+    /** Wei that the vault holds. */
+    vault: bigint
   }
   differences: {
-    /** Ledger minus chain: epochs posted, wei drawn. */
+    /** Ledger minus chain: epochs that stand, wei drawn for them. */
     epochs: number
     drawn: bigint
-    /** Ledger: credited minus drawn. */
+    /** Within the ledger: credited minus drawn, fees of receipts minus drawn. */
     entries: bigint
-    /** Ledger minus the epoch file whose root is on chain, per account; only those that differ. */
-    accounts: { account: Hex; ledger: bigint; payouts: bigint; difference: bigint }[]
-    /** Accounts that have claimed more than they ever earned. */
-    overclaimed: { account: Hex; claimed: bigint; payouts: bigint; difference: bigint }[]
-    /** Sum of the accounts' claims minus the contract's total. */
+    receipts: bigint
+    /** Prepaid balances; grants against the epoch file whose root is on chain; claims. Only those that differ. */
+    payers: Difference[]
+    earners: Difference[]
+    claims: Difference[]
+    /** Sum of the ledger's claims minus the contract's total. */
     claimed: bigint
-    /** Wei that the contract lacks to pay what is unclaimed. */
-    uncovered: bigint
+    /** Wei that the vault lacks to pay back every balance, and the settlement contract to pay all it owes. */
+    vault: bigint
+    settlement: bigint
   }
-  /** Accounts whose claims were compared; fewer than there are when there are very many. */
-  accountsCompared: number
   settlement: { waiting: number; error: string | null; insolvent: Hex[] }
 }
 
@@ -51,74 +58,95 @@ export const reconcile = (ctx: Ctx): Promise<Reconciliation> =>
     compare(ctx),
   )
 
+/** `reconcile`, kept in the ledger: what the nightly schedule runs. Returns how many things differ. */
+export async function keepReconciliation(ctx: Ctx): Promise<number> {
+  const found = await compare(ctx)
+  const report = JSON.stringify(found, (_key, value: unknown) =>
+    typeof value === 'bigint' ? value.toString() : value,
+  )
+  await withLedger(ctx.env, (sql) =>
+    sql.begin(
+      (tx) =>
+        tx`INSERT INTO reconciliation (balanced, report) VALUES (${found.balanced}, ${report}::text::json)`,
+    ),
+  )
+  const differences = faults(found.differences)
+  if (differences > 0) log('error', { during: 'reconciliation', differences, report })
+  return differences
+}
+
 async function compare(ctx: Ctx): Promise<Reconciliation> {
   const { settings, env } = ctx
-  const contract = {
-    address: settings.CONTRACTS.attributionSettlement,
-    abi: attributionSettlementAbi,
-  } as const
+  const { attributionSettlement, inferenceVault } = settings.CONTRACTS
   const client = chainClient(settings)
-  // The ledger first: the chain can only be ahead of it. All of the chain at one block, so that sums agree.
   const ledger = await readLedger(env, ledgerState)
-  const blockNumber = await readChain(() => client.getBlockNumber())
-  const [lastEpoch, claimed, balance, record, file, settlement] = await Promise.all([
-    readChain(() => client.readContract({ ...contract, functionName: 'lastEpoch', blockNumber })),
-    readChain(() =>
-      client.readContract({ ...contract, functionName: 'claimedTotal', blockNumber }),
-    ),
-    readChain(() => client.getBalance({ address: contract.address, blockNumber })),
-    readChain(() => epochOnChain(settings, ledger.epoch)),
-    epochFileOf(ctx, ledger.epoch),
-    receiptBatcher(env).state(),
-  ])
-  // A claim may be against a newer epoch than the ledger has.
-  const newest = await readChain(() => epochOnChain(settings, Number(lastEpoch)))
-  const newestFile = await epochFileOf(ctx, Number(lastEpoch))
-  const claimable = new Map(newestFile?.payouts.map(({ account, amount }) => [account, amount]))
-  const payouts = new Map(file?.payouts.map(({ account, amount }) => [account, amount]))
-  const earned = new Map(ledger.earners.map(({ account, amount }) => [account, amount]))
-  const accounts = [
-    ...new Set([...claimable.keys(), ...payouts.keys(), ...earned.keys()]),
-  ].toSorted()
-  const drawn = record?.cumulativeTotal ?? 0n
+  // The chain as it was at the ledger's block, so that both sides speak of the same moment.
+  const blockNumber = BigInt(Math.max(ledger.block, 0))
+  const settlementRead = {
+    address: attributionSettlement,
+    abi: attributionSettlementAbi,
+    blockNumber,
+  } as const
+  const [lastEpoch, claimed, balance, vault] = await readChain(() =>
+    Promise.all([
+      client.readContract({ ...settlementRead, functionName: 'lastEpoch' }),
+      client.readContract({ ...settlementRead, functionName: 'claimedTotal' }),
+      client.getBalance({ address: attributionSettlement, blockNumber }),
+      client.getBalance({ address: inferenceVault, blockNumber }),
+    ]),
+  )
+  const record = await readChain(() =>
+    client.readContract({ ...settlementRead, functionName: 'epochs', args: [lastEpoch] }),
+  )
+  const file = record.activeAt === 0 ? null : await epochFileAt(ctx, record, Number(lastEpoch))
+  const settlement = await receiptBatcher(env).state()
 
-  const compared = accounts.slice(0, MAX_CLAIM_READS)
-  const claims = await mapInTurns(compared, READS_AT_ONCE, async (account) => ({
-    account,
-    claimed: await readChain(() =>
-      client.readContract({ ...contract, functionName: 'claimed', args: [account], blockNumber }),
-    ),
-    payouts: claimable.get(account) ?? 0n,
+  const payouts = file?.payouts ?? []
+  const payers = ledger.payers.map(({ account }) => account)
+  const earners = [...new Set([...payouts, ...ledger.earners].map(({ account }) => account))]
+  const vaultBalances = await readWei(settings, payers, blockNumber, (account) => ({
+    to: inferenceVault,
+    data: encodeFunctionData({
+      abi: inferenceVaultAbi,
+      functionName: 'balanceOf',
+      args: [account],
+    }),
   }))
-  const unclaimed = (newest?.cumulativeTotal ?? 0n) - claimed
+  const claims = await readWei(settings, earners, blockNumber, (account) => ({
+    to: attributionSettlement,
+    data: encodeFunctionData({
+      abi: attributionSettlementAbi,
+      functionName: 'claimed',
+      args: [account],
+    }),
+  }))
+  const owedToPayers = sumOf(ledger.payers)
+  const owed = sumOf(ledger.earners) - sumOf(ledger.claims) + ledger.disputed
   const differences: Reconciliation['differences'] = {
-    epochs: ledger.epochs - ledger.epoch,
-    drawn: ledger.drawn - drawn,
+    epochs: ledger.epochs - Number(lastEpoch),
+    drawn: ledger.drawn - record.cumulativeTotal,
     entries: ledger.credited - ledger.drawn,
-    accounts: accounts
-      .map((account) => {
-        const [ours, theirs] = [earned.get(account) ?? 0n, payouts.get(account) ?? 0n]
-        return { account, ledger: ours, payouts: theirs, difference: ours - theirs }
-      })
-      .filter(({ difference }) => difference !== 0n),
-    overclaimed: claims
-      .map((claim) => ({ ...claim, difference: claim.claimed - claim.payouts }))
-      .filter(({ difference }) => difference > 0n),
-    claimed:
-      compared.length === accounts.length
-        ? claims.reduce((sum, claim) => sum + claim.claimed, 0n) - claimed
-        : 0n,
-    uncovered: unclaimed > balance ? unclaimed - balance : 0n,
+    receipts: ledger.fees - ledger.drawn,
+    payers: differing(ledger.payers, vaultBalances),
+    earners: differing(ledger.earners, payouts),
+    claims: differing(ledger.claims, claims),
+    claimed: sumOf(ledger.claims) - claimed,
+    vault: owedToPayers > vault ? owedToPayers - vault : 0n,
+    settlement: owed > balance ? owed - balance : 0n,
   }
   return {
-    balanced: Object.values(differences).every((difference) =>
-      Array.isArray(difference) ? difference.length === 0 : BigInt(difference) === 0n,
-    ),
+    balanced: faults(differences) === 0,
+    block: ledger.block,
     epoch: ledger.epoch,
-    ledger: { epochs: ledger.epochs, drawn: ledger.drawn, credited: ledger.credited },
-    chain: { lastEpoch: Number(lastEpoch), drawn, claimed, balance },
+    ledger: {
+      epochs: ledger.epochs,
+      drawn: ledger.drawn,
+      credited: ledger.credited,
+      fees: ledger.fees,
+      disputed: ledger.disputed,
+    },
+    chain: { lastEpoch: Number(lastEpoch), drawn: record.cumulativeTotal, claimed, balance, vault },
     differences,
-    accountsCompared: compared.length,
     settlement: {
       waiting: settlement.waiting,
       error: settlement.error,
@@ -127,13 +155,33 @@ async function compare(ctx: Ctx): Promise<Reconciliation> {
   }
 }
 
-async function mapInTurns<T, R>(
-  items: readonly T[],
-  width: number,
-  read: (item: T) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = []
-  for (let i = 0; i < items.length; i += width)
-    results.push(...(await Promise.all(items.slice(i, i + width).map(read))))
-  return results
+const readWei = async (
+  settings: Ctx['settings'],
+  accounts: readonly Hex[],
+  blockNumber: bigint,
+  call: (account: Hex) => { to: Hex; data: Hex },
+): Promise<Sum[]> => {
+  const results = await readChain(() => callMany(settings, accounts.map(call), blockNumber))
+  return accounts.map((account, i) => ({ account, amount: BigInt(results[i] ?? 0) }))
 }
+
+/** Accounts whose wei differ, by address. */
+function differing(ledger: readonly Sum[], chain: readonly Sum[]): Difference[] {
+  const sides = [ledger, chain].map((sums) => new Map(sums.map((sum) => [sum.account, sum.amount])))
+  return [...new Set(sides.flatMap((side) => [...side.keys()]))].toSorted().flatMap((account) => {
+    const [ours, theirs] = [sides[0]?.get(account) ?? 0n, sides[1]?.get(account) ?? 0n]
+    return ours === theirs
+      ? []
+      : [{ account, ledger: ours, chain: theirs, difference: ours - theirs }]
+  })
+}
+
+const sumOf = (sums: readonly Sum[]): bigint => sums.reduce((sum, { amount }) => sum + amount, 0n)
+
+/** How many differences are not zero. */
+const faults = (differences: Reconciliation['differences']): number =>
+  Object.values(differences).reduce<number>(
+    (count, difference) =>
+      count + (Array.isArray(difference) ? difference.length : BigInt(difference) === 0n ? 0 : 1),
+    0,
+  )

@@ -74,7 +74,15 @@ export async function epochFileOf(
   epoch: number,
 ): Promise<EpochFile | null> {
   const record = await readChain(() => epochOnChain(settings, epoch))
-  if (!record) return null
+  return record && epochFileAt({ env }, record, epoch)
+}
+
+/** The file of an epoch's record on chain; throws when its payouts are not those of the root on chain. */
+export async function epochFileAt(
+  { env }: Pick<Ctx, 'env'>,
+  record: { dataHash: Hex; payoutsRoot: Hex },
+  epoch: number,
+): Promise<EpochFile> {
   const file = await readEpochFile(env.BLOBS, record.dataHash)
   if (payoutProofs(file).root !== record.payoutsRoot)
     throw new Error(`epoch ${epoch}: the file's payouts are not those of the chain`)

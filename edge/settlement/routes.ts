@@ -42,25 +42,34 @@ const rewardsRoute = createRoute({
   responses: answers(200, rewardsSchema, 'Rewards with the claim transaction'),
 })
 
+const difference = z.object({ account: address, ledger: wei, chain: wei, difference: wei })
+
 const reconciliationSchema = z
   .object({
     object: z.literal('ledger.reconciliation'),
     balanced: z.boolean(),
+    block: z.int().openapi({ description: 'Block of the chain at which both sides are compared.' }),
     epoch: z.int(),
-    ledger: z.object({ epochs: z.int(), drawn: wei, credited: wei }),
-    chain: z.object({ last_epoch: z.int(), drawn: wei, claimed: wei, balance: wei }),
+    ledger: z.object({
+      epochs: z.int(),
+      drawn: wei,
+      credited: wei,
+      fees: wei,
+      disputed: wei.openapi({ description: 'Of epochs that are disabled and not refunded.' }),
+    }),
+    chain: z.object({ last_epoch: z.int(), drawn: wei, claimed: wei, balance: wei, vault: wei }),
     differences: z.object({
       epochs: z.int(),
       drawn: wei,
       entries: wei,
-      accounts: z.array(z.object({ account: address, ledger: wei, payouts: wei, difference: wei })),
-      overclaimed: z.array(
-        z.object({ account: address, claimed: wei, payouts: wei, difference: wei }),
-      ),
+      receipts: wei,
+      payers: z.array(difference),
+      earners: z.array(difference),
+      claims: z.array(difference),
       claimed: wei,
-      uncovered: wei,
+      vault: wei,
+      settlement: wei,
     }),
-    accounts_compared: z.int(),
     settlement: z.object({
       waiting: z.int(),
       error: z.string().nullable(),
@@ -69,45 +78,23 @@ const reconciliationSchema = z
   })
   .openapi('Reconciliation')
 
-function reconciliationView({ ledger, chain, differences, ...rest }: Reconciliation) {
-  return {
-    object: 'ledger.reconciliation' as const,
-    balanced: rest.balanced,
-    epoch: rest.epoch,
-    ledger: {
-      epochs: ledger.epochs,
-      drawn: ledger.drawn.toString(),
-      credited: ledger.credited.toString(),
-    },
-    chain: {
-      last_epoch: chain.lastEpoch,
-      drawn: chain.drawn.toString(),
-      claimed: chain.claimed.toString(),
-      balance: chain.balance.toString(),
-    },
-    differences: {
-      epochs: differences.epochs,
-      drawn: differences.drawn.toString(),
-      entries: differences.entries.toString(),
-      accounts: differences.accounts.map(({ account, ledger, payouts, difference }) => ({
-        account,
-        ledger: ledger.toString(),
-        payouts: payouts.toString(),
-        difference: difference.toString(),
-      })),
-      overclaimed: differences.overclaimed.map(({ account, claimed, payouts, difference }) => ({
-        account,
-        claimed: claimed.toString(),
-        payouts: payouts.toString(),
-        difference: difference.toString(),
-      })),
-      claimed: differences.claimed.toString(),
-      uncovered: differences.uncovered.toString(),
-    },
-    accounts_compared: rest.accountsCompared,
-    settlement: rest.settlement,
-  }
-}
+const reconciliationView = ({ chain: { lastEpoch, ...chain }, ...rest }: Reconciliation) => ({
+  object: 'ledger.reconciliation' as const,
+  ...decimals({ ...rest, chain: { last_epoch: lastEpoch, ...chain } }),
+})
+
+/** Every bigint of a value as a decimal string. */
+const decimals = <T>(value: T): Decimals<T> =>
+  JSON.parse(
+    JSON.stringify(value, (_key, member: unknown) =>
+      typeof member === 'bigint' ? member.toString() : member,
+    ),
+  )
+type Decimals<T> = T extends bigint
+  ? string
+  : T extends object
+    ? { [K in keyof T]: Decimals<T[K]> }
+    : T
 
 const reconciliationRoute = createRoute({
   method: 'get',

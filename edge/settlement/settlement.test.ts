@@ -18,9 +18,15 @@ import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import { PARAMETERS, parameterKey, type ParameterValues } from '#protocol/parameters.ts'
+import {
+  PARAMETERS,
+  parameterKey,
+  type ParameterName,
+  type ParameterValues,
+} from '#protocol/parameters.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
 import { startDaServer } from '#stack/da-server.ts'
+import type { Account } from '../accounts/account.ts'
 import type { Env } from '../env.ts'
 import { RICH_KEY, startChain, type Chain } from '../testing/chain.ts'
 import { eventually, startEdge, type Edge } from '../testing/harness.ts'
@@ -50,6 +56,7 @@ before(async () => {
   daServer = await startDaServer(daDir, 0)
   da = await startProxy(`http://127.0.0.1:${(daServer.address() as AddressInfo).port}`)
   edge = await startEdge({ ...chain.vars, RPC_URL: rpc.url, DA_URL: da.url, EPOCH_SECONDS: '1' })
+  await poke()
 })
 after(async () => {
   await edge?.harness.close()
@@ -72,6 +79,23 @@ async function send(call: { to: Hex; data: Hex; value?: bigint }): Promise<void>
   const receipt = await anvil().waitForTransactionReceipt({ hash })
   assert.equal(receipt.status, 'success')
 }
+
+/** Sends as the operator, who governs in these tests, between two transactions of the chain writer. */
+async function operatorSends(call: { to: Hex; data: Hex }): Promise<void> {
+  const hash = await anvil().sendTransaction({ ...call, account: rich, chain: null })
+  const { status } = await anvil().waitForTransactionReceipt({ hash })
+  assert.equal(status, 'success')
+}
+
+const govern = (name: ParameterName, value: bigint) =>
+  operatorSends({
+    to: chain.contracts.parameters,
+    data: encodeFunctionData({
+      abi: parametersAbi,
+      functionName: 'set',
+      args: [parameterKey(name), value],
+    }),
+  })
 
 const deposit = (payer: Hex, value: bigint) =>
   send({
@@ -131,16 +155,29 @@ async function append(...receipts: SignedReceipt[]): Promise<void> {
     })
 }
 
+/** Does what the scheduled sweep does for objects without an alarm. */
+async function poke(): Promise<void> {
+  const { INDEXER, RECEIPTS } = (await edge.worker.getEnv()) as unknown as Env
+  await INDEXER.getByName('chain').poke()
+  await RECEIPTS.getByName('epochs').poke()
+}
+
 const sqlite = async <T>(query: string, ...values: unknown[]): Promise<T[]> =>
   (await (
     await edge.worker.getDurableObjectStorage('RECEIPTS', { name: 'epochs' })
   ).exec(query, ...values)) as T[]
 
+/** Wei that the account of these receipts still owes. */
+async function owed(): Promise<bigint> {
+  const account = ((await edge.worker.getEnv()) as unknown as Env).ACCOUNT.getByName('acct_test')
+  return (await (account as unknown as DurableObjectStub<Account>).committed()).owed
+}
+
 const done = (...receipts: SignedReceipt[]) =>
   eventually(async () => {
     const [open] = await sqlite<{ n: number }>(
       `SELECT COUNT(*) AS n FROM receipt LEFT JOIN epoch USING (epoch)
-       WHERE request_id IN (SELECT value FROM json_each(?)) AND coalesce(state, 'open') <> 'done'`,
+       WHERE request_id IN (SELECT value FROM json_each(?)) AND coalesce(state, 'open') NOT IN ('safe', 'final')`,
       JSON.stringify(receipts.map(({ receipt }) => receipt.requestId)),
     )
     return open?.n === 0
@@ -152,20 +189,32 @@ const json = async (path: string): Promise<Record<string, unknown>> => {
   return (await response.json()) as Record<string, unknown>
 }
 
+/** Every epoch is in the ledger, and it has no wei more or less than the chain. */
 async function assertBalanced(): Promise<void> {
   const found = await eventually(async () => {
-    const now = await json('/v1/ledger/reconciliation')
-    const chainSide = now['chain'] as { last_epoch: number }
-    return chainSide.last_epoch === now['epoch'] && now
+    const [now, last] = [await json('/v1/ledger/reconciliation'), await lastEpoch()]
+    return now['epoch'] === last && now
   })
   assert.equal(found['balanced'], true, JSON.stringify(found))
 }
+
+const lastEpoch = async () =>
+  Number(
+    await anvil().readContract({
+      address: chain.contracts.attributionSettlement,
+      abi: attributionSettlementAbi,
+      functionName: 'lastEpoch',
+    }),
+  )
 
 const sumOf = (receipts: SignedReceipt[], part: 'fee' | 'model' | 'platform') =>
   receipts.reduce((sum, { receipt }) => sum + receipt[part], 0n)
 
 /** The Worker dies and starts again on the same storage. */
-const restart = () => edge.harness.update((options) => ({ ...options }))
+async function restart(): Promise<void> {
+  await edge.harness.update((options) => ({ ...options }))
+  await eventually(async () => (await edge.fetch('/health').catch(() => null))?.ok)
+}
 
 test('receipts become an epoch on chain, in the ledger and in the claims of those who earned', async () => {
   const [alice, owner] = [newAddress(), newAddress()]
@@ -222,37 +271,26 @@ test('whatever is lost or dies on the way, every receipt is settled exactly once
     // Dies in the middle, at whatever step the fault has it, and is woken more often than it needs.
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     await restart()
-    for (let i = 0; i < 3; i++) await (await batcher()).poke()
+    for (let i = 0; i < 3; i++) await poke()
     await done(...batch)
     ;[da, rpc].forEach((proxy) => proxy.fault(() => 'pass'))
     assert.equal(await balanceOf(payer), parseEther('1') - sumOf(all, 'fee'), name)
   }
   await assertBalanced()
   const epochs = await sqlite<EpochRow>('SELECT * FROM epoch')
-  const settled = await anvil().readContract({
-    address: chain.contracts.attributionSettlement,
-    abi: attributionSettlementAbi,
-    functionName: 'lastEpoch',
-  })
-  assert.equal(epochs.length, Number(settled))
-  assert.ok(epochs.every(({ state }) => state === 'done'))
+  assert.equal(epochs.length, await lastEpoch())
+  assert.ok(epochs.every(({ state }) => state === 'safe' || state === 'final'))
 })
 
-test('a ledger that is down is caught up with later', async () => {
+test('a ledger that is down is caught up with later, and holds no epoch up', async () => {
   const [payer, owner] = [newAddress(), newAddress()]
   await deposit(payer, parseEther('1'))
-  await postgres.db.exec('ALTER TABLE ledger_transaction RENAME TO hidden')
+  await postgres.query('ALTER TABLE chain_head RENAME TO hidden')
   const receipt = await newReceipt(payer, owner)
   await append(receipt)
-  await eventually(async () => {
-    const [row] = await sqlite<EpochRow>(
-      `SELECT * FROM epoch WHERE state = 'settled' AND error IS NOT NULL`,
-    )
-    return row?.error?.includes('ledger_transaction')
-  }, patient)
-  assert.equal((await edge.fetch('/v1/ledger/reconciliation')).status, 503)
-  await postgres.db.exec('ALTER TABLE hidden RENAME TO ledger_transaction')
   await done(receipt)
+  assert.equal((await edge.fetch('/v1/ledger/reconciliation')).status, 503)
+  await postgres.query('ALTER TABLE hidden RENAME TO chain_head')
   await assertBalanced()
 })
 
@@ -290,14 +328,7 @@ test('receipts made under different governed numbers go into different epochs', 
   const [payer, owner] = [newAddress(), newAddress()]
   await deposit(payer, parseEther('1'))
   const before = await newReceipt(payer, owner)
-  const key = parameterKey('attribution.topK')
-  const hash = await anvil().sendTransaction({
-    account: rich,
-    chain: null,
-    to: chain.contracts.parameters,
-    data: encodeFunctionData({ abi: parametersAbi, functionName: 'set', args: [key, 17n] }),
-  })
-  await anvil().waitForTransactionReceipt({ hash })
+  await govern('attribution.topK', 17n)
   const after = await newReceipt(payer, owner, { ...testParameters(), 'attribution.topK': 17n })
   await append(before, after)
   await done(before, after)
@@ -317,9 +348,78 @@ test('receipts made under different governed numbers go into different epochs', 
     min: PARAMETERS['attribution.topK'].min.toString(),
     max: PARAMETERS['attribution.topK'].max.toString(),
     default: PARAMETERS['attribution.topK'].value.toString(),
+    proposed: [],
   })
   await assertBalanced()
   assert.ok(BigInt((await json(`/v1/rewards/${PLATFORM}`))['cumulative'] as string) > 0n)
+})
+
+test('a disabled epoch is refunded, undone and settled again without its faulty receipt', async () => {
+  const [payer, owner] = [newAddress(), newAddress()]
+  await deposit(payer, parseEther('1'))
+  const [honest, faulty] = [await newReceipt(payer, owner), await newReceipt(payer, owner)]
+  await govern('settlement.window', 600n)
+  await append(honest, faulty)
+  await done(honest, faulty)
+  assert.equal(await balanceOf(payer), parseEther('1') - sumOf([honest, faulty], 'fee'))
+
+  await (await batcher()).refuse(faulty.receipt.requestId, 'a score that its vectors do not have')
+  const [{ epoch: disabled }] = (await sqlite<EpochRow>(
+    'SELECT MAX(epoch) AS epoch FROM epoch',
+  )) as [EpochRow]
+  await operatorSends({
+    to: chain.contracts.attributionSettlement,
+    data: encodeFunctionData({
+      abi: attributionSettlementAbi,
+      functionName: 'disable',
+      args: [BigInt(disabled)],
+    }),
+  })
+  await govern('settlement.window', 2n)
+  await poke()
+  await eventually(async () => (await owed()) === honest.receipt.fee, patient)
+  // Dies while its refund is on its way.
+  await restart()
+  await poke()
+  const status = async ({ receipt }: SignedReceipt) =>
+    (await json(`/v1/receipts/rcp_${receipt.requestId.slice(2)}`))['status']
+  await eventually(async () => (await status(faulty)) === 'refused', patient)
+  await done(honest)
+  assert.equal(await balanceOf(payer), parseEther('1') - honest.receipt.fee)
+  assert.equal((await json(`/v1/rewards/${owner}`))['cumulative'], honest.receipt.model.toString())
+  await assertBalanced()
+  assert.equal(await owed(), 0n)
+})
+
+test('the nightly comparison is kept, and names the account that a wei is missing from', async () => {
+  const payer = newAddress()
+  await deposit(payer, 5n)
+  const newest = async () =>
+    (
+      await postgres.query<{ balanced: boolean; report: { differences: { payers: object[] } } }>(
+        'SELECT balanced, report FROM reconciliation ORDER BY id DESC LIMIT 1',
+      )
+    )[0]!
+  const posted = () =>
+    postgres.query(`SELECT FROM ledger_account WHERE kind = 'payer' AND address = $1`, payer)
+  await eventually(async () => (await posted()).length === 1)
+  await edge.worker.scheduled({ cron: '17 3 * * *' })
+  assert.equal((await newest()).balanced, true)
+  // A wei that the ledger moved and the chain did not.
+  await postgres.query(
+    `WITH moved AS (INSERT INTO ledger_transaction (kind, natural_key, block, details)
+       VALUES ('deposit', 'forged', 1, '{}') RETURNING id)
+     INSERT INTO ledger_entry (transaction_id, account_id, amount)
+     SELECT moved.id, a.id, CASE kind WHEN 'payer' THEN 1 ELSE -1 END FROM moved, ledger_account a
+     WHERE a.address = $1 AND kind = 'payer' OR a.id = (SELECT min(id) FROM ledger_account WHERE kind = 'outside')`,
+    payer,
+  )
+  await edge.worker.scheduled({ cron: '17 3 * * *' })
+  const found = await newest()
+  assert.equal(found.balanced, false)
+  assert.deepEqual(found.report.differences.payers, [
+    { account: payer, ledger: '6', chain: '5', difference: '1' },
+  ])
 })
 
 const SENDS = 'eth_sendRawTransaction'

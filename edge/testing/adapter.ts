@@ -24,18 +24,24 @@ export const BASE = {
 export const BASE_PRICE = 10n ** 12n
 export const baseOwner = privateKeyToAccount(PAYER_KEY).address.toLowerCase() as Hex
 
-async function send(chain: Chain, call: { to: Hex; data: Hex; value?: bigint }): Promise<void> {
-  const wallet = createWalletClient({
+const walletOf = (chain: Chain) =>
+  createWalletClient({
     account: privateKeyToAccount(PAYER_KEY),
     transport: http(chain.rpcUrl),
+    cacheTime: 0,
   }).extend(publicActions)
+
+/** Sends a transaction; returns the number of its block. */
+async function send(chain: Chain, call: { to: Hex; data: Hex; value?: bigint }): Promise<bigint> {
+  const wallet = walletOf(chain)
   const hash = await wallet.sendTransaction({ ...call, chain: null })
-  const { status } = await wallet.waitForTransactionReceipt({ hash })
+  const { status, blockNumber } = await wallet.waitForTransactionReceipt({ hash })
   if (status !== 'success') throw new Error(`transaction ${hash} reverted`)
+  return blockNumber
 }
 
 /** Registers the tests' base model on chain. */
-export const registerBase = (chain: Chain): Promise<void> =>
+export const registerBase = (chain: Chain): Promise<bigint> =>
   send(chain, {
     to: chain.contracts.modelRegistry,
     data: encodeFunctionData({
@@ -46,13 +52,22 @@ export const registerBase = (chain: Chain): Promise<void> =>
     value: PARAMETERS['fee.model'].value,
   })
 
-/** Prepays an account's inference. */
-export const deposit = (chain: Chain, account: Hex, value: bigint): Promise<void> =>
+/** Prepays an account's inference; resolves when the deposit is in the newest block, and counts a bit later. */
+export const deposit = (chain: Chain, account: Hex, value: bigint): Promise<bigint> =>
   send(chain, {
     to: chain.contracts.inferenceVault,
     data: encodeFunctionData({ abi: inferenceVaultAbi, functionName: 'deposit', args: [account] }),
     value,
   })
+
+/** Prepays an account's inference; resolves when the deposit is in a safe block, which is when it counts. */
+export async function prepay(chain: Chain, account: Hex, value: bigint): Promise<void> {
+  const block = await deposit(chain, account, value)
+  await eventually(async () => {
+    const { number } = await walletOf(chain).getBlock({ blockTag: 'safe' })
+    return number >= block
+  })
+}
 
 export type PublishedVersion = { id: string; version: number; root: Hex; manifest: Hex }
 

@@ -4,6 +4,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { createPublicClient, http } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
 import { deployContracts, type Contracts } from '../../contracts/script/deploy.ts'
+import type { GovernorSettings } from '../../contracts/script/governor-settings.ts'
 import { foundryBinary } from '../../contracts/script/foundry.ts'
 import type { Hex } from '#protocol/bytes.ts'
 
@@ -20,8 +21,11 @@ export type Chain = {
   stop: () => Promise<void>
 }
 
-/** Starts anvil on a free port and deploys the contracts, with the operator key of the tests' edge in every role. */
-export async function startChain(): Promise<Chain> {
+/**
+ * Starts anvil on a free port and deploys the contracts, with the operator key of the tests' edge in every role. It
+ * governs too, unless a governor is asked for.
+ */
+export async function startChain(governor?: Partial<GovernorSettings>): Promise<Chain> {
   const port = await freePort()
   const child = spawn(
     foundryBinary('anvil'),
@@ -49,7 +53,8 @@ export async function startChain(): Promise<Chain> {
       operator,
       submitter: operator,
       parameters: { 'settlement.window': 2n },
-      handOver: false,
+      handOver: governor !== undefined,
+      ...(governor && { governor }),
     })
     const vars = { RPC_URL: rpcUrl, CONTRACTS: JSON.stringify(contracts), OPERATOR_KEY: RICH_KEY }
     return { rpcUrl, contracts, vars, stop }

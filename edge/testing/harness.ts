@@ -14,6 +14,8 @@ const VARS = {
     modelRegistry: `0x${'03'.repeat(20)}`,
     inferenceVault: `0x${'04'.repeat(20)}`,
     attributionSettlement: `0x${'05'.repeat(20)}`,
+    openGovernor: `0x${'06'.repeat(20)}`,
+    votingOpen: `0x${'07'.repeat(20)}`,
   }),
   TREASURY_PLATFORM: `0x${'0a'.repeat(20)}`,
   TREASURY_STAKERS: `0x${'0b'.repeat(20)}`,

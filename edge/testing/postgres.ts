@@ -2,9 +2,16 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { PGlite } from '@electric-sql/pglite'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
+import postgres from 'postgres'
 import { migrateLedger } from '#stack/ledger-migrations.ts'
 
-export type Postgres = { url: string; db: PGlite; stop: () => Promise<void> }
+export type Postgres = {
+  url: string
+  db: PGlite
+  /** Runs a statement in a transaction of its own; `db` itself would meddle with those of others. */
+  query: <T>(statement: string, ...values: string[]) => Promise<T[]>
+  stop: () => Promise<void>
+}
 
 /**
  * Starts an empty Postgres with the ledger's migrations on a free port, and points the LEDGER binding of every edge
@@ -18,10 +25,14 @@ export async function startPostgres(): Promise<Postgres> {
   const url = `postgres://postgres:postgres@127.0.0.1:${port}/postgres`
   await migrateLedger(url)
   process.env['CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_LEDGER'] = url
+  const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => undefined })
   return {
     url,
     db,
+    query: async <T>(statement: string, ...values: string[]) =>
+      (await sql.begin((tx) => tx.unsafe(statement, values))) as unknown as T[],
     stop: async () => {
+      await sql.end({ timeout: 1 })
       await server.stop()
       await db.close()
     },

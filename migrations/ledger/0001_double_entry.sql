@@ -1,24 +1,31 @@
--- The reward ledger: double entry, append only. Amounts are wei. What is posted here has been settled on chain;
--- the chain is the authority, and GET /v1/ledger/reconciliation compares the two.
+-- The ledger: double entry, append only. Amounts are wei. It follows the logs of the contracts (edge/db/postings.ts says
+-- which log moves what); the chain is the authority, and GET /v1/ledger/reconciliation compares the two.
 
 CREATE TABLE ledger_account (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  kind text NOT NULL CHECK (kind IN ('payer', 'earner')),
+  -- payer: prepaid in the vault. earner: granted by epochs and not claimed. disputed: drawn for epochs that were disabled
+  -- and are not refunded yet. outside: whatever came from or went to this address.
+  kind text NOT NULL CHECK (kind IN ('payer', 'earner', 'disputed', 'outside')),
   address text NOT NULL CHECK (address ~ '^0x[0-9a-f]{40}$'),
   UNIQUE (kind, address)
 );
 
 CREATE TABLE ledger_transaction (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  kind text NOT NULL CHECK (kind IN ('epoch')),
-  -- What happened, in the outside world's own name: posting the same thing twice is a conflict, not a double.
+  kind text NOT NULL CHECK (kind IN ('deposit', 'withdrawal', 'epoch', 'disable', 'refund', 'claim', 'reversal')),
+  -- What happened, in the outside world's own name: posting the same thing twice is a conflict, not a double. It is
+  -- `<block hash>:<log index>` of the log; of a reversal, the id of the transaction it takes back.
   natural_key text NOT NULL,
+  block bigint NOT NULL,
+  epoch bigint, -- of the kinds that are about one
   details json NOT NULL,
   posted_at timestamptz NOT NULL DEFAULT now(),
   -- Entries may only join while their transaction is being written.
   written_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
   UNIQUE (kind, natural_key)
 );
+CREATE INDEX ledger_transaction_block ON ledger_transaction (block);
+CREATE INDEX ledger_transaction_epoch ON ledger_transaction (epoch);
 
 CREATE TABLE ledger_entry (
   transaction_id bigint NOT NULL REFERENCES ledger_transaction,
@@ -29,6 +36,7 @@ CREATE TABLE ledger_entry (
 CREATE INDEX ledger_entry_account ON ledger_entry (account_id);
 
 -- One row per answered request that an epoch settled, and one per record it paid: for statistics, never for money.
+-- They go when their epoch is disabled or leaves the chain.
 CREATE TABLE settled_receipt (
   request_id text PRIMARY KEY,
   epoch bigint NOT NULL,
@@ -97,3 +105,16 @@ CREATE TRIGGER ledger_transaction_stays
 CREATE TRIGGER ledger_entry_stays
   BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entry
   FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- Transactions that no reversal has taken back.
+CREATE VIEW ledger_standing AS
+  SELECT * FROM ledger_transaction t WHERE kind <> 'reversal'
+  AND NOT EXISTS (SELECT FROM ledger_transaction r WHERE r.kind = 'reversal' AND r.natural_key = t.id::text);
+
+-- What every comparison with the chain has found (edge/settlement/reconciliation.ts).
+CREATE TABLE reconciliation (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  made_at timestamptz NOT NULL DEFAULT now(),
+  balanced boolean NOT NULL,
+  report json NOT NULL
+);

@@ -10,7 +10,7 @@ import type { Cast } from './cast.ts'
 import { expect } from './journey-error.ts'
 
 const SETTLE_TIMEOUT_MS = 90_000
-const STAGES: ReceiptView['status'][] = ['open', 'batched', 'submitted', 'settled', 'final']
+const STAGES: ReceiptView['status'][] = ['open', 'batched', 'submitted', 'settled', 'safe', 'final']
 
 /**
  * Computes gradients again while the texts are kept, waits until the receipts are final, verifies them and their epochs

@@ -1,0 +1,128 @@
+import { encodeFunctionData } from 'viem'
+import { creditsByAccount, epochCredits } from '#protocol/epoch.ts'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { chainClient } from '../chain/client.ts'
+import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
+import { log } from '../context.ts'
+import type { Settings } from '../env.ts'
+import {
+  epochOnChain,
+  epochTxKey,
+  lastEpochOnChain,
+  type HeadTag,
+  type Settlement,
+} from './epoch-steps.ts'
+import { readEpochFile } from './epoch-files.ts'
+import type { EpochRow } from './epoch-store.ts'
+
+/**
+ * What becomes of epochs that are in a block. They stand in a row: when the newest that the chain has is ours, so are
+ * all before it, and those after it are gone or disabled. So a few reads tell about all of them, however many are
+ * within their window.
+ */
+
+/** Debts are released this long after the draw is safe: balances are read from caches younger than that. */
+const RELEASE_AFTER_MS = 3_000
+
+/** Moves settled epochs to safe and safe ones to final, and undoes what the chain has disabled. Idempotent. */
+export async function followEpochs(settlement: Settlement): Promise<void> {
+  await settledToSafe(settlement)
+  await safeToFinal(settlement)
+  await undoDisabled(settlement)
+}
+
+async function settledToSafe({ env, settings, store }: Settlement): Promise<void> {
+  const settled = store.inState('settled')
+  if (settled.length === 0) return
+  const standing = await newestOurs(settings, settled, 'safe')
+  const now = Date.now()
+  for (const row of settled) {
+    const sent = await transactionStatus({ env, settings }, epochTxKey(row))
+    if (row.epoch > standing) {
+      // Not yet; or a reorg took its block, after which the chain refused it: then its submission says what follows.
+      if (sent.status === 'reverted')
+        store.set(row.epoch, { state: 'submitted', next_at: 0, safe_at: null })
+    } else if (row.safe_at === null) store.set(row.epoch, { safe_at: now })
+    else if (now >= row.safe_at + RELEASE_AFTER_MS) {
+      for (const [accountId, debts] of store.debts(row.epoch))
+        await env.ACCOUNT.getByName(accountId).release(debts.map(({ requestId }) => requestId))
+      store.set(row.epoch, {
+        state: 'safe',
+        tx_hash: sent.txHash,
+        block_number: sent.blockNumber,
+      })
+    }
+  }
+}
+
+async function safeToFinal({ env, settings, store }: Settlement): Promise<void> {
+  const safe = store.inState('safe')
+  if (safe.length === 0) return
+  const { timestamp } = await chainClient(settings).getBlock({ blockTag: 'finalized' })
+  const standing = await newestOurs(settings, safe, 'finalized')
+  for (const row of safe)
+    if (row.epoch <= standing && (row.active_at ?? Infinity) <= Number(timestamp) * 1_000)
+      store.set(row.epoch, { state: 'final' })
+
+  const absent: EpochRow[] = []
+  for (const row of safe.filter(({ epoch }) => epoch > standing)) {
+    const { status, final } = await transactionStatus({ env, settings }, epochTxKey(row))
+    if (status === 'success' && final) absent.push(row)
+  }
+  if (absent.length === 0) return
+  // Whatever was final a moment ago is in the finalized state that is read now, unless it was disabled.
+  const now = await newestOurs(settings, safe, 'finalized')
+  for (const row of absent.filter(({ epoch }) => epoch > now)) {
+    log('error', { during: 'settlement', epoch: row.epoch, disabled: true })
+    store.set(row.epoch, { state: 'disabled', next_at: 0 })
+  }
+}
+
+/** Number of our newest epoch that stands at a head; throws when the chain has another one in its place. */
+async function newestOurs(
+  settings: Settings,
+  rows: readonly EpochRow[],
+  head: HeadTag,
+): Promise<number> {
+  const last = await lastEpochOnChain(settings, head)
+  const newest = rows.findLast(({ epoch }) => epoch <= last)
+  if (!newest) return last
+  const record = await epochOnChain(settings, newest.epoch, head)
+  if (record?.dataHash !== newest.data_hash)
+    throw new Error(`the chain has another epoch ${newest.epoch}: ${record?.dataHash ?? 'none'}`)
+  return newest.epoch
+}
+
+/**
+ * The way back from a disabled epoch, newest first: its receipts are owed again, its draws go back to the payers, and
+ * then its receipts wait for a new epoch and its credits are as if they had never been.
+ */
+async function undoDisabled({ env, settings, store }: Settlement): Promise<void> {
+  for (let row = store.disabled(); row; row = store.disabled()) {
+    const { epoch, data_hash } = row
+    const file = await readEpochFile(env.BLOBS, data_hash)
+    if ((await epochOnChain(settings, epoch, 'finalized'))?.dataHash !== data_hash) {
+      store.unbuild(epoch, creditsByAccount(epochCredits(file)))
+      log('info', { during: 'settlement', epoch, undone: true })
+      continue
+    }
+    for (const [accountId, debts] of store.debts(epoch))
+      for (const { requestId, fee, refused } of debts)
+        if (!refused) await env.ACCOUNT.getByName(accountId).owe(requestId, fee)
+    if ((await epochOnChain(settings, epoch))?.dataHash === data_hash)
+      await enqueueTransaction(
+        { env, settings },
+        {
+          key: `refund:${epoch}:${data_hash}`,
+          to: settings.CONTRACTS.attributionSettlement,
+          data: encodeFunctionData({
+            abi: attributionSettlementAbi,
+            functionName: 'refund',
+            args: [BigInt(epoch), file.draws],
+          }),
+          value: 0n,
+        },
+      )
+    return // its refund has to be final before anything is built on it
+  }
+}
