@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @notice Uniswap's MerkleDistributor with native wei for its token: the yardstick of
-/// `npm run bench:chain`. One leaf per index, account and amount; a bitmap of what is claimed; pairs
-/// of hashes are sorted.
+/// `npm run bench:chain`. One leaf per index, account and amount; a bitmap of what is claimed;
+/// pairs of hashes are sorted.
 contract FlatDistributor {
     bytes32 public immutable merkleRoot;
     mapping(uint256 word => uint256 bits) private _claimed;
