@@ -35,10 +35,7 @@ export type Behaviour = {
   attribute?: () => Promise<void>
 }
 
-export type Terms = Pick<
-  Said,
-  'modelOwner' | 'pricePerToken' | 'adapter' | 'citations' | 'values'
->
+export type Terms = Pick<Said, 'modelOwner' | 'pricePerToken' | 'adapter' | 'citations' | 'values'>
 
 export type GpuWorker = {
   url: string
