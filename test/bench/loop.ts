@@ -6,7 +6,6 @@ import { createCast } from '#stack/sample/cast.ts'
 import { startStack } from '#stack/stack.ts'
 import { smallPlan } from '../support/stack.ts'
 import { benchAccept } from './loop/accept.ts'
-import { benchGas } from './loop/gas.ts'
 import { benchModel } from './loop/model.ts'
 import { benchReceipts } from './loop/receipts.ts'
 import { benchFlags, printReport } from './report.ts'
@@ -40,8 +39,7 @@ try {
   })
   await stack.stop()
   const receipts = await benchReceipts(flags)
-  const gas = await benchGas({ port: PORT_BASE + 30 })
-  printReport('loop', [...accept, ...figures, ...receipts, ...gas], flags)
+  printReport('loop', [...accept, ...figures, ...receipts], flags)
 } finally {
   await stack.stop()
   rmSync(root, { recursive: true, force: true })
