@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { parseEther, zeroAddress, type AbiFunction } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
@@ -186,6 +189,27 @@ describe('a deployment', () => {
     assert.equal(await sent(), count + 1)
   })
 
+  test('is one command that writes addresses and ABIs, and says what it cannot take', async () => {
+    assert.match((await run('--help')).stdout, /--rpc URL/)
+    const out = join(folder, 'addresses.json')
+    const abi = join(folder, 'abi')
+    const to = ['--rpc', chain.rpcUrl, '--out', out, '--abi', abi]
+    const wrong = await run(...to, '--governor', 'quorum=5')
+    assert.equal(wrong.code, 1)
+    assert.match(wrong.stderr, /--governor takes NAME=VALUE .*quorumPercent.*: quorum=5/)
+    const { code, stdout } = await run(...to, '--set', 'attribution.topK=20')
+    assert.equal(code, 0)
+    const kept = JSON.parse(readFileSync(out, 'utf8'))
+    assert.equal(kept.chainId, CHAIN_ID)
+    assert.deepEqual(kept.contracts, JSON.parse(stdout))
+    assert.deepEqual(
+      readdirSync(abi).toSorted(),
+      Object.keys(kept.contracts)
+        .map((name) => `${name}.json`)
+        .toSorted(),
+    )
+  })
+
   test('refuses another chain and values out of bounds', async () => {
     await assert.rejects(deployContracts({ ...deployment, chainId: 1 }), /is 901612, not 1/)
     await assert.rejects(
@@ -196,6 +220,17 @@ describe('a deployment', () => {
 })
 
 const lower = async (value: Promise<unknown>) => String(await value).toLowerCase()
+
+/** Runs deploy.ts as the deployer. */
+async function run(...args: string[]) {
+  const script = join(root, 'contracts/script/deploy.ts')
+  const env = { ...process.env, DEPLOYER_KEY: deployer.key }
+  const child = spawn(process.execPath, [script, ...args], { env })
+  const exited = once(child, 'exit')
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  const [code] = await exited
+  return { code, stdout, stderr }
+}
 
 /** Every function of contracts/src that only the governance may call, by deployed contract. */
 function governedFunctions(): { contract: keyof Contracts; functionName: string }[] {
