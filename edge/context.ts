@@ -1,6 +1,7 @@
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1'
 import type { Hex } from '#protocol/bytes.ts'
 import { settingsOf, type Env, type Settings } from './env.ts'
+import { log } from './log.ts'
 import { Problem } from './problem.ts'
 
 /** What an API key may do. `read` covers whatever only the account itself may see. */
@@ -72,16 +73,4 @@ export function accountOf(ctx: Ctx): AccountActor {
 export function actorName(actor: Actor): string {
   if (actor.kind === 'account') return actor.accountId
   return actor.kind === 'system' ? `system:${actor.name}` : actor.kind
-}
-
-/** Writes one JSON line. */
-export function log(level: 'info' | 'warn' | 'error', fields: Record<string, unknown>): void {
-  const line = JSON.stringify({ level, ...fields }, (_key, value: unknown) =>
-    value instanceof Error
-      ? { message: value.message, stack: value.stack, cause: value.cause }
-      : typeof value === 'bigint'
-        ? value.toString()
-        : value,
-  )
-  console[level](line)
 }

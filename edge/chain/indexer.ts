@@ -1,6 +1,6 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { PublicClient } from 'viem'
-import { log } from '../context.ts'
+import { log } from '../log.ts'
 import {
   extendIndex,
   knownBlock,

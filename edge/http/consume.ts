@@ -1,5 +1,6 @@
 import { newId } from '#protocol/ids.ts'
-import { log, makeCtx, type Ctx } from '../context.ts'
+import { makeCtx, type Ctx } from '../context.ts'
+import { log } from '../log.ts'
 import type { Env } from '../env.ts'
 
 const MAX_RETRY_SECONDS = 60

@@ -1,5 +1,6 @@
 import { createMiddleware } from 'hono/factory'
-import { actorName, log, makeCtx, type AppEnv } from '../context.ts'
+import { actorName, makeCtx, type AppEnv } from '../context.ts'
+import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import { newId } from '#protocol/ids.ts'
 

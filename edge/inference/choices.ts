@@ -1,4 +1,5 @@
-import { log, type Ctx } from '../context.ts'
+import type { Ctx } from '../context.ts'
+import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import { CALLED_OFF, startGeneration, type Generation } from './generate.ts'
 import type { Said } from './openai.ts'

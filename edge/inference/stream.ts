@@ -1,4 +1,5 @@
-import { log, type Ctx } from '../context.ts'
+import type { Ctx } from '../context.ts'
+import { log } from '../log.ts'
 import { errorMember, Problem } from '../problem.ts'
 import type { Ended, Generation } from './generate.ts'
 import { firstChunk, lastChunk, textChunk, usageChunk, type Frame } from './openai.ts'

@@ -4,7 +4,7 @@ import {
   type GenerateEvent,
   type GenerateRequest,
 } from '#protocol/wire.ts'
-import { log } from '../context.ts'
+import { log } from '../log.ts'
 import type { Worker } from '../jobs/workers.ts'
 import { isProblemType, Problem } from '../problem.ts'
 

@@ -1,5 +1,6 @@
 import type { Hex } from '#protocol/bytes.ts'
-import { log, type Ctx } from '../context.ts'
+import type { Ctx } from '../context.ts'
+import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import { liveWorkers } from './workers.ts'
 

@@ -1,5 +1,5 @@
 import { fromHex, keccak, toHex, type Hex } from '#protocol/bytes.ts'
-import { log } from '../context.ts'
+import { log } from '../log.ts'
 
 /**
  * Client of the EigenDA proxy's HTTP API (github.com/Layr-Labs/eigenda, api/proxy): `POST /put` answers with the

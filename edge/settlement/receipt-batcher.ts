@@ -1,6 +1,6 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Hex } from '#protocol/bytes.ts'
-import { log } from '../context.ts'
+import { log } from '../log.ts'
 import { settingsOf, type Env } from '../env.ts'
 import { buildNextEpoch, isStep, readmitSolvent, STEPS, type Settlement } from './epoch-steps.ts'
 import { followEpochs } from './standing.ts'

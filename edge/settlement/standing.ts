@@ -3,7 +3,7 @@ import { creditsByAccount, epochCredits } from '#protocol/epoch.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
-import { log } from '../context.ts'
+import { log } from '../log.ts'
 import type { Settings } from '../env.ts'
 import {
   epochOnChain,

@@ -43,7 +43,7 @@ export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
       dataHash: Hex
     }): Promise<{ bytes: Uint8Array; source: Source }> => {
       try {
-        return { bytes: await withHash(getData(daUrl, commitment), dataHash), source: 'da' }
+        return { bytes: await withHash(getData([daUrl], commitment), dataHash), source: 'da' }
       } catch (da) {
         try {
           return { bytes: await withHash(fromEdge(edgeUrl, dataHash), dataHash), source: 'edge' }

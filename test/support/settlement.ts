@@ -170,7 +170,7 @@ export async function startSettlement() {
       )
       const roots = epochRoots(file)
       const bytes = encodeEpoch(file)
-      const commitment: Hex = keep ? await putData(daUrl, bytes) : `0x01${'00'.repeat(33)}`
+      const commitment: Hex = keep ? await putData([daUrl], bytes) : `0x01${'00'.repeat(33)}`
       await write(submitter!.account, [
         contracts.attributionSettlement,
         attributionSettlementAbi,
