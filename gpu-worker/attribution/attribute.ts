@@ -50,7 +50,7 @@ export async function attribute(
   const credit = creditSpans(spans, response.tokens, echoTest(response, tokenizer))
   const least = Number(values['attribution.significance'])
   const matters = (influence: number, significance: number, row: number) =>
-    (influence > 0 && significance >= least) || credit.rows.has(row)
+    !spans.revoked.has(row) && ((influence > 0 && significance >= least) || credit.rows.has(row))
   const scores = scoreRows(index, query, matters)
   const candidates = scores.flatMap(({ row, influence, significance }) => {
     const identity = index.rows[row]
@@ -102,9 +102,18 @@ export async function responseVector(
 ): Promise<Quantized> {
   // What an answer of one token without a prompt follows from is nothing: it has no loss either.
   if (tokens.length === 0 || prompt.length + tokens.length < 2) return zeroVector(index)
-  const targets = Uint8Array.from([...prompt.map(() => 0), ...tokens.map(() => 1)])
-  return queryVector(index, features, source, { tokens: [...prompt, ...tokens], targets })
+  const sequence = {
+    tokens: [...prompt, ...tokens],
+    targets: [...prompt.map(() => 0), ...tokens.map(() => 1)],
+  }
+  return queryVector(index, features, source, lastOf(sequence, source.context))
 }
+
+/** The end of a sequence, as much as the base reads at once. */
+const lastOf = ({ tokens, targets }: { tokens: number[]; targets: number[] }, most: number) => ({
+  tokens: tokens.slice(-most),
+  targets: targets.slice(-most),
+})
 
 /** Tells whether words of the response stand in the prompt already, whatever their case and spacing. */
 export function echoTest(

@@ -6,9 +6,9 @@
 import type { Sequence } from '#engine/batch.ts'
 
 /** Dampings tried, relative to the mean eigenvalue of the records' second moment over the landmarks' span. */
-export const DAMPINGS = [0.3, 1, 3, 10] as const
+export const DAMPINGS = [1, 3, 10, 30] as const
 /** Taken where too little is held out to choose: what retraining favours on both datasets of docs/attribution.md. */
-export const DEFAULT_DAMPING = 3
+export const DEFAULT_DAMPING = 10
 /** Texts below which the choice would be noise. */
 export const LEAST_PROBES = 16
 

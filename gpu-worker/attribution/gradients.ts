@@ -27,6 +27,8 @@ export type GradientSource = {
   blocks: readonly Block[]
   /** Numbers per gradient. */
   size: number
+  /** Tokens that the base reads at once. */
+  context: number
   /**
    * The gradient of each sequence's own mean loss, [sequences, size]; every sequence must have a target. Blocks the
    * thread while it computes: ask for one of `runsByLength` at a time. Throws a RangeError on a sequence that is longer
@@ -53,6 +55,7 @@ export async function openGradients(options: GradientOptions): Promise<GradientS
   return {
     blocks,
     size: gradientSize(blocks),
+    context: config.positions,
     gradients: async (adapter, sequences) => {
       const longest = sequences.reduce((n, { tokens }) => Math.max(n, tokens.length), 0)
       if (longest > config.positions)

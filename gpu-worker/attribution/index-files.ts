@@ -3,14 +3,14 @@
  *   index/rows.json               the rows, one per trained cluster, in the order of the vectors
  *   index/vectors.i8              the rows' int8 vectors, one after the other
  *   index/landmarks.i8            the landmarks' int8 features, one after the other
- *   index/projection.safetensors  `factor`, `exponents`, `residual` and its scale of landmarks.ts, `scales` of features.ts, the adapter's snapshots
+ *   index/projection.safetensors  `factor`, `exponents`, `residual` and its scale of landmarks.ts, `scales` and `directions` of features.ts, the adapter's snapshots
  *                                 as `snapshot.N/` and PEFT's names; metadata: seed, damping and the format of the base under which the
  *                                 gradients were taken, unless it was float32
  */
 import { z } from 'zod'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import { fromPeft, toPeft, type LoraConfig } from '#engine/models/lora.ts'
-import { influenceBlocks } from '#engine/programs/influence.ts'
+import { gradientSize, influenceBlocks } from '#engine/programs/influence.ts'
 import type { QuantFormat } from '#engine/quant.ts'
 import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
 import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
@@ -19,7 +19,13 @@ import { MAX_DIMENSIONS } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { address, bytes32, decimal } from '#protocol/wire.ts'
 import { metadata } from '../safetensors-metadata.ts'
-import { FEATURE_DIMS, openFeatures, type FeatureMap, type Features } from './features.ts'
+import {
+  directionsFor,
+  FEATURE_DIMS,
+  openFeatures,
+  type FeatureMap,
+  type Features,
+} from './features.ts'
 import { bytesOf, comparedRows, vectorHash, type ComparedRows } from './index-rows.ts'
 import type { InfluenceIndex } from './influence-index.ts'
 import { drawFold, RESIDUAL_DIMS } from './landmarks.ts'
@@ -82,6 +88,10 @@ export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): Inde
     ['residual_scale', { dims: [1], data: Float32Array.of(landmarks.residualScale) }],
     ...features.scales.map((data, i): [string, HostTensor] => [
       `scales.${i}`,
+      { dims: [data.length], data },
+    ]),
+    ...features.directions.map((data, i): [string, HostTensor] => [
+      `directions.${i}`,
       { dims: [data.length], data },
     ]),
     ...features.snapshots.flatMap((snapshot, i) =>
@@ -163,11 +173,13 @@ export function decodeIndex(
     return data
   }
   const blocks = influenceBlocks(expected.config, expected.lora)
+  const size = gradientSize(blocks)
   const snapshots = snapshotsOf(tensors, expected)
   const features: FeatureMap = {
     adapter: settings.adapter,
     snapshots,
     scales: snapshots.map((_, i) => numbers(`scales.${i}`, blocks.length)),
+    directions: snapshots.map((_, i) => numbers(`directions.${i}`, directionsFor(size) * size)),
   }
   const landmarks = {
     table: vectorTable(int8(files.landmarks), FEATURE_DIMS),

@@ -74,18 +74,29 @@ export function scoreRows(
   return kept
 }
 
-/** Null mean and deviation of a row from its relative scores under unrelated queries. */
-export function nullStatistics(scores: readonly number[]): {
-  nullMean: bigint
-  nullDeviation: bigint
-} {
-  if (scores.length < 2) return { nullMean: 0n, nullDeviation: 0n }
-  const mean = scores.reduce((a, b) => a + b, 0) / scores.length
-  const squares = scores.reduce((n, score) => n + (score - mean) ** 2, 0)
-  return {
-    nullMean: BigInt(Math.round(mean)),
-    nullDeviation: BigInt(Math.round(Math.sqrt(squares / (scores.length - 1)))),
+export type NullStatistics = { nullMean: bigint; nullDeviation: bigint }
+
+/**
+ * Null statistics of rows from their relative scores under unrelated queries. The mean is that of all rows: a row that helps
+ * every answer a little does so truly, and retraining without it shows it. But its deviation is taken about that mean, so
+ * that what it adds to every answer is no evidence for any one of them. Rows with fewer than two scores have none.
+ */
+export function nullStatistics(scores: readonly (readonly number[])[]): NullStatistics[] {
+  let sum = 0
+  let count = 0
+  for (const own of scores) {
+    for (const score of own) sum += score
+    count += own.length
   }
+  const mean = count === 0 ? 0 : Math.round(sum / count)
+  return scores.map((own) => {
+    if (own.length < 2) return { nullMean: 0n, nullDeviation: 0n }
+    const squares = own.reduce((n, score) => n + (score - mean) ** 2, 0)
+    return {
+      nullMean: BigInt(mean),
+      nullDeviation: BigInt(Math.round(Math.sqrt(squares / (own.length - 1)))),
+    }
+  })
 }
 
 export const bytesOf = (values: Int8Array): Uint8Array =>

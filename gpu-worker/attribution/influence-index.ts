@@ -26,6 +26,7 @@ import {
   relativeNumber,
   vectorHash,
   type ComparedRows,
+  type NullStatistics,
 } from './index-rows.ts'
 import {
   compress,
@@ -104,7 +105,7 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
     const chosen = chooseLandmarks(adapter, records)
     const landmarks = landmarkTable(adapter, await Promise.all(chosen.map(rowOf)))
     const isRecord = (place: number) => (order[place] as number) < records.length
-    const moments = await secondMoments(file, isRecord, landmarks)
+    const moments = await secondMoments(recordRows(file, isRecord), landmarks)
     const probed = await rowsFrom(texts.length + nullQueries.length, probes.flat().length)
     const { map, damping } = chooseDamping(moments, probed)
     const dims = chosen.length + RESIDUAL_DIMS
@@ -114,7 +115,8 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
       query: embed(map, row),
       cluster: nullQueries[i]?.cluster ?? null,
     }))
-    const rows = new Array<InfluenceRow>(records.length)
+    const rows = new Array<UncalibratedRow>(records.length)
+    const scores = new Array<number[]>(records.length)
     const vectors = new Int8Array(records.length * dims)
     let place = 0
     for await (const feature of file.rows()) {
@@ -123,9 +125,14 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
       if (!record) continue
       const row = embed(map, feature)
       vectors.set(row.values, index * dims)
-      rows[index] = influenceRow(record, row, queries)
+      rows[index] = uncalibratedRow(record, row)
+      scores[index] = queries
+        .filter((candidate) => candidate.cluster !== record.cluster)
+        .map(({ query }) => relativeNumber(dotInt8(row.values, query.values), row.self, query.self))
     }
-    return { ...comparedRows(rows, vectors, dims), features, landmarks: map, damping }
+    const statistics = nullStatistics(scores)
+    const calibrated = rows.map((row, i) => ({ ...row, ...(statistics[i] as NullStatistics) }))
+    return { ...comparedRows(calibrated, vectors, dims), features, landmarks: map, damping }
   } finally {
     await file.close()
     await rm(scratch, { force: true })
@@ -175,7 +182,8 @@ function chooseLandmarks(adapter: Hex, records: readonly IndexedRecord[]): numbe
     .toSorted((a, b) => a - b)
 }
 
-function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
+/** Records' features as landmarks. */
+export function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
   const vectors = new Int8Array(rows.length * FEATURE_DIMS)
   rows.forEach(({ values }, i) => vectors.set(values, i * FEATURE_DIMS))
   return {
@@ -185,18 +193,23 @@ function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
   }
 }
 
-/** What the map is fitted to, from one pass over the records' features. */
-async function secondMoments(
+async function* recordRows(
   file: FeatureFile,
   isRecord: (place: number) => boolean,
+): AsyncGenerator<FeatureRow, void, void> {
+  let place = 0
+  for await (const row of file.rows()) if (isRecord(place++)) yield row
+}
+
+/** What the map is fitted to, from one pass over the records' features. */
+export async function secondMoments(
+  records: AsyncIterable<FeatureRow> | Iterable<FeatureRow>,
   landmarks: Landmarks,
 ): Promise<Moments> {
   const accumulator = gramAccumulator(landmarks.table.count)
   let squares = 0
   let count = 0
-  let place = 0
-  for await (const row of file.rows()) {
-    if (!isRecord(place++)) continue
+  for await (const row of records) {
     accumulator.add(kernelOf(landmarks, row))
     squares += row.values.reduce((n, x) => n + x * x, 0) * 4 ** row.exponent
     count++
@@ -228,26 +241,21 @@ function chooseDamping(
 /** A feature as the index compares it. */
 const embed = (map: LandmarkMap, feature: FeatureRow): Quantized => quantize(compress(map, feature))
 
-function influenceRow(
+type UncalibratedRow = Omit<InfluenceRow, keyof NullStatistics>
+
+const uncalibratedRow = (
   { record, cluster, contributor, tokens }: IndexedRecord,
   { values, exponent, self }: Quantized,
-  queries: readonly { query: Quantized; cluster: Hex | null }[],
-): InfluenceRow {
-  const scores = queries
-    .filter((candidate) => candidate.cluster !== cluster)
-    .map(({ query }) => relativeNumber(dotInt8(values, query.values), self, query.self))
-  return {
-    record,
-    cluster,
-    contributor,
-    vectorHash: vectorHash(values),
-    exponent,
-    ...nullStatistics(scores),
-    self: BigInt(self),
-    tokensRoot: tokensRoot(tokens),
-    tokens: tokens.length,
-  }
-}
+): UncalibratedRow => ({
+  record,
+  cluster,
+  contributor,
+  vectorHash: vectorHash(values),
+  exponent,
+  self: BigInt(self),
+  tokensRoot: tokensRoot(tokens),
+  tokens: tokens.length,
+})
 
 /** Turns a sequence into the vector that the rows are compared with; zero when its gradient is not finite. */
 export async function queryVector(

@@ -22,11 +22,15 @@ export type AttributionTask = {
   train: Example[]
   /** Held-out records of the same groups: what their loss is under an adapter is what attribution must predict. */
   queries: Example[]
+  /** Other records, for null queries and for choosing the damping. */
+  others: Example[]
 }
 
 export type TaskSize = { records: number; queries: number; sequenceLength: number }
 
 export const TASK_SIZE: TaskSize = { records: 512, queries: 48, sequenceLength: 64 }
+
+const OTHERS = 64
 
 type Item = { contributor: string; group: string; fields: RecordFields }
 
@@ -71,7 +75,17 @@ export async function loadTask(
       tokenizer,
       size.sequenceLength,
     ).examples
-  const task = { name, train: examples(train), queries: examples(queries) }
+  const used = new Set([...train, ...queries].map(({ record }) => record))
+  const others = accepted
+    .filter(({ record }) => !used.has(record))
+    .toSorted(byHash(({ record }) => record))
+    .slice(0, OTHERS)
+  const task = {
+    name,
+    train: examples(train),
+    queries: examples(queries),
+    others: examples(others),
+  }
   if (task.train.length < size.records || task.queries.length < size.queries)
     throw new Error(`${name} has ${task.train.length} records and ${task.queries.length} queries`)
   return task

@@ -14,7 +14,7 @@ const base = await loadBaseModel('gpu-worker/models/openledger-5m')
 const task = await loadTask(name, data, base.tokenizer, TASK_SIZE)
 const plan = { subsets, seeds: seedsOf(seeds), method: METHOD }
 await retrain(
-  join(cache, planKey(task, METHOD, base)),
+  join(cache, planKey(task, base)),
   { base, task, plan },
   { worker, workers },
   ({ subset, seed }) => process.stderr.write(`${name}: subset ${subset}, seed ${seed}\n`),

@@ -15,7 +15,7 @@ import { openSession, type Session } from '#engine/session.ts'
 import { requireTensor, type TensorMap } from '#engine/tensor.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
 import type { Example } from '#gpu-worker/training/examples.ts'
-import { initialState, loraOf, trainLora } from '#gpu-worker/training/lora-training.ts'
+import { initialState, loraOf, snapshotsOf, trainLora } from '#gpu-worker/training/lora-training.ts'
 import { sha256Hex } from '#protocol/bytes.ts'
 import { loraMethod, type LoraMethod } from '#protocol/wire.ts'
 import type { AttributionTask } from './datasets.ts'
@@ -25,16 +25,21 @@ export type Run = { subset: number; seed: number; losses: number[] }
 
 export type TruthPlan = { subsets: number; seeds: readonly number[]; method: LoraMethod }
 
-/** Small and quick, yet it moves the losses: the same for every dataset. */
-export const METHOD = loraMethod.parse({
+/** Small and quick, yet it moves the losses: the same for every dataset. Everything a run follows from is named. */
+const RECIPE = {
   rank: 4,
   alpha: 8,
   learningRate: 4e-3,
   epochs: 2,
   batchSize: 16,
   sequenceLength: 64,
+  warmupRatio: 0.05,
+  weightDecay: 0,
+  clipNorm: 1,
   validationFraction: 0,
-})
+  seed: 1,
+}
+export const METHOD = loraMethod.parse(RECIPE)
 
 /** Seeds of retrainings; the adapter that is indexed has another one. */
 export const seedsOf = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1)
@@ -53,16 +58,22 @@ export function halfOf(records: number, subset: number): number[] {
 }
 
 /** Names everything that a run's losses follow from, besides subset and seed. */
-export function planKey(task: AttributionTask, method: LoraMethod, base: BaseModel): string {
-  const identity = [base.digest, method, task.train, task.queries].map((it) =>
+export function planKey(task: AttributionTask, base: BaseModel): string {
+  const identity = [base.digest, RECIPE, task.train, task.queries].map((it) =>
     JSON.stringify(it, (key, value: unknown) => (key === 'row' ? undefined : value)),
   )
   return `${task.name}-${sha256Hex(identity.join('\n')).slice(2, 14)}`
 }
 
-export type Trained = { adapter: TensorMap; checkpoints: TensorMap[] }
+export type Trained = {
+  adapter: TensorMap
+  /** At the shares asked for. */
+  checkpoints: TensorMap[]
+  /** Those that the product takes gradients at. */
+  snapshots: TensorMap[]
+}
 
-/** Trains on `examples`; keeps the adapter at the end of the last `checkpoints` of as many equal parts of the run. */
+/** Trains on `examples`; also keeps the adapter after each share of the steps in `checkpointAt`. */
 export async function trainOn(
   base: BaseModel,
   examples: readonly Example[],
@@ -78,7 +89,7 @@ export async function trainOn(
         new Map([...state.adapter].map(([name, t]) => [name, { ...t, data: t.data.slice() }])),
       )
   }
-  return { adapter: state.adapter, checkpoints }
+  return { adapter: state.adapter, checkpoints, snapshots: snapshotsOf(state) }
 }
 
 /** Mean loss of every example under an adapter. */

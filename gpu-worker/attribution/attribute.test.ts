@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import test, { after } from 'node:test'
+import { sha256Of } from '../blobs.ts'
+import { openAdapterStore } from '../serving/adapter-store.ts'
+import {
+  fixedChain,
+  recordHash,
+  records,
+  registered,
+  tinyWorkplace,
+  trainTiny,
+} from '../testing/trained.ts'
+import { defaultParameters } from '#protocol/parameters.ts'
+import { attribute, type Response } from './attribute.ts'
+import { openGradients } from './gradients.ts'
+import { withoutRows } from './span-index.ts'
+
+const place = await tinyWorkplace()
+after(place.remove)
+const { base, blobs } = place
+const { manifest, blob } = await trainTiny(place)
+const onChain = registered(place.job, manifest, blob)
+const { chain } = fixedChain(base.digest, manifest.digest, onChain)
+const served = await openAdapterStore({ base, chain, blobs }).get(manifest.digest, onChain)
+const { config, parameters, tokenizer } = base
+const source = await openGradients({
+  config,
+  parameters,
+  lora: served.adapter.lora,
+  session: { threads: 1 },
+})
+after(source.release)
+const pool = 10n ** 12n + 3n
+const values = defaultParameters()
+
+const response = (promptText: string, text: string): Response => {
+  const tokens = tokenizer.encodeRendered(text)
+  const ends = tokens.slice(0, 64).map((_, i) => tokenizer.decode(tokens.slice(0, i + 1)).length)
+  const prompt = tokenizer.encodePrompt({ messages: [{ role: 'user', content: promptText }] })
+  return { prompt, promptText, tokens, text, ends }
+}
+const paid = (answer: Response, index: Pick<typeof served, 'index' | 'spans'> = served) =>
+  attribute(answer, index, { source, tokenizer }, { pool, values })
+const sumOf = ({ rows, unattributed }: Awaited<ReturnType<typeof paid>>) =>
+  rows.reduce((n, { amount }) => n + amount, 0n) + unattributed
+const fields = (n: number) => records[n]!.fields as { prompt: string; completion: string }
+
+test('an answer that recites a record pays its contributor', async () => {
+  const found = await paid(response(fields(7).prompt, fields(7).completion))
+  assert.equal(found.rows[0]?.record, recordHash(7))
+  assert.ok(found.rows[0].amount > 0n)
+  assert.equal(sumOf(found), pool)
+})
+
+test('an empty answer pays the base pool alone', async () => {
+  const found = await paid(response(fields(7).prompt, ''))
+  assert.deepEqual([found.rows, found.unattributed], [[], pool])
+})
+
+test('an answer of one token is attributed, with or without a prompt', async () => {
+  const [first = 0] = tokenizer.encodeRendered(fields(7).completion)
+  const one = { ...response(fields(7).prompt, ''), tokens: [first], text: 'R', ends: [1] }
+  assert.equal(sumOf(await paid(one)), pool)
+  const bare = await paid({ ...one, prompt: [], promptText: '' })
+  assert.equal(bare.unattributed, pool)
+})
+
+test('of an answer longer than the context the end is attributed', async () => {
+  const { completion, prompt } = fields(7)
+  const times = Math.ceil(config.positions / tokenizer.encodeRendered(completion).length)
+  const answer = response(prompt, completion.repeat(times))
+  assert.ok(answer.prompt.length + answer.tokens.length > config.positions)
+  const found = await paid(answer)
+  assert.equal(sumOf(found), pool)
+  assert.equal(found.rows[0]?.record, recordHash(7))
+})
+
+test('a revoked record is not paid, whatever the answer repeats of it', async () => {
+  const row = served.index.index.rows.findIndex(({ record }) => record === recordHash(7))
+  const spans = withoutRows(served.spans, new Set([row]))
+  const found = await paid(response(fields(7).prompt, fields(7).completion), { ...served, spans })
+  assert.ok(found.rows.every(({ record }) => record !== recordHash(7)))
+  assert.equal(sumOf(found), pool)
+})
+
+test('a gradient that is not finite pays by words alone', async () => {
+  const broken = {
+    ...source,
+    gradients: async (...args: Parameters<typeof source.gradients>) =>
+      (await source.gradients(...args)).fill(Number.NaN),
+  }
+  const answer = response(fields(7).prompt, fields(7).completion)
+  const found = await attribute(answer, served, { source: broken, tokenizer }, { pool, values })
+  assert.deepEqual(
+    found.rows.map(({ record }) => record),
+    [recordHash(7)],
+  )
+  assert.ok(found.rows.every(({ influence, text }) => text > 0n || influence <= 0n))
+  assert.equal(sumOf(found), pool)
+})
+
+test('an index whose bytes were changed on the way is not served', async () => {
+  const projection = manifest.files['index/landmarks.i8'].sha256
+  const changed = {
+    ...blobs,
+    get: async (sha256: typeof projection) => {
+      const bytes = await blobs.get(sha256)
+      return sha256 === projection ? bytes.map((byte, i) => (i === 9 ? byte ^ 1 : byte)) : bytes
+    },
+  }
+  assert.notEqual(sha256Of(await changed.get(projection)), projection)
+  const store = openAdapterStore({ base, chain, blobs: changed })
+  await assert.rejects(store.get(manifest.digest, onChain), /not what the chain says/)
+})
+
+test('an adapter without an index is not served', async () => {
+  const without = {
+    ...blobs,
+    get: async (sha256: typeof manifest.digest) => {
+      if (sha256 === manifest.files['index/rows.json'].sha256) throw new Error('no such blob')
+      return blobs.get(sha256)
+    },
+  }
+  const store = openAdapterStore({ base, chain, blobs: without })
+  await assert.rejects(store.get(manifest.digest, onChain), /no such blob|not what the chain says/)
+})

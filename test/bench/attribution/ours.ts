@@ -1,0 +1,138 @@
+/** Our own scores of a task: through the product's functions as they are, and under other settings of the same functions. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { LoraConfig } from '#engine/models/lora.ts'
+import type { TensorMap } from '#engine/tensor.ts'
+import type { FeatureRow } from '#gpu-worker/attribution/feature-file.ts'
+import { fitFeatures, openFeatures } from '#gpu-worker/attribution/features.ts'
+import {
+  openGradients,
+  runsByLength,
+  type GradientSource,
+} from '#gpu-worker/attribution/gradients.ts'
+import { scoreRows } from '#gpu-worker/attribution/index-rows.ts'
+import {
+  buildInfluenceIndex,
+  featureRow,
+  landmarkTable,
+  queryVector,
+  secondMoments,
+  type InfluenceIndex,
+} from '#gpu-worker/attribution/influence-index.ts'
+import { compress, fitMap, RESIDUAL_DIMS } from '#gpu-worker/attribution/landmarks.ts'
+import { quantize } from '#gpu-worker/attribution/quantize.ts'
+import type { BaseModel } from '#gpu-worker/base-model.ts'
+import type { Example } from '#gpu-worker/training/examples.ts'
+import { generateNullQueries } from '#gpu-worker/training/null-queries.ts'
+import { dotInt8 } from '#protocol/score.ts'
+import { keccak } from '#protocol/bytes.ts'
+import type { AttributionTask } from './datasets.ts'
+import type { Scores } from './statistics.ts'
+
+const ADAPTER = keccak('bench:attribution')
+const SESSION = { threads: 1 }
+
+export const openSource = (base: BaseModel, lora: LoraConfig): Promise<GradientSource> =>
+  openGradients({ config: base.config, parameters: base.parameters, lora, session: SESSION })
+
+export type Trained = { lora: LoraConfig; tensors: TensorMap }
+
+/** The index that a job would publish: snapshots, generated null queries, damping chosen by held-out records. */
+export async function buildIndex(
+  base: BaseModel,
+  source: GradientSource,
+  task: Pick<AttributionTask, 'train' | 'others'>,
+  { trained, snapshots }: { trained: Trained; snapshots: readonly TensorMap[] },
+): Promise<InfluenceIndex> {
+  const { train, others } = task
+  const folder = await mkdtemp(join(tmpdir(), 'bench-attribution-'))
+  try {
+    return await buildInfluenceIndex({
+      source,
+      adapter: ADAPTER,
+      snapshots,
+      records: train.map((example) => ({
+        ...example.row,
+        sequence: example,
+        tokens: example.tokens,
+      })),
+      nullQueries: await generateNullQueries({
+        base,
+        adapter: trained,
+        heldOut: others,
+        train,
+        session: SESSION,
+        seed: 1,
+      }),
+      heldOut: others,
+      scratch: join(folder, 'features'),
+      onProgress: () => {},
+    })
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+/** Per query, what every record is paid by: its calibrated influence, and that where it is significant. */
+export async function indexScores(
+  index: InfluenceIndex,
+  source: GradientSource,
+  queries: readonly Example[],
+  significance: number,
+): Promise<{ calibrated: Scores; significant: Scores }> {
+  const features = openFeatures(source.blocks, index.features)
+  const calibrated = index.rows.map(() => new Float64Array(queries.length))
+  const significant = index.rows.map(() => new Float64Array(queries.length))
+  for (const [q, query] of queries.entries()) {
+    for (const score of scoreRows(index, await queryVector(index, features, source, query))) {
+      const influence = Number(score.influence)
+      ;(calibrated[score.row] as Float64Array)[q] = influence
+      if (influence > 0 && Number(score.significance) >= significance)
+        (significant[score.row] as Float64Array)[q] = influence
+    }
+  }
+  return { calibrated, significant }
+}
+
+/** Features of records and queries under the given snapshots. */
+export async function featureRows(
+  source: GradientSource,
+  snapshots: readonly TensorMap[],
+  { train, queries }: Pick<AttributionTask, 'train' | 'queries'>,
+): Promise<{ train: FeatureRow[]; queries: FeatureRow[] }> {
+  const map = await fitFeatures(source, { adapter: ADAPTER, snapshots }, train)
+  const features = openFeatures(source.blocks, map)
+  const rowsOf = async (examples: readonly Example[]): Promise<FeatureRow[]> => {
+    const rows = new Array<FeatureRow>(examples.length)
+    for (const run of runsByLength(examples, source.size)) {
+      const part = await features.of(
+        source,
+        run.map((i) => examples[i] as Example),
+      )
+      run.forEach((i, at) => (rows[i] = featureRow(part[at] as Float64Array)))
+    }
+    return rows
+  }
+  return { train: await rowsOf(train), queries: await rowsOf(queries) }
+}
+
+/** Scores with a given number of landmarks and damping: raw influence, and relative as int8 vectors give it. */
+export async function variantScores(
+  rows: { train: readonly FeatureRow[]; queries: readonly FeatureRow[] },
+  { damping, landmarks: most = rows.train.length }: { damping: number; landmarks?: number },
+): Promise<{ raw: Scores; relative: Scores; dims: number }> {
+  const chosen = rows.train.filter((_, i) => (i * most) % rows.train.length < most)
+  const moments = await secondMoments(rows.train, landmarkTable(ADAPTER, chosen))
+  const map = fitMap(moments, damping)
+  const vector = (row: FeatureRow) => quantize(compress(map, row))
+  const own = rows.train.map(vector)
+  const asked = rows.queries.map(vector)
+  const scores = (of: (dot: number, a: (typeof own)[number], b: (typeof own)[number]) => number) =>
+    own.map((a) => asked.map((b) => of(dotInt8(a.values, b.values), a, b)))
+  return {
+    raw: scores((dot, a, b) => dot * 2 ** (a.exponent + b.exponent)),
+    relative: scores((dot, a, b) => dot / Math.sqrt(a.self * b.self || 1)),
+    dims: chosen.length + RESIDUAL_DIMS,
+  }
+}
