@@ -140,7 +140,7 @@ abstract contract ReceiptOpener {
 
     /// @dev `values` is abi.encode(uint256[]): offset and length come first.
     function _value(bytes memory values, uint256 rule) private view returns (uint256 value) {
-        uint256 place = uint8(PLACES >> (8 * rule));
+        uint256 place = (PLACES >> (8 * rule)) & 0xff;
         assembly ("memory-safe") {
             value := mload(add(values, shl(5, add(place, 3))))
         }

@@ -244,14 +244,14 @@ contract ValidatorStaking is IValidatorStaking, Governed {
     function _setStake(address account, uint256 value) private {
         uint256 previous = _validators[account].stake;
         _validators[account].stake = value.toUint96();
-        uint48 time = uint48(block.timestamp);
-        _stakes[account].push(time, uint208(value));
-        _totals.push(time, uint208(totalStake() + value - previous));
+        uint48 time = block.timestamp.toUint48();
+        _stakes[account].push(time, value.toUint208());
+        _totals.push(time, (totalStake() + value - previous).toUint208());
         VOTES.stakeChanged(account, value);
     }
 
     function _before() private view returns (uint48) {
-        return uint48(block.timestamp - PARAMETERS.get(Keys.SETTLEMENT_WINDOW));
+        return (block.timestamp - PARAMETERS.get(Keys.SETTLEMENT_WINDOW)).toUint48();
     }
 
     function _content(uint64 epoch, bytes32 dataHash) private pure returns (bytes32) {

@@ -716,6 +716,8 @@ describe('challenges', () => {
     await it.aside(async () => {
       const other = { ...honest, fee: honest.fee + 1n }
       await it.send(worker, 'validatorStaking', 'stake', [worker.address], 10n ** 18n)
+      await it.client.increaseTime({ seconds: 5 }) // another second, another checkpoint of stake
+      await it.client.mine({ blocks: 1 })
       gas['challengeEquivocation'] = await challenge('challengeEquivocation', [
         looseReceipt(honest),
         await it.sign(honest),

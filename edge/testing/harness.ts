@@ -14,6 +14,8 @@ const VARS = {
     modelRegistry: `0x${'03'.repeat(20)}`,
     inferenceVault: `0x${'04'.repeat(20)}`,
     attributionSettlement: `0x${'05'.repeat(20)}`,
+    validatorStaking: `0x${'06'.repeat(20)}`,
+    openTimelock: `0x${'07'.repeat(20)}`,
   }),
   OPERATOR_KEY: `0x${'11'.repeat(32)}`,
   WORKER_TOKEN,
