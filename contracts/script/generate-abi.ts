@@ -21,26 +21,34 @@ function artifact(file: string, contract: string): Artifact {
   return JSON.parse(readFileSync(join(root, `contracts/out/${file}.sol/${contract}.json`), 'utf8'))
 }
 
-/** A contract's ABI with the errors of contracts it calls, so that a revert that bubbles up is decoded too. */
-function abiOf(contract: (typeof CONTRACTS)[number]): AbiItem[] {
-  const own = artifact(contract, contract).abi
-  const known = new Set(own.map(signature))
-  const foreign = CONTRACTS.flatMap((name) => artifact(name, name).abi).filter(
-    (item) => item.type === 'error' && !known.has(signature(item)) && known.add(signature(item)),
-  )
-  return [...own, ...foreign]
+const abiOf = (contract: string): AbiItem[] => artifact(contract, contract).abi
+const isError = ({ type }: AbiItem): boolean => type === 'error'
+
+/** Every contract's errors, each once: a revert may come from a contract that was called by the one we called. */
+function errorsOf(contracts: readonly string[]): AbiItem[] {
+  const items = contracts.flatMap(abiOf).filter(isError)
+  return [...new Map(items.map((item) => [signature(item), item])).values()]
 }
 
 /** Files of contracts/abi by name. */
 function generate(): Map<string, string> {
   const files = new Map<string, string>()
   for (const contract of CONTRACTS) {
-    const abi = JSON.stringify(abiOf(contract), null, 2)
+    const own = JSON.stringify(
+      abiOf(contract).filter((item) => !isError(item)),
+      null,
+      2,
+    )
     files.set(
       `${kebab(contract)}.ts`,
-      `${HEADER}export const ${lowerCamel(contract)}Abi = ${abi} as const\n`,
+      `${HEADER}import { errors } from './errors.ts'\n\nconst own = ${own} as const\n\nexport const ${lowerCamel(contract)}Abi = [...own, ...errors] as const\n`,
     )
   }
+  const errors = JSON.stringify(errorsOf(CONTRACTS), null, 2)
+  files.set(
+    'errors.ts',
+    `${HEADER}/** Errors of all contracts. */\nexport const errors = ${errors} as const\n`,
+  )
   const codes = CONTRACTS.map(
     (contract) =>
       `  ${lowerCamel(contract)}:\n    '${artifact(contract, contract).bytecode.object}',\n`,

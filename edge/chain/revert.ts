@@ -1,19 +1,6 @@
-import { BaseError, decodeErrorResult, ExecutionRevertedError, type Abi } from 'viem'
+import { BaseError, decodeErrorResult, ExecutionRevertedError } from 'viem'
 import type { Hex } from '#protocol/bytes.ts'
-import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
-import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
-import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
-import { modelRegistryAbi } from '#contracts/model-registry.ts'
-import { parametersAbi } from '#contracts/parameters.ts'
-
-/** Custom errors of every contract: a revert may come from a contract that was called by the one we called. */
-const errors: Abi = [
-  ...attributionSettlementAbi,
-  ...datanetRegistryAbi,
-  ...inferenceVaultAbi,
-  ...modelRegistryAbi,
-  ...parametersAbi,
-].filter((item) => item.type === 'error')
+import { errors } from '#contracts/errors.ts'
 
 /**
  * Why the chain reverted a call, such as `EpochOutOfOrder(3, 2)`; null when the error is something else: a chain
