@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { RECEIPT_STATUSES } from '#protocol/receipt.ts'
 import {
   address,
   bytes32,
@@ -267,16 +268,7 @@ export type Answer = {
 
 export const receiptView = signedReceipt.extend({
   id: z.string(),
-  status: z.enum([
-    'open',
-    'batched',
-    'submitted',
-    'settled',
-    'safe',
-    'final',
-    'disabled',
-    'refused',
-  ]),
+  status: z.enum(RECEIPT_STATUSES),
   epoch: z.int().nullable(),
   tx_hash: bytes32.nullable(),
   explanation: explanation.optional(),

@@ -79,6 +79,27 @@ export type Receipt = {
   time: bigint
 }
 
+/** Seconds that the clocks of edge, worker and chain may differ by. */
+export const CLOCK_SECONDS = 300n
+
+/**
+ * open: waits for its epoch. batched: in an epoch whose file is on its way to the data-availability layer. submitted:
+ * the transaction is on its way. settled: in a block. safe: that block is derived from the L1. final: nothing can undo
+ * it, and its payouts can be claimed. disabled: its epoch was disabled and is being refunded. refused: proven wrong, so
+ * that no epoch will have it and nobody pays for it.
+ */
+export const RECEIPT_STATUSES = [
+  'open',
+  'batched',
+  'submitted',
+  'settled',
+  'safe',
+  'final',
+  'disabled',
+  'refused',
+] as const
+export type ReceiptStatus = (typeof RECEIPT_STATUSES)[number]
+
 /** What the worker hands out and epochs publish: enough to check every integer of the receipt. */
 export type SignedReceipt = {
   receipt: Receipt

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { reportText } from '#gpu-worker/validator/report.ts'
-import { openWatchState, type Outcome } from '#gpu-worker/validator/watch-state.ts'
+import { openWatchState } from '#gpu-worker/validator/watch-state.ts'
 import { watch as watchEpochs } from '#gpu-worker/validator/watch.ts'
 import type { EpochReport } from '#gpu-worker/validator/validator.ts'
 import { openChecking } from '../checking.ts'
@@ -11,7 +11,7 @@ import { numberOf, toJson, UsageError, type Command } from '../command.ts'
 const EVERY_SECONDS = 15
 const SAMPLE = 0.05
 
-/** Validates every epoch and challenges what is wrong. */
+/** Validates every epoch and says what is wrong. */
 export const watch: Command = {
   details: `Every settled epoch is fetched from the data-availability layer (or the API's copy) and derived again to the wei; what is wrong
 is said with how it can be shown. It may be stopped at any time and goes on where it was. Exit code 1 with --once
@@ -38,7 +38,6 @@ when anything was found.`,
     })
     const state = openWatchState(statePath)
     const reports: EpochReport[] = []
-    const outcomes: ({ epoch: number } & Outcome)[] = []
     const once = input.has('once')
     // A stream of JSON lines while it runs; one value at the end of a single look.
     const say = (text: string, value: object) => {
@@ -51,14 +50,9 @@ when anything was found.`,
         files,
         validator,
         state,
-        challenger: async () => null,
         onReport: (report) => {
           reports.push(report)
           say(reportText(report), report)
-        },
-        onOutcome: (epoch, outcome) => {
-          outcomes.push({ epoch, ...outcome })
-          say(`  epoch ${epoch}: ${outcome.detail}`, { epoch, ...outcome })
         },
         onTrouble: (error) =>
           progress.print(
@@ -68,7 +62,7 @@ when anything was found.`,
         once,
         everyMs: (numberOf(input, 'every') ?? EVERY_SECONDS) * 1000,
       })
-      if (once && json) print('', { reports, outcomes })
+      if (once && json) print('', { reports })
       return faulty > 0 && once ? 1 : 0
     } finally {
       state.close()

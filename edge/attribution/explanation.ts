@@ -12,7 +12,7 @@ import { records } from '../db/schema.ts'
 import { adapters } from '../db/schema-models.ts'
 import { routeOrder } from '../inference/route.ts'
 import { workerProblem } from '../inference/worker-stream.ts'
-import { liveWorkers } from '../jobs/workers.ts'
+import { liveWorkers, postToWorker, type Worker } from '../jobs/workers.ts'
 import { Problem } from '../problem.ts'
 import { reasonOfListed, reasonOfUnlisted, type Reason, type RowEvidence } from './reasons.ts'
 import type { ReceiptView } from './receipts.ts'
@@ -156,27 +156,26 @@ async function evidenceFor(ctx: Ctx, view: ReceiptView, asked: Asked): Promise<E
   }
   let refused = new Problem('model/unavailable', { retryAfter: RETRY_AFTER_SECONDS })
   const workers = await liveWorkers(ctx, receipt.base)
-  for (const { url } of routeOrder(workers, {
+  for (const worker of routeOrder(workers, {
     adapter: receipt.adapter,
     requestId: receipt.requestId,
   })) {
-    const reply = await askWorker(url, ctx.settings.WORKER_TOKEN, request)
+    const reply = await evidenceOf(worker, ctx.settings.WORKER_TOKEN, request)
     if (!(reply instanceof Problem)) return reply
     refused = reply
   }
   throw refused
 }
 
-async function askWorker(
-  url: string,
+async function evidenceOf(
+  worker: Worker,
   token: string,
   request: EvidenceRequest,
 ): Promise<Evidence | Problem> {
   try {
-    const response = await fetch(`${url}/explain`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(request),
+    const response = await postToWorker(worker, '/explain', {
+      token,
+      body: request,
       signal: AbortSignal.timeout(WORKER_MS),
     })
     if (!response.ok) throw new Error(`the worker answered ${response.status}`)

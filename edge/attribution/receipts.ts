@@ -1,6 +1,7 @@
 import { verifyOrdered } from '#protocol/merkle.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { ID_PREFIX } from '#protocol/ids.ts'
+import type { ReceiptStatus } from '#protocol/receipt.ts'
 import { receiptLeaf, receiptsTree } from '#protocol/epoch.ts'
 import type { Ctx } from '../context.ts'
 import { Problem } from '../problem.ts'
@@ -8,24 +9,6 @@ import { readEpochFile } from '../settlement/epoch-files.ts'
 import { receiptDomain } from '../settlement/epoch-steps.ts'
 import type { StoredReceipt } from '../settlement/epoch-store.ts'
 import { receiptBatcher } from '../settlement/receipt-batcher.ts'
-
-/**
- * open: waits for its epoch. batched: in an epoch whose file is on its way to the data-availability layer. submitted:
- * the transaction is on its way. settled: in a block. safe: that block is derived from the L1. final: nothing can undo
- * it, and its payouts can be claimed. disabled: its epoch was disabled and is being refunded. refused: proven wrong, so
- * that no epoch will have it and nobody pays for it.
- */
-export const RECEIPT_STATUSES = [
-  'open',
-  'batched',
-  'submitted',
-  'settled',
-  'safe',
-  'final',
-  'disabled',
-  'refused',
-] as const
-export type ReceiptStatus = (typeof RECEIPT_STATUSES)[number]
 
 export type ReceiptView = StoredReceipt & { id: string; status: ReceiptStatus }
 

@@ -1,9 +1,10 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import { RECEIPT_STATUSES } from '#protocol/receipt.ts'
 import { bytes32, explanation, hex } from '#protocol/wire.ts'
 import type { Ctx } from '../context.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
-import { findReceipt, proveReceipt, RECEIPT_STATUSES, type ReceiptView } from './receipts.ts'
+import { findReceipt, proveReceipt, type ReceiptView } from './receipts.ts'
 
 const receiptSchema = z
   .object({

@@ -1,5 +1,6 @@
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
+  CLOCK_SECONDS,
   queryBytes,
   receiptFault,
   receiptSigner,
@@ -41,8 +42,6 @@ export type Asked = {
   /** Unix seconds. */
   now: bigint
 }
-
-const CLOCK_SECONDS = 300n
 
 /**
  * Why a worker's receipt is refused, or null. Checked: the signature, the identity of request, payer and model, the

@@ -5,7 +5,7 @@ import {
   type GenerateRequest,
 } from '#protocol/wire.ts'
 import { log } from '../log.ts'
-import type { Worker } from '../jobs/workers.ts'
+import { postToWorker, type Worker } from '../jobs/workers.ts'
 import { isProblemType, Problem } from '../problem.ts'
 
 const MAX_LINE_CHARS = 4_000_000 // a receipt of 50 rows with 64 spans each is under 1 MB
@@ -63,10 +63,9 @@ async function ask(
 ): Promise<WorkerCall | Problem> {
   const silence = watchSilence()
   try {
-    const response = await fetch(`${worker.url}/generate`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(request),
+    const response = await postToWorker(worker, '/generate', {
+      token,
+      body: request,
       signal: AbortSignal.any([signal, silence.signal]),
     })
     if (!response.ok || !response.body) return await refusal(response).finally(silence.end)
@@ -91,10 +90,9 @@ export async function finishEarly(
   requestId: GenerateRequest['requestId'],
 ): Promise<boolean> {
   try {
-    const response = await fetch(`${worker.url}/finish`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ requestId }),
+    const response = await postToWorker(worker, '/finish', {
+      token,
+      body: { requestId },
       signal: AbortSignal.timeout(FINISH_MS),
     })
     return response.ok && finishAnswer.parse(await response.json()).finishing

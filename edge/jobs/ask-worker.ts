@@ -2,7 +2,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import type { Ctx } from '../context.ts'
 import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
-import { liveWorkers } from './workers.ts'
+import { liveWorkers, postToWorker } from './workers.ts'
 
 /** Until the answer begins: an export is made whole first. */
 const ANSWER_WITHIN_MS = 10 * 60_000
@@ -19,13 +19,9 @@ export async function askWorker(
   body: object,
 ): Promise<Response> {
   for (const worker of await liveWorkers(ctx, base)) {
-    const response = await fetch(`${worker.url}${path}`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${ctx.settings.WORKER_TOKEN}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify(body),
+    const response = await postToWorker(worker, path, {
+      token: ctx.settings.WORKER_TOKEN,
+      body,
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     }).catch((error: unknown) => {
       log('warn', { requestId: ctx.requestId, worker: worker.id, path, error })

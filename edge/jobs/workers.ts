@@ -65,6 +65,19 @@ export async function noteSeen(ctx: Ctx, workerId: string): Promise<void> {
     .where(and(eq(workers.id, workerId), lt(workers.seenAt, now - SEEN_EVERY_MS)))
 }
 
+/** Posts JSON to one of the workers' own routes. */
+export const postToWorker = (
+  { url }: Pick<Worker, 'url'>,
+  path: string,
+  { token, body, signal }: { token: string; body: object; signal: AbortSignal },
+): Promise<Response> =>
+  fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal,
+  })
+
 /** Workers that serve a base model and were heard of lately, freshest first. */
 export const liveWorkers = (ctx: Ctx, base: Hex): Promise<Worker[]> =>
   ctx.db

@@ -53,7 +53,7 @@ export type ChainFacts = ReturnType<typeof openChainFacts>
 
 const FOREVER = 2n ** 64n
 
-/** Reads the chain; models and parameters are kept, because what is past does not change. */
+/** Reads the chain; block times and sets of governed numbers are kept, because what is past does not change. */
 export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
   const settlement = {
     address: contracts.attributionSettlement,
@@ -61,11 +61,12 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
   } as const
   const registry = { address: contracts.modelRegistry, abi: modelRegistryAbi } as const
   const times = new Map<bigint, Promise<bigint>>()
+  const known = new Map<Hex, ParameterValues>()
   const timeOf = (blockNumber: bigint): Promise<bigint> => {
-    const known =
+    const time =
       times.get(blockNumber) ?? chain.getBlock({ blockNumber }).then(({ timestamp }) => timestamp)
-    times.set(blockNumber, known)
-    return known
+    times.set(blockNumber, time)
+    return time
   }
 
   const epochOf = (epoch: number) =>
@@ -139,8 +140,11 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
       ] ?? 'none',
 
     /** The governed numbers under a hash, in force now or earlier; null when they never were. */
-    parameters: (hash: Hex): Promise<ParameterValues | null> =>
-      findParameters(chain, contracts.parameters, hash),
+    parameters: async (hash: Hex): Promise<ParameterValues | null> => {
+      const values = known.get(hash) ?? (await findParameters(chain, contracts.parameters, hash))
+      if (values) known.set(hash, values)
+      return values
+    },
 
     /** The model that a receipt names; null when it is not registered. */
     model: async ({

@@ -2,6 +2,7 @@
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import type { ParameterValues } from '#protocol/parameters.ts'
 import {
+  CLOCK_SECONDS,
   queryBytes,
   receiptFault,
   receiptSigner,
@@ -30,9 +31,6 @@ export type ReceiptFacts = {
   /** Prompt and answer, when the validator may read them. */
   texts?: KeptTexts | null
 }
-
-/** Clocks of worker and chain differ by less; a price that changed within it may be the old or the new one. */
-const CLOCK_SECONDS = 300n
 
 /** Checks a receipt without trusting who gave it. All checks come back, those that hold too. */
 export async function checkReceipt(signed: SignedReceipt, facts: ReceiptFacts): Promise<Check[]> {
@@ -74,6 +72,7 @@ function checkModel(receipt: Receipt, model: ModelFacts | null): Check[] {
     (isBase || model.base === receipt.base) &&
     model.datanetRoots.toSorted().join() === receipt.datanets.toSorted().join()
   const tokens = BigInt(receipt.promptTokens + receipt.completionTokens)
+  // A price that changed within what clocks may differ by may be the old or the new one.
   const prices = model.prices
     .filter(
       ({ from, until }) =>

@@ -64,12 +64,13 @@ export function openValidator(options: ValidatorOptions): Validator {
 
   const judge = async (
     signed: SignedReceipt,
+    modelOf: ChainFacts['model'],
     mayRead: boolean,
   ): Promise<{ checks: Check[]; ran: boolean }> => {
     const { receipt } = signed
     const [values, model] = await Promise.all([
       facts.parameters(receipt.paramsHash),
-      facts.model(receipt),
+      modelOf(receipt),
     ])
     const isBase = receipt.adapter === ZERO_HASH
     const index = isBase
@@ -87,11 +88,14 @@ export function openValidator(options: ValidatorOptions): Validator {
   }
 
   /** The presence tables of a file against the Datanets that its adapters name. */
-  const checkPresences = async (file: EpochFile): Promise<Check[]> => {
+  const checkPresences = async (
+    file: EpochFile,
+    modelOf: ChainFacts['model'],
+  ): Promise<Check[]> => {
     const checks: Check[] = []
     for (const presence of file.presence) {
       const user = file.receipts.find(({ receipt }) => receipt.datanets.includes(presence.root))
-      const model = user && (await facts.model(user.receipt))
+      const model = user && (await modelOf(user.receipt))
       if (!user || !model) {
         checks.push(check('presence', false, `no receipt names ${presence.root}`))
         continue
@@ -118,7 +122,7 @@ export function openValidator(options: ValidatorOptions): Validator {
   }
 
   return {
-    receipt: async (signed) => (await judge(signed, true)).checks,
+    receipt: async (signed) => (await judge(signed, facts.model, true)).checks,
     epoch: async (submission, history) => {
       const findings: Finding[] = []
       let checks = 0
@@ -159,16 +163,28 @@ export function openValidator(options: ValidatorOptions): Validator {
         return { report: report(found.source, 0, 0), file: null }
       }
       add(checkEpoch(submission, file, { domain, ...history }))
-      add(await checkPresences(file))
+      const modelOf = askedOnce(facts.model)
+      add(await checkPresences(file, modelOf))
       let reExecuted = 0
       for (const [i, signed] of file.receipts.entries()) {
-        const { checks: made, ran } = await judge(signed, isSampled(sample))
+        const { checks: made, ran } = await judge(signed, modelOf, isSampled(sample))
         add(made, i, signed.receipt.requestId)
         if (ran) reExecuted++
         onProgress(i + 1, file.receipts.length)
       }
       return { report: report(found.source, file.receipts.length, reExecuted), file }
     },
+  }
+}
+
+/** Asks the chain once for each model: the receipts of an epoch name few. */
+function askedOnce(ask: ChainFacts['model']): ChainFacts['model'] {
+  const known = new Map<string, ReturnType<typeof ask>>()
+  return (receipt) => {
+    const key = `${receipt.base} ${receipt.adapter}`
+    const answer = known.get(key) ?? ask(receipt)
+    known.set(key, answer)
+    return answer
   }
 }
 

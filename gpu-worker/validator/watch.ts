@@ -1,22 +1,19 @@
-/** Checks every epoch as it is settled and challenges what is wrong. May be killed at any time: the chain and the state file say where to go on. */
+/** Checks every epoch as it is settled and says what is wrong. May be killed at any time: the chain and the state file say where to go on. */
 import type { Hex } from '#protocol/bytes.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
 import { pause } from '../blobs.ts'
 import type { ChainFacts, Submission } from './chain-facts.ts'
-import type { Challenger } from './challenge.ts'
 import { readEpoch } from './check-epoch.ts'
 import type { PublishedFiles } from './published-files.ts'
 import type { EpochReport, Validator } from './validator.ts'
-import { openWatchState, type Outcome, type WatchState } from './watch-state.ts'
+import { openWatchState, type WatchState } from './watch-state.ts'
 
 export type WatchOptions = {
   facts: ChainFacts
   files: PublishedFiles
   validator: Validator
   state: WatchState
-  challenger: Challenger
   onReport: (report: EpochReport, file: EpochFile | null) => void
-  onOutcome: (epoch: number, outcome: Outcome) => void
   /** What keeps it from going on, such as a chain that does not answer; it tries again. */
   onTrouble: (error: unknown) => void
   signal: AbortSignal
@@ -41,15 +38,13 @@ export async function watch(options: WatchOptions): Promise<number> {
   }
 }
 
-/** One look at every epoch, in order. An epoch that is disabled by our challenge ends it: the later ones are void too. */
+/** One look at every epoch, in order. One with findings is checked again as long as it can be disabled. */
 async function round({
   facts,
   files,
   validator,
   state,
-  challenger,
   onReport,
-  onOutcome,
   signal,
 }: WatchOptions): Promise<number> {
   let faulty = 0
@@ -60,7 +55,7 @@ async function round({
     const status = await facts.statusOf(epoch)
     if (status === 'disabled' || status === 'none') continue
     const known = state.checked(epoch, dataHash)
-    if (known && (known.findings === 0 || known.outcome !== null || status !== 'pending')) {
+    if (known && (known.findings === 0 || status !== 'pending')) {
       previous = { submission, file: null }
       if (known.findings > 0) faulty++
       continue
@@ -79,14 +74,7 @@ async function round({
         file.receipts.map(({ receipt }) => receipt.requestId),
       )
     previous = { submission, file }
-    if (report.findings.length === 0) continue
-    faulty++
-    if (status !== 'pending') continue
-    const outcome = await challenger({ submission, file, report, previous: previousFile })
-    if (!outcome) continue
-    onOutcome(epoch, outcome)
-    if (file && outcome.transaction) state.setOutcome(epoch, dataHash, outcome)
-    if ((await facts.statusOf(epoch)) !== 'pending') return faulty
+    if (report.findings.length > 0) faulty++
   }
   return faulty
 }
@@ -111,7 +99,7 @@ async function readAgain(files: PublishedFiles, submission: Submission): Promise
 /** An epoch that was checked; `file` is null when it is nowhere or cannot be read. */
 export type Audited = { report: EpochReport; file: EpochFile | null }
 
-/** Checks everything that is settled now, from public data, and challenges nothing. */
+/** Checks everything that is settled now, from public data. */
 export async function auditEpochs(
   checking: Pick<WatchOptions, 'facts' | 'files' | 'validator'>,
 ): Promise<Audited[]> {
@@ -121,9 +109,7 @@ export async function auditEpochs(
     await watch({
       ...checking,
       state,
-      challenger: async () => null,
       onReport: (report, file) => audited.push({ report, file }),
-      onOutcome: () => {},
       onTrouble: () => {},
       signal: new AbortController().signal,
       once: true,

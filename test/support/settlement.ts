@@ -50,7 +50,6 @@ export type Watched = {
     source: string | null
     findings: { name: string; remedy: string; detail: string }[]
   }[]
-  outcomes: { epoch: number; remedy: string; transaction: Hex | null; detail: string }[]
 }
 
 export async function startSettlement() {
