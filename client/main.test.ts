@@ -52,6 +52,8 @@ test('what is typed wrongly is said in one line, with exit code 2', () => {
     [['chat', '--temperature', 'hot', 'Hi'], /OPENLEDGER_API_KEY|--temperature needs a number/],
     [['datanet', 'push', join(dir, 'none.jsonl'), '--dry-run'], /there is no file/],
     [['datanet', 'push', file('a.pdf', 'x'), '--dry-run'], /its name has to end in/],
+    [['datanet', 'withdraw'], /datanet withdraw needs one CONTRIBUTION/],
+    [['datanet', 'withdraw', 'ctr_1', '0x12'], /"0x12" is no record's hash/],
     [['rewards', '--account', '0x12'], /--account needs an address/],
     [['model', 'download'], /model download needs one NAME/],
     [['model', 'download', 'm', '--format', 'bin'], /--format is one of peft, merged, gguf/],

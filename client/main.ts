@@ -19,6 +19,12 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import('./commands/datanet.ts')).pushDatanet,
   },
   {
+    name: 'datanet withdraw',
+    arguments: 'CONTRIBUTION [RECORD...]',
+    summary: 'Take records that you handed in back.',
+    load: async () => (await import('./commands/withdraw.ts')).withdraw,
+  },
+  {
     name: 'train',
     arguments: '--datanet NAME --suffix NAME',
     summary: 'Fine-tune an adapter on Datanet versions.',

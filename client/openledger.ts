@@ -148,6 +148,9 @@ export function createClient(options: HttpOptions) {
         query: file.metadata,
       }),
     contribution: (id: string) => json('GET', `/v1/contributions/${id}`, schema.contribution),
+    /** Takes records of a contribution back, or all of it; cannot be undone. */
+    withdraw: (id: string, request: { records?: Hex[]; note?: string }) =>
+      json('POST', `/v1/contributions/${id}/withdrawal`, schema.withdrawal, { json: request }),
     /** Verdict of every record of a contribution. */
     verdicts: (id: string) => all(`/v1/contributions/${id}/records`, schema.verdict),
 

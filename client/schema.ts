@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { RECEIPT_STATUSES } from '#protocol/receipt.ts'
+import { revocationReason } from '#protocol/revocations.ts'
 import {
   address,
   bytes32,
@@ -79,6 +80,14 @@ export const contribution = z.object({
 })
 export type Contribution = z.infer<typeof contribution>
 
+export const withdrawal = z.object({
+  contribution: z.string(),
+  records: z.int(),
+  added: z.int(),
+  entries: z.int(),
+  head: bytes32,
+})
+
 export const verdict = z.object({
   row: z.int(),
   record: bytes32.nullable(),
@@ -86,6 +95,7 @@ export const verdict = z.object({
   novelty: z.number(),
   reasons: z.array(z.string()),
   detail: z.string().nullable(),
+  revoked: revocationReason.nullable(),
 })
 export type RecordVerdict = z.infer<typeof verdict>
 

@@ -10,6 +10,7 @@ import { custodyRoutes } from './custody/routes.ts'
 import { publishedRoutes } from './custody/published-routes.ts'
 import { contributionRoutes } from './datanets/contribution-routes.ts'
 import { datanetRoutes } from './datanets/datanet-routes.ts'
+import { revocationRoutes } from './datanets/revocation-routes.ts'
 import { versionRoutes } from './datanets/version-routes.ts'
 import { governanceRoutes } from './governance/routes.ts'
 import { admit } from './http/admit.ts'
@@ -39,6 +40,7 @@ app.route('/', accountRoutes)
 app.route('/', datanetRoutes)
 app.route('/', contributionRoutes)
 app.route('/', versionRoutes)
+app.route('/', revocationRoutes)
 app.route('/', blobRoutes)
 app.route('/', downloadRoutes) // before models, whose names contain slashes
 app.route('/', modelRoutes)

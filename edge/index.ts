@@ -5,6 +5,7 @@ import { makeCtx, type Ctx } from './context.ts'
 import { log } from './log.ts'
 import { sweepTexts } from './custody/texts.ts'
 import { buildVersion } from './datanets/build-version.ts'
+import { sweepRejected } from './datanets/revocations.ts'
 import { buryContribution, processContribution } from './datanets/process.ts'
 import {
   onContributionTx,
@@ -51,6 +52,7 @@ const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {
   nonces: sweepNonces,
   inbox: sweepInbox,
   anchors: sweepAnchors,
+  rejected: sweepRejected,
   leases: expireLeases,
   registrations: sweepRegistrations,
   objects: wakeObjects,

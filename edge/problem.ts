@@ -93,6 +93,12 @@ const PROBLEMS = {
     'contribution_not_found',
     'invalid_request_error',
   ],
+  'contribution/not-anchored': [
+    409,
+    'The contribution is not anchored, so that there is nothing to withdraw',
+    'contribution_not_anchored',
+    'invalid_request_error',
+  ],
   'version/not-found': [
     404,
     'There is no such Datanet version',
@@ -107,7 +113,7 @@ const PROBLEMS = {
   ],
   'version/nothing-new': [
     409,
-    'There are no anchored records that the last version lacks',
+    'The last version has the records that there are',
     'nothing_to_publish',
     'invalid_request_error',
   ],

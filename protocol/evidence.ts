@@ -19,8 +19,9 @@ export type SpanVerdict = z.infer<typeof spanVerdict>
 export const evidenceRequest = z.object({
   base: bytes32,
   adapter: z.object({ digest: bytes32, manifest: bytes32 }),
-  /** The receipt's query vector. */
+  /** The receipt's query vector, and its time: records count as revoked or not as they were then. */
   query,
+  time: z.int(),
   /** Prompt and answer, while they are kept. */
   texts: z.object({ prompt: z.string(), tokens: z.array(uint32) }).nullable(),
   records: z.array(bytes32).max(100).default([]),

@@ -1,7 +1,9 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { spanVerdict } from '#protocol/evidence.ts'
+import { revocation } from '#protocol/revocations.ts'
 import { address, bytes32, explanation } from '#protocol/wire.ts'
 import type { ReceiptRow } from '#protocol/receipt.ts'
+import { revocationsAt } from '../datanets/revocations.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
 import {
@@ -35,7 +37,14 @@ const explanationSchema = z
   .object({
     object: z.literal('receipt.explanation'),
     receipt_id: z.string(),
-    method: z.object({ version: z.int(), params_hash: bytes32, index_root: bytes32 }),
+    method: z.object({
+      version: z.int(),
+      params_hash: bytes32,
+      index_root: bytes32,
+      revocations: z
+        .object({ entries: z.int(), head: bytes32 })
+        .openapi({ description: 'The log of revoked records when the answer was given.' }),
+    }),
     thresholds: z.object({
       significance: integer.nullable(),
       influence: integer,
@@ -66,6 +75,9 @@ const reasonSchema = z
     reason,
     meaning: z.string(),
     duplicate_of: bytes32.nullable(),
+    revocation: revocation
+      .nullable()
+      .openapi({ description: 'The entry of GET /v1/revocations by which it was revoked.' }),
     row: rowSchema.nullable().openapi({ description: 'As the receipt lists it.' }),
     evidence: z
       .object({
@@ -154,6 +166,7 @@ explanationRoutes.openapi(explanationRoute, async (c) => {
         version: receipt.methodVersion,
         params_hash: receipt.paramsHash,
         index_root: receipt.indexRoot,
+        revocations: await revocationsAt(ctx, Number(receipt.time)),
       },
       thresholds: thresholdsOf(receipt, values),
       information: { covered: receipt.covered.toString(), total: receipt.total.toString() },
@@ -208,9 +221,9 @@ const evidenceView = ({ influence, significance, text, ...row }: RowEvidence) =>
   text: text === null ? null : text.toString(),
 })
 
-const reasonView = ({ record, reason: why, duplicateOf, row, evidence }: RecordReason) => ({
+const reasonView = ({ reason: why, duplicateOf, row, evidence, ...reasoned }: RecordReason) => ({
   object: 'record.reason' as const,
-  record,
+  ...reasoned,
   reason: why,
   meaning: REASONS[why],
   duplicate_of: duplicateOf,

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import test, { after, before } from 'node:test'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
-import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { keccak, sha256Hex, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { evidenceRequest, type EvidenceRequest } from '#protocol/evidence.ts'
 import type { Explanation } from '#protocol/wire.ts'
 import type { Env } from '../env.ts'
@@ -143,7 +143,10 @@ function answerTo({ records, clusters, contributor, limit }: EvidenceRequest): o
 
 type View = Record<string, unknown> & { rows: { reason: string; texts: unknown }[] }
 const read = async (path: string, by?: SignedIn) => {
-  const response = await edge.fetch(`/v1/receipts/${id}/${path}`, by && { headers: by.headers })
+  const response = await edge.fetch(
+    `/v1/receipts/${id}${path && `/${path}`}`,
+    by && { headers: by.headers },
+  )
   return { status: response.status, body: (await response.json()) as View }
 }
 const reasonOf = async (record: Hex) => (await read(`records/${record}`)).body
@@ -205,6 +208,45 @@ test('a listed record, copies, a record outside the model and one that nobody kn
   assert.equal((await reasonOf(held))['reason'], 'not_indexed')
   assert.equal((await read(`records/${stranger}`)).status, 404)
   assert.equal((await read('records/0x12')).status, 400)
+})
+
+test('a record that was revoked before the answer says so, with its numbers; later changes nothing', async () => {
+  const { DB } = (await edge.worker.getEnv()) as unknown as Env
+  const { body } = await read('')
+  const time = Number((body['receipt'] as { time: string }).time)
+  const revoke = (record: Hex, reason: string, at: number, seq: number) =>
+    DB.prepare(
+      `INSERT INTO revocations (seq, record, contributor, contribution_id, reason, time, head)
+       VALUES (?, ?, ?, 'ctr_1', ?, ?, ?)`,
+    )
+      .bind(seq, record, address(2), reason, at, keccak(`head ${seq}`))
+      .run()
+  const methodOf = async () =>
+    (await read('explanation')).body['method'] as { revocations: { entries: number; head: Hex } }
+  for (const reason of ['revoked', 'penalized']) {
+    await revoke(weak, reason, time, 1)
+    const said = await reasonOf(weak)
+    assert.equal(said['reason'], reason)
+    assert.deepEqual(said['evidence'], rowOf(weak))
+    assert.deepEqual(said['revocation'], {
+      seq: 1,
+      record: weak,
+      contributor: address(2),
+      contribution: 'ctr_1',
+      reason,
+      time,
+      head: keccak('head 1'),
+    })
+    const { body: theirs } = await read(`contributors/${address(2)}`)
+    assert.equal((theirs['records'] as { reason: string }[])[0]?.reason, reason)
+    assert.deepEqual((await methodOf()).revocations, { entries: 1, head: keccak('head 1') })
+    await DB.prepare('DELETE FROM revocations').run()
+  }
+  assert.equal(asked.at(-1)!.time, time)
+  await revoke(weak, 'revoked', time + 1, 1)
+  const { reason, revocation } = await reasonOf(weak)
+  assert.deepEqual([reason, revocation], ['below_threshold', null])
+  assert.deepEqual((await methodOf()).revocations, { entries: 0, head: ZERO_HASH })
 })
 
 test('a contributor’s records come with their reasons', async () => {

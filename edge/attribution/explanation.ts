@@ -3,11 +3,13 @@ import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import type { ParameterValues } from '#protocol/parameters.ts'
 import type { ReceiptRow } from '#protocol/receipt.ts'
 import { evidenceReply, type Evidence, type EvidenceRequest } from '#protocol/evidence.ts'
+import type { Revocation } from '#protocol/revocations.ts'
 import type { Explanation } from '#protocol/wire.ts'
 import { readChain } from '../chain/client.ts'
 import { readParameters } from '../chain/parameters.ts'
 import type { Ctx } from '../context.ts'
 import { readTexts } from '../custody/texts.ts'
+import { findRevocations } from '../datanets/revocations.ts'
 import { records } from '../db/schema.ts'
 import { adapters } from '../db/schema-models.ts'
 import { routeOrder } from '../inference/route.ts'
@@ -36,6 +38,8 @@ export type RecordReason = {
   evidence: RowEvidence | null
   /** With `duplicate_of`: the record that is credited. */
   duplicateOf: Hex | null
+  /** By which it was revoked when the answer was given. */
+  revocation: Revocation | null
 }
 
 /** The governed numbers that a receipt was made under; null when governance has changed them since. */
@@ -72,9 +76,8 @@ export async function explainRecord(
   const { evidence } = await evidenceFor(ctx, view, { records: [record], clusters, limit: 2 })
   const own = evidence.find((row) => row.record === record)
   const [credited] = evidence
-  const none = { record, row: null, evidence: null, duplicateOf: null }
-  if (own)
-    return { ...none, reason: reasonOfUnlisted(own, await valuesOf(ctx, view)), evidence: own }
+  const none = { record, row: null, evidence: null, duplicateOf: null, revocation: null }
+  if (own) return fromUnlisted(own, await unlistedFacts(ctx, view, [own]))
   if (credited)
     return { ...none, reason: 'duplicate_of', evidence: credited, duplicateOf: credited.record }
   if (known.duplicateOf) return { ...none, reason: 'duplicate_of', duplicateOf: known.duplicateOf }
@@ -89,20 +92,42 @@ export async function explainContributor(
   limit: number,
 ): Promise<{ reasons: RecordReason[]; indexed: number }> {
   const { evidence, selected } = await evidenceFor(ctx, view, { contributor, limit })
-  const values = await valuesOf(ctx, view)
+  const facts = await unlistedFacts(ctx, view, evidence)
   const reasons = evidence.map((own): RecordReason => {
     const listed = view.signed.receipt.rows.find((row) => row.record === own.record)
-    return listed
-      ? { ...fromListed(listed), evidence: own }
-      : {
-          record: own.record,
-          reason: reasonOfUnlisted(own, values),
-          row: null,
-          evidence: own,
-          duplicateOf: null,
-        }
+    return listed ? { ...fromListed(listed), evidence: own } : fromUnlisted(own, facts)
   })
   return { reasons, indexed: selected }
+}
+
+type UnlistedFacts = {
+  values: ParameterValues | null
+  revocationOf: (row: RowEvidence) => Revocation | null
+}
+
+/** What decides about rows that the receipt does not list, besides their evidence. */
+async function unlistedFacts(
+  ctx: Ctx,
+  view: ReceiptView,
+  rows: readonly RowEvidence[],
+): Promise<UnlistedFacts> {
+  const [values, revocationOf] = await Promise.all([
+    valuesOf(ctx, view),
+    findRevocations(ctx, rows, Number(view.signed.receipt.time)),
+  ])
+  return { values, revocationOf }
+}
+
+function fromUnlisted(own: RowEvidence, { values, revocationOf }: UnlistedFacts): RecordReason {
+  const revocation = revocationOf(own)
+  return {
+    record: own.record,
+    reason: reasonOfUnlisted(own, values, revocation),
+    row: null,
+    evidence: own,
+    duplicateOf: null,
+    revocation,
+  }
 }
 
 const fromListed = (row: ReceiptRow): RecordReason => ({
@@ -111,6 +136,7 @@ const fromListed = (row: ReceiptRow): RecordReason => ({
   row,
   evidence: null,
   duplicateOf: null,
+  revocation: null,
 })
 
 /** What the Datanets know of a record: its cluster, and the record that it repeats if it was refused for that. */
@@ -146,6 +172,7 @@ async function evidenceFor(ctx: Ctx, view: ReceiptView, asked: Asked): Promise<E
     base: receipt.base,
     adapter: { digest: receipt.adapter, manifest: adapter.manifest },
     query,
+    time: Number(receipt.time),
     texts: texts && {
       prompt:
         'prompt' in texts.input

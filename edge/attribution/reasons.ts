@@ -1,6 +1,7 @@
 import type { ParameterValues } from '#protocol/parameters.ts'
 import type { Receipt, ReceiptRow } from '#protocol/receipt.ts'
 import type { Evidence } from '#protocol/evidence.ts'
+import type { Revocation } from '#protocol/revocations.ts'
 
 /** Why a record is paid for an answer, or not. */
 export const REASONS = {
@@ -11,6 +12,8 @@ export const REASONS = {
   duplicate_of: 'Its near-duplicate cluster is credited through an earlier record.',
   prompt_echo: 'The words that it shares with the answer stand in the prompt.',
   boilerplate: 'The words that it shares with the answer are held by too many clusters.',
+  revoked: 'Its contributor had taken it back before the answer.',
+  penalized: 'Curation had rejected the batch that it came in before the answer.',
   not_indexed: 'The model was not trained on it.',
 } as const satisfies Record<string, string>
 export type Reason = keyof typeof REASONS
@@ -22,13 +25,15 @@ export const reasonOfListed = ({ amount }: Pick<ReceiptRow, 'amount'>): Reason =
   amount > 0n ? 'paid' : 'below_threshold'
 
 /**
- * The reason of a row of the index that the receipt does not list. Influence that stands out decides; then what became of
- * the shared words; then influence that does not stand out.
+ * The reason of a row of the index that the receipt does not list. A revocation decides; then influence that stands out;
+ * then what became of the shared words; then influence that does not stand out.
  */
 export function reasonOfUnlisted(
   { influence, significance, text, spans }: RowEvidence,
   values: ParameterValues | null,
+  revocation: Revocation | null,
 ): Reason {
+  if (revocation) return revocation.reason
   const tau = values?.['attribution.significance']
   if (influence > 0n && tau !== undefined && significance >= tau) return 'below_threshold'
   if (text !== null && text > 0n) return 'below_threshold'

@@ -9,13 +9,15 @@ import { contributions, versions } from '../db/schema.ts'
 import { getDatanet } from './datanets.ts'
 import { pipelineHash } from './pipeline/pipeline.ts'
 import { readAccepted } from './records-file.ts'
+import { revokedIn } from './revocations.ts'
 import { encodeShard, SHARD_ROWS } from './shards.ts'
-import { publishVersion, type Version } from './versions.ts'
+import { failVersion, publishVersion, type Version } from './versions.ts'
 
 /**
- * Builds a version: every anchored accepted record of the Datanet, in the order of anchoring, as Parquet shards and a
- * manifest, all under their hashes. Safe to run again: nothing is visible before the row moves on, the order never
- * changes, so that full shards of an earlier version are the same files.
+ * Builds a version: every anchored accepted record of the Datanet that is not revoked, in the order of anchoring, as
+ * Parquet shards and a manifest, all under their hashes. Safe to run again: nothing is visible before the row moves on,
+ * the order never changes, so that full shards of an earlier version are the same files up to the first record that
+ * was revoked since.
  */
 export async function buildVersion(ctx: Ctx, id: string): Promise<void> {
   const [version] = await ctx.db.select().from(versions).where(eq(versions.id, id))
@@ -26,7 +28,10 @@ export async function buildVersion(ctx: Ctx, id: string): Promise<void> {
 async function build(ctx: Ctx, version: Version): Promise<void> {
   const started = Date.now()
   const datanet = await getDatanet(ctx, version.datanetId)
-  const contents = await collect(ctx, version.datanetId)
+  const { revoked, ...contents } = await collect(ctx, version.datanetId)
+  const twin = await publishedWith(ctx, version.datanetId, contents.root)
+  if (twin)
+    return failVersion(ctx, version.id, `Version ${twin.number} has these very records: use it.`)
   const manifest: DatanetManifest = {
     format: 'openledger-datanet-1',
     datanet: datanet.id,
@@ -46,6 +51,7 @@ async function build(ctx: Ctx, version: Version): Promise<void> {
       root: manifest.root,
       manifest: stored.sha256,
       records: manifest.records,
+      revoked,
     })
     .where(and(eq(versions.id, version.id), eq(versions.status, 'building')))
     .returning()
@@ -56,13 +62,15 @@ async function build(ctx: Ctx, version: Version): Promise<void> {
 
 type Contents = Pick<DatanetManifest, 'root' | 'records' | 'reasons' | 'contributors' | 'shards'>
 
-async function collect(ctx: Ctx, datanetId: string): Promise<Contents> {
+async function collect(ctx: Ctx, datanetId: string): Promise<Contents & { revoked: number }> {
   const anchored = await ctx.db
     .select()
     .from(contributions)
     .where(and(eq(contributions.datanetId, datanetId), eq(contributions.status, 'anchored')))
     .orderBy(contributions.blockNumber, contributions.id)
+  const gone = await revokedIn(ctx, datanetId)
   const leaves: Hex[] = []
+  let revoked = 0
   const shards: DatanetManifest['shards'] = []
   const reasons: Record<string, number> = {}
   const clusters = new Set<Hex>()
@@ -74,6 +82,10 @@ async function collect(ctx: Ctx, datanetId: string): Promise<Contents> {
       reasons[reason] = (reasons[reason] ?? 0) + count
     if (!recordsFile) throw new Error(`contribution ${contribution.id} has no records file`)
     for (const record of await readAccepted(ctx.env, recordsFile)) {
+      if (gone.has(`${record.recordHash} ${contributor}`)) {
+        revoked++
+        continue
+      }
       const person = people.get(contributor) ?? { records: 0, clusters: 0 }
       person.records++
       // A cluster belongs to whoever has its first record in the version.
@@ -107,6 +119,7 @@ async function collect(ctx: Ctx, datanetId: string): Promise<Contents> {
   return {
     root: merkleTree(leaves).root,
     records: leaves.length,
+    revoked,
     reasons,
     contributors: [...people]
       .map(([contributor, counts]) => ({ contributor, ...counts }))
@@ -117,6 +130,21 @@ async function collect(ctx: Ctx, datanetId: string): Promise<Contents> {
 
 async function putShard(ctx: Ctx, rows: VersionRow[]): Promise<BlobRef & { records: number }> {
   return { ...(await putBlob(ctx.env, encodeShard(rows))), records: rows.length }
+}
+
+/** The published version with a root, if there is one: the chain takes a root once. Withdrawals can lead back to one. */
+async function publishedWith(ctx: Ctx, datanetId: string, root: Hex): Promise<Version | undefined> {
+  const [found] = await ctx.db
+    .select()
+    .from(versions)
+    .where(
+      and(
+        eq(versions.datanetId, datanetId),
+        eq(versions.root, root),
+        eq(versions.status, 'published'),
+      ),
+    )
+  return found
 }
 
 async function parentRoot(ctx: Ctx, { datanetId, number }: Version): Promise<Hex | null> {

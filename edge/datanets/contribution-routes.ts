@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import { revocationReason } from '#protocol/revocations.ts'
 import { requireScope } from '../auth/authenticate.ts'
-import type { records } from '../db/schema.ts'
 import { listSchema, MAX_PAGE, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
@@ -81,6 +81,7 @@ const verdictSchema = z
     novelty: z.number(),
     reasons: z.array(z.string()),
     detail: z.string().nullable(),
+    revoked: revocationReason.nullable(),
     evidence: z
       .object({
         duplicate_of: z.string(),
@@ -184,7 +185,7 @@ function view(row: Contribution) {
   }
 }
 
-const verdictView = (row: typeof records.$inferSelect) => ({
+const verdictView = (row: Awaited<ReturnType<typeof listVerdicts>>[number]) => ({
   id: String(row.row),
   row: row.row,
   record: row.recordHash,
@@ -193,6 +194,7 @@ const verdictView = (row: typeof records.$inferSelect) => ({
   novelty: row.novelty / 10_000,
   reasons: row.reasons,
   detail: row.detail,
+  revoked: row.revoked,
   evidence: row.evidence && {
     duplicate_of: row.evidence.duplicateOf,
     measure: row.evidence.measure,

@@ -1,6 +1,6 @@
-import { and, eq, gt } from 'drizzle-orm'
+import { and, eq, getTableColumns, gt } from 'drizzle-orm'
 import type { Ctx } from '../context.ts'
-import { contributions, records, type ContributionStatus } from '../db/schema.ts'
+import { contributions, records, revocations, type ContributionStatus } from '../db/schema.ts'
 import { Problem } from '../problem.ts'
 import { headInbox } from './inbox.ts'
 import type { Verdict } from './pipeline/reasons.ts'
@@ -37,16 +37,24 @@ const UNTOUCHED = {
   anchoredAt: null,
 } as const
 
-/** Verdicts of a contribution in row order, from after row `after`; up to limit + 1. */
+/** Verdicts of a contribution in row order, and why its records are revoked if they are, from after row `after`; up to limit + 1. */
 export async function listVerdicts(
   ctx: Ctx,
   id: string,
   { limit, after, verdict }: { limit: number; after?: number; verdict?: Verdict },
 ) {
-  await getContribution(ctx, id)
+  const { contributor } = await getContribution(ctx, id)
   return ctx.db
-    .select()
+    .select({ ...getTableColumns(records), revoked: revocations.reason })
     .from(records)
+    .leftJoin(
+      revocations,
+      and(
+        eq(records.verdict, 'accepted'),
+        eq(revocations.record, records.recordHash),
+        eq(revocations.contributor, contributor),
+      ),
+    )
     .where(
       and(
         eq(records.contributionId, id),

@@ -19,6 +19,10 @@ const versionSchema = z
     root: z.string().nullable(),
     manifest: z.string().nullable().openapi({ description: 'SHA-256 of the manifest.' }),
     records: z.int().nullable(),
+    revoked: z
+      .int()
+      .nullable()
+      .openapi({ description: 'Anchored records that it leaves out because they are revoked.' }),
     tx: z.string().nullable(),
     block: z.int().nullable(),
     error: z.string().nullable(),
@@ -122,6 +126,7 @@ const view = (row: Version) => ({
   root: row.root,
   manifest: row.manifest,
   records: row.records,
+  revoked: row.revoked,
   tx: row.txHash,
   block: row.blockNumber,
   error: row.error,

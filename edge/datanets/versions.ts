@@ -12,14 +12,15 @@ import { contributions, versions } from '../db/schema.ts'
 import { Problem } from '../problem.ts'
 import { chainId, getDatanet } from './datanets.ts'
 import type { Outcome } from './outcome.ts'
+import { revokedIn } from './revocations.ts'
 
 const MANIFEST_CACHE_MS = 3_600_000 // immutable
 
 export type Version = typeof versions.$inferSelect
 
 /**
- * Starts the next version of a Datanet from its anchored records; the owner may. Of two requests at once one wins, by
- * the unique number. Throws `version/in-progress`, `version/nothing-new`.
+ * Starts the next version of a Datanet from its anchored records without the revoked ones; the owner may. Of two
+ * requests at once one wins, by the unique number. Throws `version/in-progress`, `version/nothing-new`.
  */
 export async function createVersion(ctx: Ctx, datanetId: string): Promise<Version> {
   const datanet = await getDatanet(ctx, datanetId)
@@ -46,8 +47,13 @@ export async function createVersion(ctx: Ctx, datanetId: string): Promise<Versio
     throw new Problem('version/in-progress', {
       detail: `Version ${last.number} is ${last.status}.`,
     })
-  const published = last?.status === 'published' ? last.records : null
-  if (!anchored || anchored.records <= (published ?? 0)) throw new Problem('version/nothing-new')
+  // Both only grow, so that a version with the same two has the same records.
+  const [all, revoked] = [anchored?.records ?? 0, (await revokedIn(ctx, datanetId)).size]
+  const isPublished =
+    last?.status === 'published' &&
+    all === (last.records ?? 0) + (last.revoked ?? 0) &&
+    revoked === (last.revoked ?? 0)
+  if (all === revoked || isPublished) throw new Problem('version/nothing-new')
   const row =
     last?.status === 'failed' ? await restart(ctx, last) : await begin(ctx, datanetId, last)
   if (!row) throw new Problem('version/in-progress')
@@ -122,9 +128,12 @@ export async function settleVersion(ctx: Ctx, id: string, outcome: Outcome): Pro
     .where(eq(versions.id, id))
 }
 
-/** Ends a version that the queue gave up on; its number can be started again. */
-export async function failVersion(ctx: Ctx, id: string): Promise<void> {
-  const error = 'Building failed again and again on our side. Publish again.'
+/** Ends a version that cannot be built, or that the queue gave up on; its number can be started again. */
+export async function failVersion(
+  ctx: Ctx,
+  id: string,
+  error = 'Building failed again and again on our side. Publish again.',
+): Promise<void> {
   await ctx.db
     .update(versions)
     .set({ status: 'failed', error })

@@ -192,3 +192,16 @@ export async function findLogs(
     ORDER BY block DESC, log_index DESC LIMIT ${limit}`
   return rows.map((row) => ({ ...logOf(row), certainty: row.certainty, time: row.time }))
 }
+
+/** Batches that curation rejected in safe blocks, from a block on, the oldest first. */
+export async function findRejectedBatches(
+  tx: LedgerTx,
+  from: number,
+): Promise<{ batchId: Hex; contributor: Hex; block: number }[]> {
+  const rows = await tx<{ block: string; batchId: Hex; contributor: Hex }[]>`
+    SELECT block, args->>'batchId' AS "batchId", args->>'contributor' AS contributor
+    FROM chain_log CROSS JOIN chain_head
+    WHERE contract = 'datanetRegistry' AND event = 'BatchRejected' AND block >= ${from} AND block <= safe
+    ORDER BY block, log_index`
+  return rows.map(({ block, ...batch }) => ({ ...batch, block: Number(block) }))
+}

@@ -8,6 +8,7 @@ import type { Profile } from '../datanets/pipeline/profile.ts'
 import type { ReasonCode, Verdict } from '../datanets/pipeline/reasons.ts'
 import type { ContributionMetadata } from '../datanets/metadata.ts'
 import type { Fault } from '../problem.ts'
+import type { RevocationReason } from '#protocol/revocations.ts'
 
 /**
  * D1: the catalogue. Times are Unix milliseconds. No foreign key cascades: D1 ignores `PRAGMA foreign_keys=OFF`
@@ -139,6 +140,31 @@ export const records = sqliteTable(
   ],
 )
 
+/** The public log of protocol/revocations.ts, with who had it written and why. Nothing is ever changed in it. */
+export const revocations = sqliteTable(
+  'revocations',
+  {
+    seq: integer().primaryKey(),
+    record: text().$type<Hex>().notNull(),
+    contributor: text().$type<Hex>().notNull(),
+    contributionId: text('contribution_id').notNull(),
+    reason: text().$type<RevocationReason>().notNull(),
+    /** Unix seconds, which are part of the log's hash. */
+    time: integer().notNull(),
+    head: text().$type<Hex>().notNull(),
+    /** The account that withdrew it; null when the chain rejected its batch, in the block beside it. */
+    accountId: text('account_id'),
+    block: integer(),
+    /** What the contributor said. */
+    note: text(),
+  },
+  (table) => [
+    uniqueIndex('revocations_record').on(table.record, table.contributor),
+    index('revocations_contribution').on(table.contributionId, table.seq),
+    index('revocations_block').on(table.block),
+  ],
+)
+
 export type VersionStatus = 'building' | 'publishing' | 'published' | 'failed'
 
 export const versions = sqliteTable(
@@ -152,6 +178,8 @@ export const versions = sqliteTable(
     /** SHA-256 of the manifest in R2. */
     manifest: text().$type<Hex>(),
     records: integer(),
+    /** Anchored records that it leaves out because they are revoked. */
+    revoked: integer(),
     error: text(),
     txHash: text('tx_hash').$type<Hex>(),
     blockNumber: integer('block_number'),

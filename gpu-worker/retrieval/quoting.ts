@@ -1,9 +1,11 @@
 /** Retrieves records for a request that asks for it and puts them before its conversation. */
 import type { SessionOptions } from '#engine/session.ts'
+import { revocationOf } from '#protocol/revocations.ts'
 import type { GenerateRequest } from '#protocol/wire.ts'
 import type { BaseModel } from '../base-model.ts'
 import { EdgeError, type BlobStore } from '../blobs.ts'
 import { describeError } from '../log.ts'
+import { wholeOf, type Revocations } from '../serving/revocations.ts'
 import { ServingError } from '../serving/serving-error.ts'
 import { openEmbedder, type EmbedderChoice } from './embedder.ts'
 import { fittingRecords, questionOf, quoteRecords } from './quote.ts'
@@ -16,6 +18,7 @@ export type QuotingOptions = {
   base: BaseModel
   session: SessionOptions
   blobs: Pick<BlobStore, 'get'>
+  revocations: Revocations
   embedder?: EmbedderChoice
 }
 
@@ -24,7 +27,7 @@ const ANSWER_SHARE = 0.5
 
 /** Opens the retriever when it is first needed; the function that this answers throws a ServingError. */
 export function openQuoting(options: QuotingOptions): (asked: GenerateRequest) => Promise<Quoted> {
-  const { base, session, blobs, embedder = 'base' } = options
+  const { base, session, blobs, revocations, embedder = 'base' } = options
   const { tokenizer, config } = base
   let opened: Promise<Retriever> | null = null
   const open = (): Promise<Retriever> =>
@@ -45,17 +48,18 @@ export function openQuoting(options: QuotingOptions): (asked: GenerateRequest) =
     const answer = Math.min(asked.maxTokens, config.positions * ANSWER_SHARE)
     try {
       const retriever = await open()
-      const found = await retriever.retrieve(
-        questionOf(input.messages),
-        retrieval.versions,
-        retrieval.topK,
-      )
+      const { log, entries } = wholeOf(await revocations.current())
+      const found = await retriever.retrieve(questionOf(input.messages), retrieval.versions, {
+        topK: retrieval.topK,
+        isRevoked: (row) => revocationOf(log, row, entries) !== undefined,
+      })
       const cited = fittingRecords(found, {
         room: config.positions - plain - answer,
         count: (texts) => tokenizer.encodePrompt(quote(texts)).length - plain,
       })
       return { request: { ...asked, input: quote(cited.map(({ text }) => text)) }, cited }
     } catch (cause) {
+      if (cause instanceof ServingError) throw cause
       if (cause instanceof EdgeError)
         throw new ServingError('model/unavailable', 'a Datanet cannot be fetched now', { cause })
       throw new ServingError('retrieval/failed', describeError(cause), { cause })

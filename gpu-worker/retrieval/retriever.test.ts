@@ -34,9 +34,11 @@ async function library(embedder: Embedder | null = null) {
   return { version, retriever: openRetriever(counted, embedder), reads: () => reads, blobs }
 }
 
+const top = (topK: number) => ({ topK, isRevoked: () => false })
+
 test('the records with the question’s words are found, a cluster once, with who wrote them', async () => {
   const { retriever, version } = await library()
-  const found = await retriever.retrieve('grants patent licence?', [version], 5)
+  const found = await retriever.retrieve('grants patent licence?', [version], top(5))
   assert.deepEqual(
     found.map((one) => one.record),
     [hashOf(0), hashOf(2)],
@@ -50,27 +52,42 @@ test('the records with the question’s words are found, a cluster once, with wh
     contributor: contributor(1),
     text: 'About 1\nThe licence grants a patent right.',
   })
-  assert.deepEqual(await retriever.retrieve('patent', [version, version], 1), [found[0]])
-  assert.deepEqual(await retriever.retrieve('zebra', [version], 5), [])
+  assert.deepEqual(await retriever.retrieve('patent', [version, version], top(1)), [found[0]])
+  assert.deepEqual(await retriever.retrieve('zebra', [version], top(5)), [])
+})
+
+test('a revoked record is not found, nor another one of its cluster in its place', async () => {
+  const { retriever, version } = await library()
+  const isRevoked = ({ record }: { record: Hex }) => record === hashOf(0)
+  const found = await retriever.retrieve('grants patent licence?', [version], {
+    topK: 5,
+    isRevoked,
+  })
+  assert.deepEqual(
+    found.map((one) => one.record),
+    [hashOf(2)],
+  )
 })
 
 test('a version is fetched and verified once, also by questions at the same time', async () => {
   const { retriever, version, reads } = await library()
-  await Promise.all(['patent', 'warranty'].map((word) => retriever.retrieve(word, [version], 1)))
-  await retriever.retrieve('notice', [version], 1)
+  await Promise.all(
+    ['patent', 'warranty'].map((word) => retriever.retrieve(word, [version], top(1))),
+  )
+  await retriever.retrieve('notice', [version], top(1))
   assert.equal(reads(), 3) // the manifest and two shards
 })
 
 test('a version of another root or with other bytes is refused, and asked for again later', async () => {
   const { retriever, version } = await library()
   const other = { ...version, root: keccak('another root') }
-  await assert.rejects(retriever.retrieve('patent', [other], 1), /another root/)
+  await assert.rejects(retriever.retrieve('patent', [other], top(1)), /another root/)
   const { retriever: broken, version: lost, blobs } = await library()
   const manifest = blobs.held.get(lost.manifest)!
   blobs.held.delete(lost.manifest)
-  await assert.rejects(broken.retrieve('patent', [lost], 1), /no blob/)
+  await assert.rejects(broken.retrieve('patent', [lost], top(1)), /no blob/)
   blobs.held.set(lost.manifest, manifest)
-  assert.equal((await broken.retrieve('patent', [lost], 1)).length, 1)
+  assert.equal((await broken.retrieve('patent', [lost], top(1))).length, 1)
 })
 
 test('meaning moves a record up, and is computed once per record', async () => {
@@ -86,11 +103,11 @@ test('meaning moves a record up, and is computed once per record', async () => {
   }
   const { retriever, version } = await library(embedder)
   const question = 'Which licence grants author rights?'
-  const lexical = await (await library()).retriever.retrieve(question, [version], 1)
+  const lexical = await (await library()).retriever.retrieve(question, [version], top(1))
   assert.equal(lexical[0]?.record, hashOf(0))
-  const [first] = await retriever.retrieve(question, [version], 1)
+  const [first] = await retriever.retrieve(question, [version], top(1))
   assert.equal(first?.record, hashOf(2))
   const before = asked.length
-  await retriever.retrieve(question, [version], 1)
+  await retriever.retrieve(question, [version], top(1))
   assert.deepEqual(asked.slice(before), [question])
 })

@@ -4,6 +4,7 @@
  * candidate, so that copies neither crowd an answer nor earn for each other.
  */
 import type { Hex } from '#protocol/bytes.ts'
+import type { RecordKey } from '#protocol/revocations.ts'
 import type { RecordFields } from '#protocol/wire.ts'
 import type { BlobStore } from '../blobs.ts'
 import { canonicalRows, loadRows, type TrainingRow } from '../training/dataset.ts'
@@ -25,11 +26,14 @@ export type Retrieved = {
 }
 
 export type Retriever = {
-  /** The best records for a question, at most `topK`; none when nothing fits. Rejects when a version does not verify. */
+  /**
+   * The best records for a question that are not revoked, at most `topK`; none when nothing fits. Rejects when a version
+   * does not verify.
+   */
   retrieve: (
     question: string,
     versions: readonly DatanetVersion[],
-    topK: number,
+    options: { topK: number; isRevoked: (row: RecordKey) => boolean },
   ) => Promise<Retrieved[]>
 }
 
@@ -70,13 +74,13 @@ export function openRetriever(blobs: Pick<BlobStore, 'get'>, embedder: Embedder 
   }
 
   return {
-    retrieve: async (question, versions, topK) => {
+    retrieve: async (question, versions, { topK, isRevoked }) => {
       const lexical: Candidate[] = []
       for (const version of versions) {
         const { rows, bm25 } = await indexOf(version)
         for (const { document, score } of bm25.rank(question, CANDIDATES)) {
           const row = rows[document]
-          if (row) lexical.push({ row, score })
+          if (row && !isRevoked(row)) lexical.push({ row, score })
         }
       }
       const candidates = distinct(lexical.toSorted(byScore)).slice(0, CANDIDATES)

@@ -3,10 +3,12 @@ import test, { after } from 'node:test'
 import { privateKeyToAccount } from 'viem/accounts'
 import { keccak, ZERO_HASH } from '#protocol/bytes.ts'
 import { receiptFault, receiptSigner } from '#protocol/receipt.ts'
+import { emptyRevocations } from '#protocol/revocations.ts'
 import { splitFee } from '#protocol/score.ts'
 import { sharesFault } from '#protocol/shares.ts'
 import { generateRequest, type GenerateEvent } from '#protocol/wire.ts'
 import { promptHash } from '../attribution/receipt.ts'
+import { revokeRecord } from '../testing/revocations.ts'
 import {
   contributor,
   fixedChain,
@@ -31,10 +33,12 @@ const { chain, state } = fixedChain(
 )
 const account = privateKeyToAccount(keccak('worker'))
 const domain = { chainId: 1, settlement: SETTLEMENT }
+const revocations = emptyRevocations()
 const service = await openInference({
   base: place.base,
   session: { threads: 1 },
   chain,
+  revocations: { current: async () => revocations },
   blobs: place.blobs,
   account,
   domain,
@@ -204,6 +208,7 @@ test('a stored query vector tells of every record what the receipt says of those
     base: place.base.digest,
     adapter,
     query,
+    time: Number(receipt.time),
     texts: { prompt: fieldsOf(11).prompt, tokens },
     records: records.map((_, n) => recordHash(n)),
     clusters: [],
@@ -296,4 +301,41 @@ test('a Datanet version that is not what its root says is never quoted', async (
   const [version] = place.job.datanets
   const versions = [{ ...version!, root: keccak('another root') }]
   await assert.rejects(ask({ retrieval: { versions, topK: 1 } }), code('retrieval/failed'))
+})
+
+test('a revoked record is neither paid nor cited from then on, and why-not keeps its numbers', async () => {
+  const before = await ask()
+  assert.equal(before.receipt.rows[0]?.record, recordHash(11))
+  const key = { record: recordHash(11), contributor: records[11]!.contributor }
+  const time = Number(before.receipt.time) + 1
+  revokeRecord(revocations, { ...key, contributor: contributor(77) }, { time }) // somebody else's
+  assert.deepEqual((await ask()).receipt.rows, before.receipt.rows)
+
+  revokeRecord(revocations, key, { time })
+  const { text, receipt, query, tokens } = await ask()
+  assert.equal(text, fieldsOf(11).completion) // the model knows what it knows
+  assert.ok(receipt.rows.every(({ record }) => record !== recordHash(11)))
+  assert.deepEqual([receiptFault(receipt), sharesFault(receipt, state.parameters)], [null, null])
+  const { receipt: retrieved } = await ask({ retrieval: { ...retrieval, topK: 12 } })
+  assert.ok(retrieved.citations.length > 0)
+  assert.ok(retrieved.citations.every(({ record }) => record !== recordHash(11)))
+
+  const evidenceAt = async (at: number) => {
+    const { evidence } = await service.explain({
+      base: place.base.digest,
+      adapter,
+      query,
+      time: at,
+      texts: { prompt: fieldsOf(11).prompt, tokens },
+      records: [recordHash(11)],
+      clusters: [],
+      limit: 1,
+    })
+    return evidence[0]!
+  }
+  const [then, now] = [await evidenceAt(time - 1), await evidenceAt(time)]
+  assert.deepEqual([then.influence, then.rank], [now.influence, now.rank])
+  assert.ok(then.text! > 0n)
+  assert.equal(now.text, 0n)
+  assert.ok(now.spans!.length > 0)
 })

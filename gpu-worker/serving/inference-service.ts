@@ -20,6 +20,7 @@ import { openAdapterStore, type ServedAdapter, type StoreLoad, type Tier } from 
 import type { AdapterOnChain, Chain, ModelOnChain } from './chain.ts'
 import { ContextLengthError, openGenerator, type Generation, type Generator } from './generator.ts'
 import type { TokenLogprobs } from './sampler.ts'
+import { liveIndex, partAt, wholeOf, type Revocations } from './revocations.ts'
 import { DEFAULT_LIMITS, type SchedulerLimits } from './scheduler.ts'
 import { ServingError } from './serving-error.ts'
 
@@ -47,6 +48,8 @@ export type InferenceOptions = {
   base: BaseModel
   session: SessionOptions
   chain: Chain
+  /** Records that are neither paid nor cited any more. */
+  revocations: Revocations
   blobs: Pick<BlobStore, 'get'> & { has?: (sha256: Hex) => Promise<boolean> }
   limits?: SchedulerLimits
   /** What compares the meaning of records that requests retrieve. */
@@ -71,7 +74,7 @@ type Model = {
 
 /** Opens the programs of a base model; slow, once per process. */
 export async function openInference(options: InferenceOptions): Promise<InferenceService> {
-  const { base, chain, account, domain, limits = DEFAULT_LIMITS } = options
+  const { base, chain, revocations, account, domain, limits = DEFAULT_LIMITS } = options
   const { revocationPollMs = REVOCATION_POLL_MS } = options
   const generator = await openGenerator(base, options.session, limits)
   const store = openAdapterStore(options)
@@ -156,12 +159,14 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     const tokens = BigInt(prompt.length + generation.completionTokens)
     const fee = tokens * onChain.pricePerToken
     const split = splitFee(fee, values, cited.length)
+    const live = adapter && liveIndex(adapter.served, wholeOf(await revocations.current()))
     const attributed =
       adapter &&
+      live &&
       (await withSource(adapter.served, (source) =>
         attribute(
           { ...generation, prompt, promptText: promptText(request.input) },
-          adapter.served,
+          live,
           { source, tokenizer: base.tokenizer },
           { pool: split.contributors, values },
         ),
@@ -243,7 +248,8 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       const unpin = store.pin(request.adapter.digest)
       try {
         const served = await store.get(request.adapter.digest, onChain.adapter)
-        return evidenceOf(request, served, base.tokenizer)
+        const part = partAt(await revocations.current(), request.time)
+        return evidenceOf(request, liveIndex(served, part), base.tokenizer)
       } finally {
         unpin()
       }

@@ -9,6 +9,7 @@ import { openChain } from './chain.ts'
 import { diskBlobs } from './disk-blobs.ts'
 import type { ThreadInput, ThreadOutput, ThreadSettings } from './inference.ts'
 import { openInference } from './inference-service.ts'
+import { openRevocations } from './revocations.ts'
 import { ServingError } from './serving-error.ts'
 
 const port = parentPort
@@ -22,6 +23,7 @@ const service = await openInference({
   session,
   embedder: settings.EMBEDDER,
   chain: openChain({ rpcUrl: settings.RPC_URL, contracts: settings.CONTRACTS }),
+  revocations: openRevocations(settings.EDGE_URL),
   blobs: diskBlobs(
     join(settings.STATE_DIR, 'blobs'),
     edgeBlobs(settings.EDGE_URL, settings.WORKER_TOKEN),

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Hex } from '#protocol/bytes.ts'
+import { emptyRevocations } from '#protocol/revocations.ts'
 import {
   jobFailure,
   jobProgress,
@@ -29,11 +30,16 @@ export async function startTestEdge(token: string) {
   const blobs = memoryBlobs()
   const jobs: Job[] = []
   const hellos: WorkerHello[] = []
+  const revocations = emptyRevocations()
 
   const answer = async (
     request: IncomingMessage,
   ): Promise<[number, object | Uint8Array | null]> => {
     const path = request.url ?? ''
+    if (path.startsWith('/v1/revocations')) {
+      const after = Number(new URL(path, 'http://edge').searchParams.get('after'))
+      return [200, { data: revocations.entries.slice(after), has_more: false }]
+    }
     if (request.headers.authorization !== `Bearer ${token}`) return [401, null]
     const [, , resource, id = '', action] = path.split('/')
     if (resource === 'blobs') {
@@ -94,6 +100,8 @@ export async function startTestEdge(token: string) {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     blobs,
     hellos,
+    /** The log that it serves; tests append to it. */
+    revocations,
     submit: (manifest: JobManifest): Job => {
       const job: Job = {
         manifest,

@@ -10,12 +10,15 @@ import {
   type Receipt,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
+import { emptyRevocations, type RecordKey } from '#protocol/revocations.ts'
 import { splitFee } from '#protocol/score.ts'
 import { adapterManifest, type KeptTexts } from '#protocol/wire.ts'
-import { attribute } from '../attribution/attribute.ts'
+import { attribute, type AttributionIndex } from '../attribution/attribute.ts'
 import { openGradients } from '../attribution/gradients.ts'
 import { signReceipt } from '../attribution/receipt.ts'
 import { openAdapterStore } from '../serving/adapter-store.ts'
+import { liveIndex, wholeOf } from '../serving/revocations.ts'
+import { revokeRecord } from '../testing/revocations.ts'
 import { promptText } from '../serving/inference-service.ts'
 import {
   contributor,
@@ -47,6 +50,8 @@ const place = await tinyWorkplace()
 after(place.remove)
 
 let signed: SignedReceipt
+/** The same answer's when the first record of that one is revoked. */
+let heeding: SignedReceipt
 let texts: KeptTexts
 let model: ModelFacts
 let index: OpenIndex
@@ -74,13 +79,6 @@ before(async () => {
   const prompt = base.tokenizer.encodePrompt(input)
   const fee = BigInt(prompt.length + tokens.length) * PRICE
   const split = splitFee(fee, values)
-  const attribution = await attribute(
-    { prompt, promptText: promptText(input), tokens, text: output, ends: [] },
-    served,
-    { source, tokenizer: base.tokenizer },
-    { pool: split.contributors, values },
-  )
-  await source.release()
   const request = {
     requestId: keccak('request'),
     payer: contributor(99),
@@ -88,28 +86,42 @@ before(async () => {
     input,
     store: true,
   }
-  signed = await signReceipt(
-    {
-      request,
-      outputText: output,
-      outputTokens: tokens,
-      promptTokens: prompt.length,
-      cited: [],
-      completionTokens: tokens.length,
-      fee,
-      split,
-      paramsHash: paramsHash(values),
-      modelOwner: OWNER,
-      adapter: {
-        digest,
-        indexRoot: onChain.indexRoot,
-        datanets: onChain.datanetRoots,
-        attribution,
+  const receiptOn = async (live: AttributionIndex) => {
+    const attribution = await attribute(
+      { prompt, promptText: promptText(input), tokens, text: output, ends: [] },
+      live,
+      { source, tokenizer: base.tokenizer },
+      { pool: split.contributors, values },
+    )
+    return signReceipt(
+      {
+        request,
+        outputText: output,
+        outputTokens: tokens,
+        promptTokens: prompt.length,
+        cited: [],
+        completionTokens: tokens.length,
+        fee,
+        split,
+        paramsHash: paramsHash(values),
+        modelOwner: OWNER,
+        adapter: {
+          digest,
+          indexRoot: onChain.indexRoot,
+          datanets: onChain.datanetRoots,
+          attribution,
+        },
       },
-    },
-    account,
-    domain,
-  )
+      account,
+      domain,
+    )
+  }
+  signed = await receiptOn(served)
+  const [first] = signed.receipt.rows
+  const log = emptyRevocations()
+  revokeRecord(log, first!, { time: 1 })
+  heeding = await receiptOn(liveIndex(served, wholeOf(log)))
+  await source.release()
   model = { ...onChain, prices: [{ wei: PRICE, from: 0n, until: 2n ** 64n }] }
   const files = {
     adapterFile: (_digest: Hex, sha256: Hex) => place.blobs.get(sha256),
@@ -129,8 +141,11 @@ const facts = (more: Partial<ReceiptFacts> = {}): ReceiptFacts => ({
   model,
   index,
   texts,
+  revocations: emptyRevocations(),
   ...more,
 })
+
+const none = () => ({ model, values, revocations: emptyRevocations() })
 
 /** The receipt with a change, signed anew by the worker: it lies, and stands by it. */
 async function lie(change: Partial<Receipt>, query = signed.query): Promise<SignedReceipt> {
@@ -154,7 +169,7 @@ test('every integer of an honest receipt holds, and running it again gives the s
   assert.ok(signed.receipt.rows.length > 1)
   assert.ok(signed.receipt.rows.some(({ spans }) => spans.length > 0))
   assert.deepEqual(await failing(signed), [])
-  const again = await reExecution.run(signed, texts, { model, values })
+  const again = await reExecution.run(signed, texts, none())
   assert.deepEqual(
     again.map(({ name, holds }) => [name, holds]),
     [
@@ -207,7 +222,7 @@ test('a query vector that pays somebody else is found by running the answer agai
   const vector = new Int8Array(queryBytes(signed).buffer.slice(0))
   const other = vector.map((entry, i) => (i % 7 === 0 ? -entry : entry))
   const wrong = await lie({ queryHash: keccak(new Uint8Array(other.buffer)) }, encodeQuery(other))
-  const checks = await reExecution.run(wrong, texts, { model, values })
+  const checks = await reExecution.run(wrong, texts, none())
   assert.deepEqual(
     checks.filter(({ holds }) => !holds).map(({ name }) => name),
     ['gradient'],
@@ -220,7 +235,7 @@ test('float noise of another machine is within the tolerance', async () => {
     i % 50 === 0 && entry !== 0 && entry < 127 ? entry + 1 : entry,
   )
   const near = await lie({ queryHash: keccak(new Uint8Array(noisy.buffer)) }, encodeQuery(noisy))
-  const [, gradient] = await reExecution.run(near, texts, { model, values })
+  const [, gradient] = await reExecution.run(near, texts, none())
   assert.ok(gradient!.holds, `${gradient!.detail}, at least ${LEAST_COSINE}`)
 })
 
@@ -230,12 +245,59 @@ test('text credits that the answer does not have are found by running it again',
     { covered: covered + 1n },
     { rows: rowsWith(0, { text: rows[0]!.text + 1n }) },
   ]) {
-    const [text] = await reExecution.run(await lie(change), texts, { model, values })
+    const [text] = await reExecution.run(await lie(change), texts, none())
     assert.deepEqual([text!.name, text!.holds], ['text', false])
   }
   const padded = { ...texts, tokens: [...texts.tokens, 5, 5, 5] }
-  const [answer] = await reExecution.run(signed, padded, { model, values })
+  const [answer] = await reExecution.run(signed, padded, none())
   assert.deepEqual([answer!.name, answer!.holds], ['answer', false])
+})
+
+const logOf = (at: number, key: RecordKey) => {
+  const log = emptyRevocations()
+  revokeRecord(log, key, { time: at })
+  return log
+}
+
+test('what was revoked before an answer is not paid; what was revoked about then may be; later does not matter', async () => {
+  const { receipt } = signed
+  const [first] = receipt.rows
+  const time = Number(receipt.time)
+  const before = logOf(time - 301, first!)
+  const about = logOf(time - 10, first!)
+  assert.deepEqual(await failing(signed, { revocations: before }), ['revoked'])
+  for (const revocations of [about, logOf(time + 1_000, first!)])
+    assert.deepEqual(await failing(signed, { revocations }), [])
+  const someone = logOf(time - 1_000, { record: first!.record, contributor: contributor(77) })
+  assert.deepEqual(await failing(signed, { revocations: someone }), [])
+
+  // Without it the receipt is another one: whoever heeded the log is right, and before that they would have been wrong.
+  assert.ok(heeding.receipt.rows.every(({ record }) => record !== first!.record))
+  for (const [revocations, text] of [
+    [before, true],
+    [about, true],
+    [emptyRevocations(), false],
+  ] as const) {
+    const failed = await failing(heeding, { revocations })
+    assert.deepEqual(failed, text ? [] : ['omission'])
+    const [checked] = await reExecution.run(heeding, texts, { model, values, revocations })
+    assert.deepEqual([checked!.name, checked!.holds], ['text', text])
+  }
+  const [listed] = await reExecution.run(signed, texts, { model, values, revocations: before })
+  assert.equal(listed!.holds, false)
+})
+
+test('a citation of a revoked record is named', async () => {
+  const { record, contributor: who, cluster } = signed.receipt.rows[0]!
+  const revocations = emptyRevocations()
+  revokeRecord(revocations, { record, contributor: who }, { time: 1, reason: 'penalized' })
+  const citation = { record, cluster, contributor: who, datanet: keccak('root'), amount: 0n }
+  const checks = await checkReceipt(
+    await lie({ rows: [], citations: [citation] }),
+    facts({ revocations }),
+  )
+  const found = checks.find(({ name }) => name === 'revoked')
+  assert.match(found!.detail, /citation 0: record 0x[0-9a-f]{64} was penalized at 1/)
 })
 
 test('unknown parameters, an unregistered model and an index that is nowhere are said, not thrown', async () => {

@@ -10,6 +10,7 @@ import {
   type ReceiptDomain,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
+import { headOf, heededAt, revocationOf, type RevocationLog } from '#protocol/revocations.ts'
 import { dotInt8, isSignificant } from '#protocol/score.ts'
 import { sharesFault } from '#protocol/shares.ts'
 import { SEGMENT_END, tokensRoot } from '#protocol/tokens.ts'
@@ -28,6 +29,8 @@ export type ReceiptFacts = {
   model: ModelFacts | null
   /** The adapter's index; an Error says why it cannot be had; null for a bare base. */
   index: OpenIndex | Error | null
+  /** Which records were revoked when. */
+  revocations: RevocationLog
   /** Prompt and answer, when the validator may read them. */
   texts?: KeptTexts | null
 }
@@ -35,7 +38,7 @@ export type ReceiptFacts = {
 /** Checks a receipt without trusting who gave it. All checks come back, those that hold too. */
 export async function checkReceipt(signed: SignedReceipt, facts: ReceiptFacts): Promise<Check[]> {
   const { receipt } = signed
-  const { values, model, index, texts } = facts
+  const { values, model, index, revocations, texts } = facts
   const sums = receiptFault(receipt)
   return [
     await checkSignature(signed, facts.domain),
@@ -48,7 +51,8 @@ export async function checkReceipt(signed: SignedReceipt, facts: ReceiptFacts): 
     ...checkModel(receipt, model),
     ...(values ? [checkShares(receipt, values)] : []),
     ...(texts ? checkTexts(receipt, texts) : []),
-    ...checkIndex(signed, { values, index, texts: texts ?? null }),
+    checkRevoked(receipt, revocations),
+    ...checkIndex(signed, { values, index, revocations, texts: texts ?? null }),
   ]
 }
 
@@ -110,13 +114,30 @@ function checkTexts(receipt: Receipt, { input, output, tokens }: KeptTexts): Che
   ]
 }
 
+/** Nothing that was revoked for long enough is listed or cited. */
+function checkRevoked({ rows, citations, time }: Receipt, log: RevocationLog): Check {
+  const { least, most } = heededAt(log, time)
+  for (const [kind, list] of Object.entries({ row: rows, citation: citations }))
+    for (const [i, key] of list.entries()) {
+      const entry = revocationOf(log, key, least)
+      if (entry)
+        return check(
+          'revoked',
+          false,
+          `${kind} ${i}: record ${entry.record} was ${entry.reason} at ${entry.time}`,
+          kind === 'row' ? { row: i } : undefined,
+        )
+    }
+  return check('revoked', true, `${least} to ${most} entries, ${headOf(log, most)}`)
+}
+
+type IndexFacts = Pick<ReceiptFacts, 'values' | 'index' | 'revocations'> & {
+  texts: KeptTexts | null
+}
+
 function checkIndex(
   signed: SignedReceipt,
-  {
-    values,
-    index,
-    texts,
-  }: { values: ParameterValues | null; index: OpenIndex | Error | null; texts: KeptTexts | null },
+  { values, index, revocations, texts }: IndexFacts,
 ): Check[] {
   const { receipt } = signed
   if (index === null)
@@ -139,7 +160,7 @@ function checkIndex(
   const places = new Map<Hex, number>(index.rows.map(({ cluster }, i) => [cluster, i]))
   return [
     ...checks,
-    ...checkRows(receipt, index, places, { query, values }),
+    ...checkRows(receipt, index, places, { query, values, revocations }),
     ...checkSpans(receipt, index, places, texts),
   ]
 }
@@ -149,8 +170,13 @@ function checkRows(
   receipt: Receipt,
   index: OpenIndex,
   places: ReadonlyMap<Hex, number>,
-  { query, values }: { query: Int8Array; values: ParameterValues | null },
+  { query, values, revocations }: { query: Int8Array } & Pick<IndexFacts, 'values' | 'revocations'>,
 ): Check[] {
+  const { most } = heededAt(revocations, receipt.time)
+  const mayBeRevoked = (row: number): boolean => {
+    const key = index.rows[row]
+    return key !== undefined && revocationOf(revocations, key, most) !== undefined
+  }
   const scores = scoreRows(index, { values: query, self: dotInt8(query, query) })
   const faults: Check[] = []
   const listed = new Set<number>()
@@ -184,7 +210,12 @@ function checkRows(
   }
   if (values)
     for (const score of scores)
-      if (!listed.has(score.row) && isSignificant(score, values) && score.influence > receipt.floor)
+      if (
+        !listed.has(score.row) &&
+        isSignificant(score, values) &&
+        score.influence > receipt.floor &&
+        !mayBeRevoked(score.row)
+      )
         faults.push(
           check(
             'omission',

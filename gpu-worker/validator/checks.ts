@@ -37,6 +37,7 @@ export const CHECKS = {
   rows: 'score',
   scores: 'score',
   omission: 'omission',
+  revoked: 're-execution',
   spans: 'span',
   // with the texts
   prompt: 're-execution',

@@ -3,6 +3,7 @@ import { getData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import { z } from 'zod'
 import { adapterManifest, address, bytes32, type AdapterManifest } from '#protocol/wire.ts'
+import { openRevocations } from '../serving/revocations.ts'
 import { CorruptBlobError, edgeFetch, retrying, sha256Of } from '../blobs.ts'
 
 export type PublishedFiles = ReturnType<typeof openPublishedFiles>
@@ -32,8 +33,12 @@ const PAGE = 100
 /** Reads published files. Whatever comes back has the hash it was asked for by. */
 export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
   const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {}
+  const { current } = openRevocations(edgeUrl)
 
   return {
+    /** The log of revoked records, as it is now and continuing what was read before. */
+    revocations: current,
+
     /** The bytes of an epoch file; throws an Error that says why neither source has them. */
     epochFile: async ({
       commitment,

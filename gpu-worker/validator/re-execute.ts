@@ -7,6 +7,7 @@ import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ParameterValues } from '#protocol/parameters.ts'
 import { queryBytes, type Receipt, type SignedReceipt } from '#protocol/receipt.ts'
+import { heededParts, type RevocationLog } from '#protocol/revocations.ts'
 import { dotInt8, methodOf } from '#protocol/score.ts'
 import type { KeptTexts } from '#protocol/wire.ts'
 import { echoTest, responseVector } from '../attribution/attribute.ts'
@@ -16,6 +17,7 @@ import { openGradients, type GradientSource } from '../attribution/gradients.ts'
 import type { BaseModel } from '../base-model.ts'
 import { openAdapterStore, type ServedAdapter } from '../serving/adapter-store.ts'
 import { promptText } from '../serving/inference-service.ts'
+import { liveIndex } from '../serving/revocations.ts'
 import { inFormat } from '../training/base-format.ts'
 import { check, type Check } from './checks.ts'
 import type { ModelFacts } from './chain-facts.ts'
@@ -33,7 +35,7 @@ export type ReExecution = {
   run: (
     signed: SignedReceipt,
     texts: KeptTexts,
-    facts: { model: ModelFacts; values: ParameterValues },
+    facts: { model: ModelFacts; values: ParameterValues; revocations: RevocationLog },
   ) => Promise<Check[]>
   release: () => Promise<void>
 }
@@ -77,7 +79,7 @@ export function openReExecution({
 
   return {
     release,
-    run: async (signed, texts, { model, values }) => {
+    run: async (signed, texts, { model, values, revocations }) => {
       const { receipt } = signed
       const prompt = base.tokenizer.encodePrompt(texts.input)
       const tokenization = checkTokens(receipt, texts, prompt.length, base)
@@ -85,12 +87,15 @@ export function openReExecution({
       const { served, source } = await adapterOf(receipt.adapter, model)
       const { tokens } = texts
       const isEcho = echoTest({ promptText: promptText(texts.input), tokens }, base.tokenizer)
-      const credit = creditSpans(served.spans, tokens, isEcho)
+      const { index } = served.index
+      // The receipt says when it was made, and clocks differ: it may have heeded any of these parts of the log.
+      const checks = heededParts(revocations, index.rows, receipt.time).map((entries) => {
+        const { spans } = liveIndex(served, { log: revocations, entries })
+        return checkText(receipt, index, { credit: creditSpans(spans, tokens, isEcho), values })
+      })
+      const text = checks.find(({ holds }) => holds) ?? (checks[0] as Check)
       const query = await responseVector({ prompt, tokens }, served.index, source)
-      return [
-        checkText(receipt, served.index.index, { credit, values }),
-        checkGradient(signed, query.values),
-      ]
+      return [text, checkGradient(signed, query.values)]
     },
   }
 }

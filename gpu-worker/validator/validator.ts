@@ -68,9 +68,10 @@ export function openValidator(options: ValidatorOptions): Validator {
     mayRead: boolean,
   ): Promise<{ checks: Check[]; ran: boolean }> => {
     const { receipt } = signed
-    const [values, model] = await Promise.all([
+    const [values, model, revocations] = await Promise.all([
       facts.parameters(receipt.paramsHash),
       modelOf(receipt),
+      files.revocations(),
     ])
     const isBase = receipt.adapter === ZERO_HASH
     const index = isBase
@@ -79,10 +80,17 @@ export function openValidator(options: ValidatorOptions): Validator {
         ? await indexOf(receipt.adapter, model)
         : new Error('the adapter is not registered')
     const kept = mayRead && receipt.stored && texts ? await texts(receipt.requestId) : null
-    const checks = await checkReceipt(signed, { domain, values, model, index, texts: kept })
+    const checks = await checkReceipt(signed, {
+      domain,
+      values,
+      model,
+      index,
+      revocations,
+      texts: kept,
+    })
     if (!kept || !reExecution || !model || !values || isBase) return { checks, ran: false }
     return {
-      checks: [...checks, ...(await reExecution.run(signed, kept, { model, values }))],
+      checks: [...checks, ...(await reExecution.run(signed, kept, { model, values, revocations }))],
       ran: true,
     }
   }

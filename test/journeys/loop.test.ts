@@ -156,7 +156,7 @@ test('the openledger command asks, verifies, shows rewards and validates from a 
   const rewards = await run<{ account: string }>('rewards', '--account', address)
   assert.equal(rewards.exitCode, 0)
   const state = join(it.stack.dirs.logs, 'watch.sqlite')
-  const watched = await run<{ reports: { findings: unknown[] }[] }>(
+  const watched = await run<{ reports: { epoch: number; findings: unknown[] }[] }>(
     'watch',
     '--once',
     '--state',
@@ -165,8 +165,57 @@ test('the openledger command asks, verifies, shows rewards and validates from a 
   assert.equal(watched.exitCode, 0)
   assert.ok(watched.reports.length > 0)
   assert.ok(watched.reports.every(({ findings }) => findings.length === 0))
-  const again = await run<{ reports: unknown[] }>('watch', '--once', '--state', state)
-  assert.ok(again.reports.length < watched.reports.length) // it goes on where it was
+  const again = await run<typeof watched>('watch', '--once', '--state', state)
+  const seen = new Set(watched.reports.map(({ epoch }) => epoch))
+  assert.ok(again.reports.every(({ epoch }) => !seen.has(epoch))) // it goes on where it was
+})
+
+test('a record that its contributor takes back is paid no more, says so, and both receipts verify', async () => {
+  const { edge, chain, da } = it.stack.urls
+  const [first] = answers
+  const [{ record, contributor } = assert.fail('nobody was paid')] = first!.receipt.receipt.rows
+  const owner = cast.contributors.find(({ address }) => address === contributor)!
+  const { data } = (await (
+    await fetch(
+      `${edge}/v1/datanets/${version.datanetId}/versions/${version.number}/rows?limit=100`,
+    )
+  ).json()) as { data: { record: Hex; metadata: { openledger: { contribution: string } } }[] }
+  const { contribution } = data.find((row) => row.record === record)!.metadata.openledger
+  const env = {
+    OPENLEDGER_EDGE: edge,
+    OPENLEDGER_RPC: chain,
+    OPENLEDGER_DA: da,
+    OPENLEDGER_API_KEY: owner.apiKey,
+  }
+  const run = async (...args: string[]) =>
+    valueOf<object>(await openledger([...args, '--json'], env))
+  const { added } = (await run('datanet', 'withdraw', contribution, record)) as { added: number }
+  assert.equal(added, 1)
+
+  await new Promise((resolve) => setTimeout(resolve, 4_000)) // workers know the log as of 3 s ago
+  const { client } = cast.consumer
+  const answer = await client.chat({
+    model: model.name,
+    messages: [{ role: 'user', content: first!.question }],
+    max_tokens: 80,
+    temperature: 0,
+  })
+  assert.equal(answer.text, first!.answer.text)
+  const { receipt } = await client.receipt(answer.receiptId)
+  assert.ok(receipt.rows.every((row) => row.record !== record))
+  const reasonIn = async (id: string) =>
+    (await (await fetch(`${edge}/v1/receipts/${id}/records/${record}`)).json()) as {
+      reason: string
+      evidence: { influence: string; spans: unknown[] } | null
+    }
+  const why = await reasonIn(answer.receiptId)
+  assert.equal(why.reason, 'revoked')
+  assert.ok(BigInt(why.evidence!.influence) > 0n && why.evidence!.spans.length > 0)
+  assert.equal((await reasonIn(first!.receipt.id)).reason, 'paid')
+  for (const id of [answer.receiptId, first!.receipt.id]) {
+    const verified = await run('receipt', 'verify', id, '--model', MODEL_DIR)
+    assert.equal((verified as { holds: boolean }).holds, true, JSON.stringify(verified))
+  }
 })
 
 test('OpenAI’s own client works with nothing but another base URL and key', async () => {

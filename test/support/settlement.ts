@@ -322,6 +322,7 @@ async function publish(
 ): Promise<{ url: string; server: Server }> {
   const answer = (path: string, authorization: string | undefined): Uint8Array | object | null => {
     const [, , kind, id, what, last] = path.split('/')
+    if (kind === 'revocations') return { data: [], has_more: false }
     if (kind === 'adapters' && id === adapter.digest && what === 'files')
       return adapter.files.get(last as Hex) ?? null
     if (kind === 'datanets' && id === adapter.datanet.id)
