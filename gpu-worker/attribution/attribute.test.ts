@@ -21,12 +21,12 @@ const { base, blobs } = place
 const { manifest, blob } = await trainTiny(place)
 const onChain = registered(place.job, manifest, blob)
 const { chain } = fixedChain(base.digest, manifest.digest, onChain)
-const served = await openAdapterStore({ base, chain, blobs }).get(manifest.digest, onChain)
+const served = await openAdapterStore({ base, chain, blobs }).index(manifest.digest, onChain)
 const { config, parameters, tokenizer } = base
 const source = await openGradients({
   config,
   parameters,
-  lora: served.adapter.lora,
+  lora: served.lora,
   session: { threads: 1 },
 })
 after(source.release)
@@ -110,7 +110,7 @@ test('an index whose bytes were changed on the way is not served', async () => {
   }
   assert.notEqual(sha256Of(await changed.get(projection)), projection)
   const store = openAdapterStore({ base, chain, blobs: changed })
-  await assert.rejects(store.get(manifest.digest, onChain), /not what the chain says/)
+  await assert.rejects(store.index(manifest.digest, onChain), /not what the chain says/)
 })
 
 test('an adapter without an index is not served', async () => {
@@ -122,5 +122,8 @@ test('an adapter without an index is not served', async () => {
     },
   }
   const store = openAdapterStore({ base, chain, blobs: without })
-  await assert.rejects(store.get(manifest.digest, onChain), /no such blob|not what the chain says/)
+  await assert.rejects(
+    store.index(manifest.digest, onChain),
+    /no such blob|not what the chain says/,
+  )
 })

@@ -11,7 +11,7 @@
  * their value within 1/sqrt(FEATURE_DIMS). Several snapshots of the adapter have sketches of their own, whose sum
  * sketches the mean over snapshots. Each step's worth against retraining is in docs/attribution.md.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Sequence } from '#engine/batch.ts'
 import { gradientSize, type Block } from '#engine/programs/influence.ts'
 import type { TensorMap } from '#engine/tensor.ts'
@@ -160,9 +160,7 @@ export type Features = ReturnType<typeof openFeatures>
 export function drawSketch(seed: string, size: number): Int16Array {
   const sketch = new Int16Array(size)
   for (let start = 0; start < size; start += 16) {
-    const digest = createHash('sha256')
-      .update(`${seed}|${start / 16}`)
-      .digest()
+    const digest = hash('sha256', `${seed}|${start / 16}`, 'buffer')
     for (let i = 0; i < 16 && start + i < size; i++) sketch[start + i] = digest.readInt16LE(2 * i)
   }
   return sketch

@@ -168,7 +168,7 @@ export function decodeIndex(
   const tensors = readSafetensors(files.projection)
   const numbers = (name: string, length: number): Float32Array => {
     const { data } = requireTensor(tensors, name)
-    if (data.length !== length || !data.every(Number.isFinite))
+    if (data.length !== length || !areFinite(data))
       throw new Error(`index/projection.safetensors: "${name}" is not ${length} finite numbers`)
     return data
   }
@@ -195,6 +195,12 @@ export function decodeIndex(
     features: openFeatures(blocks, features),
     ...(format && { format }),
   }
+}
+
+/** A loop, because a callback for each of millions of numbers takes ten times as long. */
+function areFinite(data: Float32Array): boolean {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return false
+  return true
 }
 
 function snapshotsOf(

@@ -43,26 +43,36 @@ function storeWith(replaced: Record<Hex, Uint8Array> = {}, mostBytes?: number) {
     ...(mostBytes && { mostBytes }),
   })
   const get = async (asked: typeof ref) => opened.get(asked.digest, await opened.check(asked))
-  return { store: { ...opened, get }, asked, tiers }
+  const index = async (asked: typeof ref) => opened.index(asked.digest, await opened.check(asked))
+  return { store: { ...opened, get, index }, asked, tiers }
 }
 
-test('an adapter is loaded once, shared by simultaneous requests, and kept', async () => {
+const WEIGHT_FILES: readonly string[] = ['adapter_model.safetensors', 'adapter_config.json']
+
+test('an adapter and its indexes are loaded once, shared by simultaneous requests, and kept', async () => {
   const { store, asked } = storeWith()
   const [a, b] = await Promise.all([store.get(ref), store.get(ref)])
   assert.equal(a, b)
   assert.equal(await store.get(ref), a)
-  assert.equal(asked.length, 1 + ADAPTER_FILES.length)
+  assert.equal(asked.length, 1 + WEIGHT_FILES.length)
   assert.deepEqual(store.load().resident, [manifest.digest])
+  const [c, d] = await Promise.all([store.index(ref), store.index(ref)])
+  assert.equal(c, d)
+  assert.equal(await store.index(ref), c)
+  assert.equal(asked.length, 2 + ADAPTER_FILES.length)
+  assert.equal(await store.get(ref), a)
 })
 
 for (const name of ADAPTER_FILES)
-  test(`one changed byte in ${name} keeps the adapter from being served`, async () => {
+  test(`one changed byte in ${name} keeps the adapter from being used`, async () => {
     const { sha256 } = manifest.files[name]
     const original = place.blobs.held.get(sha256)!
     for (const place of [original.length - 1, original.length >> 1]) {
       const tampered = Uint8Array.from(original)
       tampered[place]! ^= 1
       const { store } = storeWith({ [sha256]: tampered })
+      await assert.rejects(store.index(ref), code('model/digest-mismatch'))
+      if (!WEIGHT_FILES.includes(name)) continue
       await assert.rejects(store.get(ref), code('model/digest-mismatch'))
       assert.deepEqual(store.load().resident, [])
     }

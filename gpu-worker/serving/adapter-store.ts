@@ -1,9 +1,11 @@
 /**
  * Adapters ready to serve. Nothing of an adapter is used before it has been checked against the chain: registered, not
  * revoked, of this base; the manifest has the hash on chain, every file the hash in the manifest, the weights and
- * the configuration make the digest, the index has the root.
+ * the configuration make the digest, the index has the root. An answer needs the weights first and the index when it
+ * ends, so the two are held apart.
  */
 import type { Adapter } from '#engine/adapter-pack.ts'
+import type { LoraConfig } from '#engine/models/lora.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
@@ -13,16 +15,27 @@ import { decodeSpanIndex } from '../attribution/span-files.ts'
 import { rowTokens, type SpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
 import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
+import { availableMemory } from '../training/memory.ts'
 import { digestOfFiles, importPeft } from '../training/peft.ts'
+import { byteCache, type CacheLoad } from './byte-cache.ts'
 import type { AdapterOnChain, Chain } from './chain.ts'
 import { ServingError } from './serving-error.ts'
 
+/** An adapter that may generate. */
 export type ServedAdapter = {
   digest: Hex
   adapter: Adapter
+  /** Memory held, about. */
+  bytes: number
+}
+
+/** What an adapter's answers are attributed with. */
+export type ServedIndex = {
+  digest: Hex
+  /** The shape that gradients are taken of. */
+  lora: LoraConfig
   index: LoadedIndex
   spans: SpanIndex
-  /** Memory held, about. */
   bytes: number
 }
 
@@ -32,21 +45,20 @@ export type AdapterRef = { digest: Hex; manifest: Hex }
 /** Where an adapter came from: the local disk, or the edge's store because the disk lacked its weights. */
 export type Tier = 'disk' | 'edge'
 
-export type StoreLoad = {
-  /** Digests in memory, the longest unused first. */
-  resident: Hex[]
-  residentBytes: number
-  hits: number
-  misses: number
-  evictions: number
-}
+/** Of the adapters; their indexes are counted apart and not told. */
+export type StoreLoad = CacheLoad
 
 export type AdapterStore = {
   /** What the chain says of an adapter now. Throws a ServingError unless it may be served. */
   check: (ref: AdapterRef) => Promise<AdapterOnChain>
   /** The adapter, from memory or verified anew. Throws a ServingError. */
   get: (digest: Hex, onChain: AdapterOnChain) => Promise<ServedAdapter>
-  /** Keeps an adapter from being evicted, in memory already or not, until the function that this answers is called. */
+  /**
+   * Its indexes, from memory or verified anew. Apart from the adapter, because they are several times as large and no
+   * token waits for them. Throws a ServingError.
+   */
+  index: (digest: Hex, onChain: AdapterOnChain) => Promise<ServedIndex>
+  /** Keeps an adapter and its indexes in memory, there already or not, until the function that this answers is called. */
   pin: (digest: Hex) => () => void
   load: () => StoreLoad
 }
@@ -55,13 +67,14 @@ export type AdapterStoreOptions = {
   base: BaseModel
   chain: Pick<Chain, 'adapter'>
   blobs: Blobs
-  /** Memory for adapters; the longest unused that are not pinned go first. */
+  /** Memory for adapters, and for indexes; the longest unused that are not pinned go first. */
   mostBytes?: number
   onLoad?: (tier: Tier, seconds: number) => void
 }
 type Blobs = Pick<BlobStore, 'get'> & { has?: (sha256: Hex) => Promise<boolean> }
 
-const MOST_BYTES = 2 ** 30
+/** Of this machine's memory, for adapters and for indexes each. */
+const MEMORY_SHARE = 1 / 8
 /** No trained weight comes near this; products with it stay far from float32's overflow. */
 const MOST_WEIGHT = 1e6
 /** Adapters fetched at once: unpacking one blocks the thread that generates for some milliseconds. */
@@ -72,54 +85,33 @@ export function openAdapterStore({
   base,
   chain,
   blobs,
-  mostBytes = MOST_BYTES,
+  mostBytes = MEMORY_SHARE * availableMemory(),
   onLoad = () => {},
 }: AdapterStoreOptions): AdapterStore {
-  const held = new Map<Hex, ServedAdapter>() // in order of last use
-  const loading = new Map<Hex, Promise<ServedAdapter>>()
   const pins = new Map<Hex, number>()
+  const adapters = byteCache<ServedAdapter>(mostBytes, (digest) => pins.has(digest))
+  const indexes = byteCache<ServedIndex>(mostBytes, (digest) => pins.has(digest))
   const inTurn = limited(MOST_LOADS)
-  let residentBytes = 0
-  let [hits, misses, evictions] = [0, 0, 0]
 
-  const drop = (digest: Hex): void => {
-    residentBytes -= held.get(digest)?.bytes ?? 0
-    held.delete(digest)
-  }
-  const keep = (served: ServedAdapter): void => {
-    drop(served.digest)
-    held.set(served.digest, served)
-    residentBytes += served.bytes
-    for (const digest of held.keys()) {
-      if (residentBytes <= mostBytes) break
-      if (digest === served.digest || pins.has(digest)) continue
-      drop(digest)
-      evictions++
-    }
-  }
-  const load = (digest: Hex, onChain: AdapterOnChain): Promise<ServedAdapter> => {
-    const underWay = loading.get(digest)
-    if (underWay) return underWay
-    // No signal: another request may be waiting for the same adapter.
-    const started = inTurn(async () => {
-      const startedAt = performance.now()
-      const { tier, served } = await loadVerified(digest, onChain, base, blobs)
-      onLoad(tier, (performance.now() - startedAt) / 1000)
-      return served
-    })
-      .catch((error: unknown) => {
+  // No signal: another request may be waiting for the same adapter.
+  const get: AdapterStore['get'] = (digest, onChain) =>
+    adapters.get(digest, () =>
+      inTurn(async () => {
+        const startedAt = performance.now()
+        const { tier, served } = await loadAdapter(digest, onChain, base, blobs)
+        onLoad(tier, (performance.now() - startedAt) / 1000)
+        return served
+      }).catch((error: unknown) => {
         throw asServingError(digest, error)
-      })
-      .finally(() => loading.delete(digest))
-    loading.set(digest, started)
-    return started
-  }
+      }),
+    )
   return {
     check: async ({ digest, manifest }) => {
       const onChain = await chain.adapter(digest)
       if (!onChain) throw new ServingError('model/not-found', `adapter ${digest} is not on chain`)
       if (onChain.revoked) {
-        drop(digest)
+        adapters.drop(digest)
+        indexes.drop(digest)
         throw new ServingError('model/revoked', `adapter ${digest} was revoked`)
       }
       if (onChain.base !== base.digest)
@@ -131,13 +123,17 @@ export function openAdapterStore({
         )
       return onChain
     },
-    get: async (digest, onChain) => {
-      const found = held.get(digest)
-      if (found) hits++
-      else misses++
-      const served = found ?? (await load(digest, onChain))
-      keep(served)
-      return served
+    get,
+    index: async (digest, onChain) => {
+      const load = async () => {
+        const { adapter } = await get(digest, onChain)
+        return inTurn(() => loadIndex(digest, onChain, { base, lora: adapter.lora }, blobs)).catch(
+          (error: unknown) => {
+            throw asServingError(digest, error)
+          },
+        )
+      }
+      return indexes.get(digest, load)
     },
     pin: (digest) => {
       pins.set(digest, (pins.get(digest) ?? 0) + 1)
@@ -150,7 +146,7 @@ export function openAdapterStore({
         else pins.delete(digest)
       }
     },
-    load: () => ({ resident: [...held.keys()], residentBytes, hits, misses, evictions }),
+    load: adapters.load,
   }
 }
 
@@ -171,43 +167,47 @@ function limited(most: number) {
   }
 }
 
-async function loadVerified(
+async function loadAdapter(
   digest: Hex,
   onChain: AdapterOnChain,
   base: BaseModel,
   blobs: Blobs,
 ): Promise<{ tier: Tier; served: ServedAdapter }> {
-  const manifest = adapterManifest.parse(
-    JSON.parse(new TextDecoder().decode(await verified(blobs, onChain.manifestHash))),
-  )
-  if (manifest.digest !== digest || manifest.indexRoot !== onChain.indexRoot)
-    throw new MismatchError('its manifest names another digest or index root')
-  const isLocal = await blobs.has?.(manifest.files['adapter_model.safetensors'].sha256)
-  const file = (name: keyof AdapterManifest['files']) =>
-    verified(blobs, manifest.files[name].sha256)
+  const { files } = await manifestOf(digest, onChain, blobs)
+  const isLocal = await blobs.has?.(files['adapter_model.safetensors'].sha256)
   const peft = {
-    weights: await file('adapter_model.safetensors'),
-    config: await file('adapter_config.json'),
+    weights: await verified(blobs, files['adapter_model.safetensors'].sha256),
+    config: await verified(blobs, files['adapter_config.json'].sha256),
   }
   const found = digestOfFiles(peft, base.digest)
   if (found !== digest) throw new MismatchError(`its files make the digest ${found}`)
   const adapter = importPeft(base.config, peft)
   // An overflow would answer every request of the adapter with noise: better to refuse it once.
   for (const [name, { data }] of adapter.tensors)
-    if (data.some((weight) => !(Math.abs(weight) <= MOST_WEIGHT)))
+    if (!isWithin(data, MOST_WEIGHT))
       throw new MismatchError(`${name} has a weight beyond ±${MOST_WEIGHT}`)
+  return {
+    tier: isLocal ? 'disk' : 'edge',
+    served: { digest, adapter, bytes: bytesOf(adapter.tensors) },
+  }
+}
+
+async function loadIndex(
+  digest: Hex,
+  onChain: AdapterOnChain,
+  { base, lora }: { base: BaseModel; lora: LoraConfig },
+  blobs: Blobs,
+): Promise<ServedIndex> {
+  const manifest = await manifestOf(digest, onChain, blobs)
+  const file = (name: keyof AdapterManifest['files']) =>
+    verified(blobs, manifest.files[name].sha256)
   const indexFiles = {
     rows: await file('index/rows.json'),
     vectors: await file('index/vectors.i8'),
     landmarks: await file('index/landmarks.i8'),
     projection: await file('index/projection.safetensors'),
   }
-  const expected = {
-    root: onChain.indexRoot,
-    adapter: digest,
-    config: base.config,
-    lora: adapter.lora,
-  }
+  const expected = { root: onChain.indexRoot, adapter: digest, config: base.config, lora }
   const index = decodeIndex(indexFiles, expected)
   const spanBytes = await file('index/spans.bin')
   const spans = decodeSpanIndex(spanBytes)
@@ -219,13 +219,26 @@ async function loadVerified(
       throw new MismatchError(`index/spans.bin: row ${i} has other tokens than index/rows.json`)
   })
   const bytes =
-    bytesOf(adapter.tensors) +
-    spanBytes.length +
-    Object.values(indexFiles).reduce((n, { length }) => n + length, 0)
-  return {
-    tier: isLocal ? 'disk' : 'edge',
-    served: { digest, adapter, index, spans, bytes },
-  }
+    spanBytes.length + Object.values(indexFiles).reduce((n, { length }) => n + length, 0)
+  return { digest, lora, index, spans, bytes }
+}
+
+async function manifestOf(
+  digest: Hex,
+  { manifestHash, indexRoot }: AdapterOnChain,
+  blobs: Blobs,
+): Promise<AdapterManifest> {
+  const bytes = await verified(blobs, manifestHash)
+  const manifest = adapterManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
+  if (manifest.digest !== digest || manifest.indexRoot !== indexRoot)
+    throw new MismatchError('its manifest names another digest or index root')
+  return manifest
+}
+
+/** Whether all numbers are at most so large, and numbers at all. */
+function isWithin(data: Float32Array, most: number): boolean {
+  for (let i = 0; i < data.length; i++) if (!(Math.abs(data[i] as number) <= most)) return false
+  return true
 }
 
 const bytesOf = (tensors: TensorMap): number =>

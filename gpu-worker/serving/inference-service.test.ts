@@ -195,6 +195,36 @@ test('an adapter that is revoked while it answers stops, and nothing is signed',
   assert.equal(service.status().active, 0)
 })
 
+test('an answer whose index is not the chain’s is cut short, and nothing is signed', async () => {
+  const { sha256 } = manifest.files['index/vectors.i8']
+  const tampered = Uint8Array.from(await place.blobs.get(sha256))
+  tampered[0]! ^= 1
+  const other = await openInference({
+    base: place.base,
+    session: { threads: 1 },
+    chain,
+    blobs: { get: async (asked) => (asked === sha256 ? tampered : place.blobs.get(asked)) },
+    account,
+    domain,
+  })
+  const request = generateRequest.parse({
+    requestId: keccak('request'),
+    payer: contributor(99),
+    base: place.base.digest,
+    adapter,
+    input: { prompt: 'Rule' },
+    maxTokens: 240,
+    logitBias: Object.fromEntries([...place.base.tokenizer.special].map((id) => [id, -100])),
+  })
+  const events: GenerateEvent[] = []
+  const answer = other.answer(request, (event) => events.push(event), {
+    gone: new AbortController().signal,
+  })
+  await assert.rejects(answer, code('model/digest-mismatch'))
+  assert.ok(events.length < 240 && events.every(({ type }) => type === 'token'))
+  assert.equal(other.status().active, 0)
+})
+
 test('log-probabilities are told with the text, as text', async () => {
   const { events, text } = await ask({ logprobs: 2 })
   const told = events.flatMap((event) => (event.type === 'token' ? (event.logprobs ?? []) : []))

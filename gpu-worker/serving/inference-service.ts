@@ -16,7 +16,8 @@ import { openQuoting, type Quoted } from '../retrieval/quoting.ts'
 import type { BaseModel } from '../base-model.ts'
 import type { BlobStore } from '../blobs.ts'
 import { inFormat } from '../training/base-format.ts'
-import { openAdapterStore, type ServedAdapter, type StoreLoad, type Tier } from './adapter-store.ts'
+import type { AdapterSource } from './adapter-source.ts'
+import { openAdapterStore, type ServedIndex, type StoreLoad, type Tier } from './adapter-store.ts'
 import type { AdapterOnChain, Chain, ModelOnChain } from './chain.ts'
 import { ContextLengthError, openGenerator, type Generation, type Generator } from './generator.ts'
 import type { TokenLogprobs } from './sampler.ts'
@@ -69,7 +70,7 @@ const MOST_SHAPES = 2
 type OnChain = { base: ModelOnChain; adapter: AdapterOnChain | null }
 type Model = {
   onChain: ModelOnChain
-  adapter: { served: ServedAdapter; onChain: AdapterOnChain } | null
+  adapter: { served: ServedIndex; onChain: AdapterOnChain } | null
 }
 
 /** Opens the programs of a base model; slow, once per process. */
@@ -91,47 +92,58 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     return { base: found, adapter: request.adapter ? await store.check(request.adapter) : null }
   }
 
-  /** Generates until the end, the caller's leaving, or the revocation of the model. */
+  /**
+   * Generates until the end, the caller's leaving, the revocation of the model, or until its index turns out to be
+   * another than the chain's: no token waits for the index, but no answer goes on without one.
+   */
   const generate = async (
     request: GenerateRequest,
     prompt: readonly number[],
     onChain: OnChain,
     emit: (event: GenerateEvent) => void,
     { gone, enough }: AnswerSignals,
-  ): Promise<{ generation: Generation; served: ServedAdapter | null }> => {
-    const revoked = new AbortController()
+  ): Promise<{ generation: Generation; served: ServedIndex | null }> => {
+    const unfit = new AbortController()
     const poll = setInterval(() => {
       check(request).catch((error: unknown) => {
         // A chain that cannot be read now is no revocation.
-        if (error instanceof ServingError && error.code === 'model/revoked') revoked.abort(error)
+        if (error instanceof ServingError && error.code === 'model/revoked') unfit.abort(error)
       })
     }, revocationPollMs)
-    let served: ServedAdapter | null = null
+    const { adapter } = onChain
     const { digest } = request.adapter ?? {}
-    const load = async () => {
-      if (!digest || !onChain.adapter) throw new Error('a bare base has no adapter')
-      served = await store.get(digest, onChain.adapter)
-      return served.adapter
+    const source: AdapterSource | null =
+      digest && adapter
+        ? { digest, load: async () => (await store.get(digest, adapter)).adapter }
+        : null
+    let index: Promise<ServedIndex> | null = null
+    const fetchIndex = () => {
+      if (index || !digest || !adapter) return index
+      index = store.index(digest, adapter)
+      index.catch((error: unknown) => unfit.abort(error))
+      return index
     }
     try {
       const generation = await generator.generate({
         prompt,
-        adapter: digest ? { digest, load } : null,
+        adapter: source,
         sampling: request,
         seed: request.seed ?? randomInt(2 ** 32),
         stop: request.stop,
         maxTokens: request.maxTokens,
         payer: request.payer,
-        signal: AbortSignal.any([gone, revoked.signal]),
+        signal: AbortSignal.any([gone, unfit.signal]),
         ...(enough && { enough }),
-        onText: (text, logprobs) =>
+        onText: (text, logprobs) => {
           emit({
             type: 'token',
             text,
             ...(logprobs.length > 0 && { logprobs: logprobs.map(spelled) }),
-          }),
+          })
+          void fetchIndex()
+        },
       })
-      return { generation, served }
+      return { generation, served: await fetchIndex() }
     } catch (error) {
       if (error instanceof ContextLengthError)
         throw new ServingError('model/context-exceeded', error.message)
@@ -247,7 +259,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       if (!onChain.adapter) throw new Error('a bare base has no index')
       const unpin = store.pin(request.adapter.digest)
       try {
-        const served = await store.get(request.adapter.digest, onChain.adapter)
+        const served = await store.index(request.adapter.digest, onChain.adapter)
         const part = partAt(await revocations.current(), request.time)
         return evidenceOf(request, liveIndex(served, part), base.tokenizer)
       } finally {
@@ -270,7 +282,7 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
   const open = new Map<string, Promise<GradientSource>>()
   let turn: Promise<unknown> = Promise.resolve()
 
-  const sourceFor = async ({ adapter: { lora }, index }: ServedAdapter) => {
+  const sourceFor = async ({ lora, index }: ServedIndex) => {
     const { format = 'f32' } = index
     const key = JSON.stringify([lora, format])
     const { config } = base
@@ -296,7 +308,7 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
       throw error
     })
   }
-  return <T>(served: ServedAdapter, use: (source: GradientSource) => Promise<T>): Promise<T> => {
+  return <T>(served: ServedIndex, use: (source: GradientSource) => Promise<T>): Promise<T> => {
     const mine = turn.then(async () => use(await sourceFor(served)))
     turn = mine.catch(() => {})
     return mine

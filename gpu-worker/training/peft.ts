@@ -4,8 +4,9 @@ import type { LlamaConfig } from '#engine/models/config.ts'
 import { toPeft } from '#engine/models/lora.ts'
 import { importPeft as readPeft, peftConfig } from '#engine/models/peft.ts'
 import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
-import { canonicalJson, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { canonicalJson, type Hex } from '#protocol/bytes.ts'
 import { adapterDigest } from '#protocol/model.ts'
+import { sha256Of } from '../blobs.ts'
 
 export type PeftFiles = { weights: Uint8Array; config: Uint8Array }
 
@@ -26,5 +27,9 @@ export function importPeft(base: LlamaConfig, { config, weights }: PeftFiles): A
 /** The digest that is on chain. */
 export function digestOfFiles({ weights, config }: PeftFiles, base: Hex): Hex {
   const canonical = canonicalJson(JSON.parse(new TextDecoder().decode(config)))
-  return adapterDigest({ weights: sha256Hex(weights), config: sha256Hex(canonical), base })
+  return adapterDigest({
+    weights: sha256Of(weights),
+    config: sha256Of(new TextEncoder().encode(canonical)),
+    base,
+  })
 }

@@ -64,11 +64,11 @@ before(async () => {
   const onChain = registered(job, manifest, blob)
   const { digest } = manifest
   const { chain } = fixedChain(base.digest, digest, onChain)
-  const served = await openAdapterStore({ base, chain, blobs }).get(digest, onChain)
+  const served = await openAdapterStore({ base, chain, blobs }).index(digest, onChain)
   const source = await openGradients({
     config: base.config,
     parameters: base.parameters,
-    lora: served.adapter.lora,
+    lora: served.lora,
     session: { threads: 1 },
   })
   // The words of two records, so that two are paid for influence and for text.

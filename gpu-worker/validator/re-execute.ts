@@ -15,7 +15,7 @@ import type { ComparedRows } from '../attribution/index-rows.ts'
 import { creditSpans, type SpanCredit } from '../attribution/span-index.ts'
 import { openGradients, type GradientSource } from '../attribution/gradients.ts'
 import type { BaseModel } from '../base-model.ts'
-import { openAdapterStore, type ServedAdapter } from '../serving/adapter-store.ts'
+import { openAdapterStore, type ServedIndex } from '../serving/adapter-store.ts'
 import { promptText } from '../serving/inference-service.ts'
 import { liveIndex } from '../serving/revocations.ts'
 import { inFormat } from '../training/base-format.ts'
@@ -40,7 +40,7 @@ export type ReExecution = {
   release: () => Promise<void>
 }
 
-type Open = { digest: Hex; served: ServedAdapter; source: GradientSource }
+type Open = { digest: Hex; served: ServedIndex; source: GradientSource }
 
 /** Opens re-execution on a base model; the adapter used last stays open. */
 export function openReExecution({
@@ -65,13 +65,13 @@ export function openReExecution({
       chain: { adapter: async () => null },
       blobs: { get: (sha256) => files.adapterFile(digest, sha256) },
     })
-    const served = await store.get(digest, { ...model, revoked: false, pricePerToken: 0n })
+    const served = await store.index(digest, { ...model, revoked: false, pricePerToken: 0n })
     const { format = 'f32' } = served.index
     const source = await openGradients({
       config: base.config,
       parameters: inFormat(base, format),
       format,
-      lora: served.adapter.lora,
+      lora: served.lora,
       session,
     })
     return (open = { digest, served, source })

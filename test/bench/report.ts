@@ -54,7 +54,7 @@ export function printReport(bench: string, figures: Figure[], { json }: BenchFla
     return
   }
   const rows = [
-    ['figure', 'ours', 'unit', 'reference', 'ratio', 'better'],
+    ['figure', 'ours', 'unit', 'reference', 'ratio', 'better', 'goal'],
     ...figures.map((it) => [
       it.name,
       short(it.ours),
@@ -62,6 +62,7 @@ export function printReport(bench: string, figures: Figure[], { json }: BenchFla
       it.reference === null ? '' : `${short(it.reference)} (${it.referenceName})`,
       it.ratio === null ? '' : short(it.ratio),
       it.better,
+      it.goal === null ? '' : short(it.goal),
     ]),
   ]
   const widths = rows[0]?.map((_, column) =>

@@ -1,9 +1,9 @@
-/** llama.cpp by way of node-llama-cpp, when `npm ci --prefix test/bench/peers --omit=optional --ignore-scripts` has been run. */
+/** llama.cpp by way of node-llama-cpp, when `npm install --prefix test/bench/peers --omit=optional --ignore-scripts` has been run. */
 import { existsSync } from 'node:fs'
 
 const ENTRY = new URL('../bench/peers/node_modules/node-llama-cpp/dist/index.js', import.meta.url)
 export const LLAMA_CPP_MISSING =
-  'llama.cpp is missing: npm ci --prefix test/bench/peers --omit=optional --ignore-scripts'
+  'llama.cpp is missing: npm install --prefix test/bench/peers --omit=optional --ignore-scripts'
 export const hasLlamaCpp = (): boolean => existsSync(ENTRY)
 
 /** What is used of node-llama-cpp, which is not installed where this is type-checked. */

@@ -10,6 +10,34 @@ export const PROMPT_TOKENS = 24
 
 export type Outcome = { tokensPerSecond: number; p95Seconds: number; firstTokenSeconds: number }
 
+/** Requests of so many tokens each, so many at a time; temperature 1 when absent. */
+export type Load = { requests: number; clients: number; tokens: number; temperature?: number }
+
+/** Runs several loads in turn, so often, and answers the medians of each: what disturbs one disturbs all. */
+export async function inTurn<Name extends string>(
+  rounds: number,
+  loads: Readonly<Record<Name, () => Promise<Outcome>>>,
+): Promise<Record<Name, Outcome>> {
+  const names = Object.keys(loads) as Name[]
+  const seen = new Map<Name, Outcome[]>(names.map((name) => [name, []]))
+  for (let round = 0; round < rounds; round++)
+    for (const name of names) seen.get(name)?.push(await loads[name]())
+  const median = (name: Name, key: keyof Outcome): number =>
+    quantile(
+      (seen.get(name) ?? []).map((outcome) => outcome[key]),
+      0.5,
+    )
+  const medians = names.map((name): [Name, Outcome] => [
+    name,
+    {
+      tokensPerSecond: median(name, 'tokensPerSecond'),
+      p95Seconds: median(name, 'p95Seconds'),
+      firstTokenSeconds: median(name, 'firstTokenSeconds'),
+    },
+  ])
+  return Object.fromEntries(medians) as Record<Name, Outcome>
+}
+
 /** Draws an index below n: by Zipf's law with exponent 1, or uniformly. */
 export function draw(kind: 'zipf' | 'uniform', n: number, random: () => number): number {
   if (kind === 'uniform') return Math.floor(random() * n)
@@ -24,24 +52,35 @@ export const sourceOf = (store: AdapterStore, ref: AdapterRef): AdapterSource =>
   load: async () => (await store.get(ref.digest, await store.check(ref))).adapter,
 })
 
+/** Random words, PROMPT_TOKENS long. */
+export function promptOf({ config }: BaseModel, seed: number): number[] {
+  const random = randomSource(seed)
+  return Array.from(
+    { length: PROMPT_TOKENS },
+    () => 300 + Math.floor(random() * (config.vocab - 300)),
+  )
+}
+
 /** One answer of exactly so many tokens; seconds to its first text and to its end. */
 export async function ask(
   generator: Generator,
   base: BaseModel,
   adapter: AdapterSource | null,
-  { tokens, seed }: { tokens: number; seed: number },
-): Promise<{ first: number; whole: number }> {
-  const random = randomSource(seed)
-  const { vocab } = base.config
+  {
+    tokens,
+    seed,
+    temperature = 1,
+  }: { tokens: number; seed: number; temperature?: number | undefined },
+): Promise<{ first: number; whole: number; tokens: number[] }> {
   const ends = [...base.tokenizer.special, ...base.tokenizer.endTokens]
   const startedAt = performance.now()
   let first = 0
-  const { completionTokens } = await generator.generate({
-    prompt: Array.from({ length: PROMPT_TOKENS }, () => 300 + Math.floor(random() * (vocab - 300))),
+  const { completionTokens, tokens: drawn } = await generator.generate({
+    prompt: promptOf(base, seed),
     adapter,
     // No answer ends early: all runs generate the same number of tokens.
     sampling: {
-      temperature: 1,
+      temperature,
       topP: 1,
       topK: 0,
       logitBias: Object.fromEntries(ends.map((token) => [token, -100])),
@@ -53,7 +92,7 @@ export async function ask(
     onText: () => (first ||= performance.now() - startedAt),
   })
   if (completionTokens !== tokens) throw new Error(`${completionTokens} tokens, not ${tokens}`)
-  return { first: first / 1000, whole: (performance.now() - startedAt) / 1000 }
+  return { first: first / 1000, whole: (performance.now() - startedAt) / 1000, tokens: drawn }
 }
 
 /** Runs `requests` answers, so many at a time; `adapterOf` names the adapter of each, null for the bare base. */
@@ -61,7 +100,7 @@ export async function run(
   generator: Generator,
   base: BaseModel,
   adapterOf: (request: number) => AdapterSource | null,
-  { requests, clients, tokens }: { requests: number; clients: number; tokens: number },
+  { requests, clients, tokens, temperature }: Load,
 ): Promise<Outcome> {
   const firsts: number[] = []
   const wholes: number[] = []
@@ -70,7 +109,11 @@ export async function run(
   await Promise.all(
     Array.from({ length: clients }, async () => {
       for (let i = next++; i < requests; i = next++) {
-        const { first, whole } = await ask(generator, base, adapterOf(i), { tokens, seed: i })
+        const { first, whole } = await ask(generator, base, adapterOf(i), {
+          tokens,
+          seed: i,
+          temperature,
+        })
         firsts.push(first)
         wholes.push(whole)
       }
