@@ -204,6 +204,7 @@ test('an answer whose index is not the chain’s is cut short, and nothing is si
     session: { threads: 1 },
     chain,
     blobs: { get: async (asked) => (asked === sha256 ? tampered : place.blobs.get(asked)) },
+    revocations: { current: async () => revocations },
     account,
     domain,
   })
