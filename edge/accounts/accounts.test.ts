@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
+import { createTestClient, http } from 'viem'
 import { deposit } from '../testing/adapter.ts'
 import { startChain, type Chain } from '../testing/chain.ts'
 import { eventually, startEdge, type Edge } from '../testing/harness.ts'
@@ -102,6 +103,8 @@ test('the balance of an account is what the vault holds less what is committed',
     available: '0',
   })
   await deposit(chain, address, 1_000_000n)
+  const miner = createTestClient({ mode: 'anvil', transport: http(chain.rpcUrl) })
+  await miner.setIntervalMining({ interval: 0 }) // the deposit's block stays the newest while it is looked at
   const one = await account(accountId)
   await one.hold('r', 300_000n, 1_000_000n)
   const pending = await eventually(async () => {
@@ -113,6 +116,7 @@ test('the balance of an account is what the vault holds less what is committed',
     ['1000000', '0', '0'],
     'a deposit counts when its block is safe',
   )
+  await miner.setIntervalMining({ interval: 1 })
   const view = await eventually(async () => {
     const seen = await read()
     return seen.balance['deposited'] !== '0' && seen

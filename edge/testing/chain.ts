@@ -56,6 +56,7 @@ export async function startChain(governor?: Partial<GovernorSettings>): Promise<
       handOver: governor !== undefined,
       ...(governor && { governor }),
     })
+    await safe(rpcUrl)
     const vars = { RPC_URL: rpcUrl, CONTRACTS: JSON.stringify(contracts), OPERATOR_KEY: RICH_KEY }
     return { rpcUrl, contracts, vars, stop }
   } catch (error) {
@@ -76,6 +77,14 @@ async function listening(rpcUrl: string): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }
+}
+
+/** Waits until what the newest block has is safe: an edge reads there, and answers 503 while it finds no contracts. */
+async function safe(rpcUrl: string): Promise<void> {
+  const client = createPublicClient({ transport: http(rpcUrl) })
+  const deployed = await client.getBlockNumber()
+  while ((await client.getBlock({ blockTag: 'safe' })).number < deployed)
+    await new Promise((resolve) => setTimeout(resolve, 100))
 }
 
 async function freePort(): Promise<number> {
