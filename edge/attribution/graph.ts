@@ -1,14 +1,11 @@
-import { and, eq, inArray } from 'drizzle-orm'
-import type { Hex } from '#protocol/bytes.ts'
+import { inArray, sql } from 'drizzle-orm'
 import type { Ctx } from '../context.ts'
-import { contributions, datanets, records } from '../db/schema.ts'
-import { adapters } from '../db/schema-models.ts'
+import { datanets } from '../db/schema.ts'
+import { adapters, bases } from '../db/schema-models.ts'
 import { paymentFlows, type Flow, type PaymentFilter } from './settled.ts'
 
 /** Record and adapter flows that a graph is made of, at most. */
 const MAX_FLOWS = 500
-/** D1 takes at most 100 parameters; one is the verdict. */
-const D1_LIST = 90
 
 export type GraphLevel = 'contributors' | 'records'
 export type NodeKind = 'datanet' | 'contributor' | 'record' | 'model'
@@ -35,10 +32,7 @@ export async function attributionGraph(
   level: GraphLevel,
 ): Promise<Graph> {
   const { flows, total } = await paymentFlows(ctx, filter, MAX_FLOWS)
-  const [homes, models] = await Promise.all([
-    datanetsOf(ctx, [...new Set(flows.map(({ record }) => record))]),
-    modelNames(ctx, [...new Set(flows.map(({ adapter }) => adapter))]),
-  ])
+  const names = await namesOf(ctx, flows)
   const nodes = new Map<string, GraphNode>()
   const edges = new Map<string, GraphEdge>()
   const pass = (node: Omit<GraphNode, 'amount'>, { amount }: Flow): string => {
@@ -54,14 +48,14 @@ export async function attributionGraph(
     edges.set(key, { ...known, amount: known.amount + amount, answers: most })
   }
   for (const flow of flows) {
-    const { adapter, contributor, record } = flow
+    const { contributor, record, datanet } = flow
     const data =
       level === 'records'
         ? pass({ id: record, kind: 'record', name: record }, flow)
         : pass({ id: contributor, kind: 'contributor', name: contributor }, flow)
-    const model = pass({ id: adapter, kind: 'model', name: models.get(adapter) ?? adapter }, flow)
-    const home = homes.get(record)
-    if (home) join(pass({ id: home.id, kind: 'datanet', name: home.name }, flow), data, flow)
+    const named = (id: string) => ({ id, name: names.get(id) ?? id })
+    const model = pass({ ...named(flow.model), kind: 'model' }, flow)
+    if (datanet) join(pass({ ...named(datanet), kind: 'datanet' }, flow), data, flow)
     join(data, model, flow)
   }
   return {
@@ -73,39 +67,28 @@ export async function attributionGraph(
   }
 }
 
-/** The Datanet that accepted each record. */
-async function datanetsOf(
+/** Names by id: of Datanets, and of models by their digests. */
+async function namesOf(
   { db }: Pick<Ctx, 'db'>,
-  hashes: readonly Hex[],
-): Promise<Map<Hex, { id: string; name: string }>> {
-  const homes = new Map<Hex, { id: string; name: string }>()
-  for (let at = 0; at < hashes.length; at += D1_LIST) {
-    const found = await db
-      .select({ record: records.recordHash, id: datanets.id, name: datanets.name })
-      .from(records)
-      .innerJoin(contributions, eq(contributions.id, records.contributionId))
-      .innerJoin(datanets, eq(datanets.id, contributions.datanetId))
-      .where(
-        and(
-          inArray(records.recordHash, hashes.slice(at, at + D1_LIST)),
-          eq(records.verdict, 'accepted'),
-        ),
-      )
-    for (const { record, ...home } of found) if (record) homes.set(record, home)
-  }
-  return homes
+  flows: readonly Flow[],
+): Promise<Map<string, string>> {
+  const [nets, tuned, bare] = await db.batch([
+    db
+      .select({ id: datanets.id, name: datanets.name })
+      .from(datanets)
+      .where(inArray(datanets.id, listed(flows.flatMap(({ datanet }) => datanet ?? [])))),
+    db
+      .select({ id: adapters.digest, name: adapters.name })
+      .from(adapters)
+      .where(inArray(adapters.digest, listed(flows.map(({ model }) => model)))),
+    db
+      .select({ id: bases.digest, name: bases.name })
+      .from(bases)
+      .where(inArray(bases.digest, listed(flows.map(({ model }) => model)))),
+  ])
+  return new Map([...nets, ...tuned, ...bare].map(({ id, name }) => [id, name]))
 }
 
-async function modelNames(
-  { db }: Pick<Ctx, 'db'>,
-  digests: readonly Hex[],
-): Promise<Map<Hex, string>> {
-  const names = new Map<Hex, string>()
-  for (let at = 0; at < digests.length; at += D1_LIST)
-    for (const { digest, name } of await db
-      .select({ digest: adapters.digest, name: adapters.name })
-      .from(adapters)
-      .where(inArray(adapters.digest, digests.slice(at, at + D1_LIST))))
-      names.set(digest, name)
-  return names
-}
+/** A list as one parameter: D1 takes at most 100 of them. */
+const listed = (items: readonly string[]) =>
+  sql`(SELECT value FROM json_each(${JSON.stringify([...new Set(items)])}))`

@@ -1,9 +1,10 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import type { Hex } from '#protocol/bytes.ts'
 import { parseModelName } from '#protocol/model.ts'
 import { address, bytes32 } from '#protocol/wire.ts'
 import type { Ctx } from '../context.ts'
+import { PAID_FOR } from '../db/postings.ts'
 import { adapters } from '../db/schema-models.ts'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
@@ -23,21 +24,22 @@ const filterQuery = z.object({
     description: 'A model’s name: every adapter that has had it; or one with @sha256-...',
   }),
   datanet: z.string().optional().openapi({
-    description: 'A Datanet’s id: answers of the models that were trained on any version of it.',
+    description: 'A Datanet’s id: what was paid out of it.',
   }),
+  paid_for: z.enum(PAID_FOR).optional(),
   since: z.coerce.number().int().min(0).optional().openapi({ description: 'Unix seconds.' }),
 })
 
-/** The adapters that a request means, if it means some; an unknown model or Datanet has none. */
+/** The payments that a request means; an unknown model has none. */
 async function filterOf(
   { db }: Ctx,
-  { model, datanet, ...filter }: z.infer<typeof filterQuery>,
+  { model, paid_for: paidFor, ...filter }: z.infer<typeof filterQuery>,
 ): Promise<PaymentFilter> {
-  if (model === undefined && datanet === undefined) return filter
-  const name = model === undefined ? null : parseModelName(model)
-  if (model !== undefined && !name?.adapter)
+  if (model === undefined) return { ...filter, paidFor }
+  const name = parseModelName(model)
+  if (!name?.adapter)
     throw new Problem('request/invalid', {
-      detail: 'model names an adapter: <base>:<owner>/<slug>. A bare base has no contributors.',
+      detail: 'model names an adapter: <base>:<owner>/<slug>.',
       param: 'model',
     })
   const found = await db
@@ -45,14 +47,11 @@ async function filterOf(
     .from(adapters)
     .where(
       and(
-        name ? eq(adapters.name, `${name.base}:${name.adapter}`) : undefined,
-        name?.digest ? eq(adapters.digest, name.digest) : undefined,
-        datanet === undefined
-          ? undefined
-          : sql`EXISTS (SELECT 1 FROM json_each(${adapters.datanets}) WHERE value ->> 'id' = ${datanet})`,
+        eq(adapters.name, `${name.base}:${name.adapter}`),
+        name.digest ? eq(adapters.digest, name.digest) : undefined,
       ),
     )
-  return { ...filter, adapters: found.map(({ digest }): Hex => digest) }
+  return { ...filter, paidFor, adapters: found.map(({ digest }): Hex => digest) }
 }
 
 const attributionSchema = z
@@ -65,6 +64,10 @@ const attributionSchema = z
     cluster: bytes32,
     record: bytes32,
     contributor: address,
+    datanet: z.string().nullable(),
+    paid_for: z.enum(PAID_FOR).openapi({
+      description: 'That the record shaped the answer, or that it was quoted for it.',
+    }),
     amount: wei,
     created: z.int().openapi({ description: 'When the answer was given, Unix seconds.' }),
   })
@@ -83,7 +86,9 @@ const standingSchema = z
   .object({
     object: z.literal('standing'),
     id: z.string(),
-    subject: z.string().openapi({ description: 'Address, record hash or adapter digest.' }),
+    subject: z.string().openapi({
+      description: 'Address, Datanet id, record hash, or digest of an adapter or of a base alone.',
+    }),
     amount: wei,
     answers: z.int(),
     records: z.int(),
@@ -93,7 +98,7 @@ const standingSchema = z
 const leaderboardRoute = createRoute({
   method: 'get',
   path: '/v1/leaderboards/{board}',
-  summary: 'Contributors, records or models by what settled answers paid to records by score',
+  summary: 'Contributors, Datanets, records or models by what settled answers paid to records',
   security: [],
   request: {
     params: z.object({ board: z.enum(BOARDS) }),
@@ -148,11 +153,12 @@ settledRoutes.openapi(attributionsRoute, async (c) => {
   const { limit, after, ...query } = c.req.valid('query')
   const ctx = c.get('ctx')
   const rows = await listPayments(ctx, await filterOf(ctx, query), { limit, after })
-  const views = rows.map(({ requestId, adapter, amount, time, ...row }) => ({
+  const views = rows.map(({ requestId, adapter, paidFor, amount, time, ...row }) => ({
     object: 'attribution' as const,
     ...row,
     receipt_id: receiptId(requestId),
     adapter_digest: adapter,
+    paid_for: paidFor,
     amount: amount.toString(),
     created: time,
   }))

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import postgres from 'postgres'
-import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { keccak, sha256Hex, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import type { EpochFile } from '#protocol/epoch.ts'
+import { datanetsOf } from '../datanets/homes.ts'
 import type { Env } from '../env.ts'
 import { startEdge, type Edge } from '../testing/harness.ts'
 import { startPostgres, type Postgres } from '../testing/postgres.ts'
@@ -18,20 +20,30 @@ type Paid = {
   cluster: Hex
   record: Hex
   contributor: Hex
+  datanet: string
+  paidFor: 'score' | 'citation'
   amount: bigint
 }
+const BASE = sha256Hex('base')
+/** Every eighth answer is of the bare base, which only cites. */
+const isBare = (i: number) => i % 8 === 7
 
-/** 40 answers in 5 epochs; six records of three contributors are paid in turns, and a seventh is listed and not paid. */
+/**
+ * 40 answers in 5 epochs; six records of three contributors and two Datanets are paid in turns, the third time for a
+ * citation, and a seventh is listed and not paid.
+ */
 const paid: Paid[] = Array.from({ length: ANSWERS }, (_, i) =>
-  [0, 1, 2].map((k) => {
-    const n = (i * (k + 1)) % 6
+  (isBare(i) ? [1, 2] : [0, 1, 2]).map((k) => {
+    const n = (i * (k === 1 ? 2 : 1)) % 6 // the third payment is for a cluster that was paid by score, too
     return {
       epoch: 1 + Math.floor(i / 8),
       request: keccak(`request ${i}`),
-      adapter: ADAPTERS[i % 2]!,
-      cluster: keccak(`cluster ${n} ${k}`),
+      adapter: isBare(i) ? ZERO_HASH : ADAPTERS[i % 2]!,
+      cluster: keccak(`cluster ${n} ${k === 1}`),
       record: keccak(`record ${n}`),
       contributor: address(1 + (n % 3)),
+      datanet: n < 4 ? 'dn_law' : 'dn_medicine',
+      paidFor: k === 2 || isBare(i) ? ('citation' as const) : ('score' as const),
       amount: 10n ** 18n + BigInt(100 * i + k),
     }
   }),
@@ -48,47 +60,35 @@ before(async () => {
     const rows = paid.filter(({ request }) => request === keccak(`request ${i}`))
     await sql`INSERT INTO settled_receipt (request_id, epoch, payer, worker, base, adapter, prompt_tokens,
       completion_tokens, fee, unattributed, made_at) VALUES (${rows[0]!.request}, ${rows[0]!.epoch}, ${address(9)},
-      ${address(8)}, ${sha256Hex('base')}, ${rows[0]!.adapter}, 5, 5, '1', '0', to_timestamp(${1_790_000_000 + i}))`
+      ${address(8)}, ${BASE}, ${rows[0]!.adapter}, 5, 5, '1', '0', to_timestamp(${1_790_000_000 + i}))`
     const unpaid = { ...rows[0]!, cluster: keccak('unpaid'), record: keccak('unpaid'), amount: 0n }
     for (const row of [...rows, unpaid])
-      await sql`INSERT INTO paid_record (request_id, cluster, record, contributor, amount)
-        VALUES (${row.request}, ${row.cluster}, ${row.record}, ${row.contributor}, ${row.amount.toString()})`
+      await sql`INSERT INTO paid_record (request_id, cluster, record, contributor, datanet, paid_for, amount)
+        VALUES (${row.request}, ${row.cluster}, ${row.record}, ${row.contributor}, ${row.datanet}, ${row.paidFor},
+          ${row.amount.toString()})`
   }
   const { DB } = (await edge.worker.getEnv()) as unknown as Env
   const insert = (text: string, ...values: unknown[]) =>
     DB.prepare(text)
       .bind(...values)
       .run()
-  const version = JSON.stringify([{ id: 'dn_law', version: 1 }])
   for (const [i, name] of ['law', 'medicine'].entries())
     await insert(
       `INSERT INTO adapters (digest, name, base, owner, job_id, manifest, index_root, datanets, price_per_token, status,
-         created_at) VALUES (?, ?, ?, ?, 'ftjob-1', ?, ?, ?, '1', 'registered', 1)`,
+         created_at) VALUES (?, ?, ?, ?, 'ftjob-1', ?, ?, '[]', '1', 'registered', 1)`,
       ADAPTERS[i],
       `openledger-5m:${address(7)}/${name}`,
-      sha256Hex('base'),
+      BASE,
       address(7),
       keccak('manifest'),
       keccak('index'),
-      i === 0 ? version : '[]',
     )
+  await insert(`INSERT INTO bases VALUES (?, 'openledger-5m', 512, 1)`, BASE)
   await insert(
     `INSERT INTO datanets (id, account_id, owner, name, slug, description, licence, licences, domain, profile, status,
        created_at) VALUES ('dn_law', 'acct', ?, 'Law', 'law', '', 'CC0-1.0', '[]', 'law', '{}', 'registered', 1)`,
     address(7),
   )
-  await insert(
-    `INSERT INTO contributions (id, datanet_id, account_id, contributor, sha256, bytes, content_type, metadata, status,
-       created_at) VALUES ('ctr_1', 'dn_law', 'acct', ?, '0x', 1, 'text/plain', '{}', 'anchored', 1)`,
-    address(1),
-  )
-  for (let n = 0; n < 6; n++)
-    await insert(
-      `INSERT INTO records (contribution_id, row, verdict, novelty, reasons, record_hash)
-       VALUES ('ctr_1', ?, 'accepted', 10000, '[]', ?)`,
-      n,
-      keccak(`record ${n}`),
-    )
 })
 after(async () => {
   await edge?.harness.close()
@@ -124,15 +124,14 @@ const newestFirst = (rows: readonly Paid[]) =>
     (a, b) =>
       b.epoch - a.epoch ||
       (a.request === b.request ? 0 : a.request < b.request ? 1 : -1) ||
-      (a.cluster < b.cluster ? 1 : -1),
+      (a.cluster === b.cluster ? 0 : a.cluster < b.cluster ? 1 : -1) ||
+      (a.paidFor < b.paidFor ? 1 : -1),
   )
-const shape = ({ request, epoch, adapter, cluster, record, contributor, amount }: Paid) => ({
+const shape = ({ request, adapter, amount, paidFor, ...rest }: Paid) => ({
+  ...rest,
   receipt_id: `rcp_${request.slice(2)}`,
-  epoch,
   adapter_digest: adapter,
-  cluster,
-  record,
-  contributor,
+  paid_for: paidFor,
   amount: amount.toString(),
 })
 
@@ -152,19 +151,31 @@ test('payments can be asked for by record, model, Datanet and time', async () =>
     await count(`record=${keccak('record 3')}`),
     paid.filter(({ record }) => record === keccak('record 3')).length,
   )
-  assert.equal(await count(`model=${encodeURIComponent(law)}`), 60)
-  assert.equal(await count('datanet=dn_law'), 60)
+  const those = (which: (payment: Paid) => boolean) => paid.filter(which).length
+  assert.equal(
+    await count(`model=${encodeURIComponent(law)}`),
+    those(({ adapter }) => adapter === ADAPTERS[0]),
+  )
+  assert.equal(
+    await count('datanet=dn_law'),
+    those(({ datanet }) => datanet === 'dn_law'),
+  )
   assert.equal(await count('datanet=dn_none'), 0)
-  assert.equal(await count(`since=${1_790_000_000 + ANSWERS - 2}`), 6)
-  assert.equal(await count(`payer=${address(9)}`), 120)
+  assert.equal(
+    await count('paid_for=citation'),
+    those(({ paidFor }) => paidFor === 'citation'),
+  )
+  assert.equal(await count(`since=${1_790_000_000 + ANSWERS - 2}`), 5)
+  assert.equal(await count(`payer=${address(9)}`), paid.length)
   for (const query of ['model=openledger-5m', 'after=nonsense', 'contributor=0x12', 'limit=0'])
     assert.equal((await edge.fetch(`/v1/attributions?${query}`)).status, 400, query)
 })
 
 for (const [board, of] of [
   ['contributors', ({ contributor }: Paid) => contributor],
+  ['datanets', ({ datanet }: Paid) => datanet],
   ['records', ({ record }: Paid) => record],
-  ['models', ({ adapter }: Paid) => adapter],
+  ['models', ({ adapter }: Paid) => (adapter === ZERO_HASH ? BASE : adapter)],
 ] as const)
   test(`the leaderboard of ${board} ranks by wei, and its sums are those of the payments`, async () => {
     const groups = Map.groupBy(paid, of)
@@ -213,6 +224,52 @@ test('the graph leads every wei from a Datanet through data to a model', async (
     for (const { id, kind, amount } of graph.nodes)
       if (kind !== 'datanet') assert.equal(into(id), amount, id)
     assert.ok(graph.nodes.some(({ id, name }) => id === 'dn_law' && name === 'Law'))
-    assert.ok(graph.nodes.some(({ name }) => name === `openledger-5m:${address(7)}/law`))
+    for (const name of [`openledger-5m:${address(7)}/law`, 'openledger-5m'])
+      assert.ok(graph.nodes.some((node) => node.name === name))
   }
+})
+
+test('a record is paid out of that of its Datanets which the receipt names', async () => {
+  const { DB } = (await edge.worker.getEnv()) as unknown as Env
+  const insert = (text: string, ...values: unknown[]) =>
+    DB.prepare(text)
+      .bind(...values)
+      .run()
+  const [shared, refused] = [keccak('given to two'), keccak('refused by one')]
+  for (const [i, name] of ['a', 'b'].entries()) {
+    await insert(
+      `INSERT INTO contributions (id, datanet_id, account_id, contributor, sha256, bytes, content_type, metadata, status,
+         created_at) VALUES (?, ?, 'acct', ?, '0x', 1, 'text/plain', '{}', 'anchored', 1)`,
+      `ctr_${name}`,
+      `dn_${name}`,
+      address(1),
+    )
+    await insert(
+      `INSERT INTO versions (id, datanet_id, number, status, root, created_at) VALUES (?, ?, 1, 'published', ?, 1)`,
+      `dnv_${name}`,
+      `dn_${name}`,
+      keccak(name),
+    )
+    for (const [row, record] of [shared, refused].entries())
+      await insert(
+        `INSERT INTO records (contribution_id, row, verdict, novelty, reasons, record_hash)
+         VALUES (?, ?, ?, 10000, '[]', ?)`,
+        `ctr_${name}`,
+        row,
+        record === refused && i === 0 ? 'rejected' : 'accepted',
+        record,
+      )
+  }
+  const receipt = {
+    datanets: [keccak('a'), keccak('b')],
+    rows: [{ record: shared }, { record: refused }],
+    citations: [{ record: shared, datanet: keccak('b') }],
+  }
+  const file = { receipts: [{ receipt }] } as unknown as EpochFile
+  const datanetOf = await datanetsOf({ DB }, file)
+  assert.equal(datanetOf(shared, [keccak('a')]), 'dn_a')
+  assert.equal(datanetOf(shared, [keccak('b')]), 'dn_b')
+  assert.equal(datanetOf(refused, receipt.datanets), 'dn_b')
+  assert.equal(datanetOf(refused, [keccak('a')]), null)
+  assert.equal(datanetOf(shared, [keccak('c')]), null)
 })

@@ -13,6 +13,7 @@ import {
 } from '../db/chain-index.ts'
 import { snapshot, withLedger, type LedgerSql } from '../db/ledger.ts'
 import { settingsOf, type Env, type Settings } from '../env.ts'
+import { datanetsOf } from '../datanets/homes.ts'
 import { findEpochFile } from '../settlement/epoch-files.ts'
 import { chainClient } from './client.ts'
 import { decodeLogs, watchedAddresses } from './logs.ts'
@@ -105,9 +106,10 @@ export class ChainIndexer extends DurableObject<Env> {
     return withLedger(this.env, async (sql) => {
       const head = await this.#agree(client, sql, { heads, base: settings.START_BLOCK - 1 })
       const indexed = await follow(client, sql, { settings, heads, head })
-      await postSafe(sql, (dataHash, commitment) =>
-        findEpochFile(this.env, settings, dataHash, commitment),
-      )
+      await postSafe(sql, async (dataHash, commitment) => {
+        const file = await findEpochFile(this.env, settings, dataHash, commitment)
+        return { file, datanetOf: await datanetsOf(this.env, file) }
+      })
       this.#status = {
         state: 'following',
         error: null,

@@ -2,7 +2,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import type { ChainLog } from '../chain/logs.ts'
 import type { Heads, IndexedBlock } from '../chain/read-blocks.ts'
 import { reverseAfter, snapshot, type LedgerSql, type LedgerTx } from './ledger.ts'
-import { epochFilesOf, MONEY_EVENTS, postLogs, type ReadEpoch } from './postings.ts'
+import { epochsOf, MONEY_EVENTS, postLogs, type ReadEpoch } from './postings.ts'
 
 /**
  * The index of the contracts' logs in Postgres. One writer (ChainIndexer), and each change one database transaction:
@@ -106,13 +106,13 @@ export async function postSafe(sql: LedgerSql, readEpoch: ReadEpoch): Promise<vo
     for (const block of new Set(due.logs.map((log) => log.block))) {
       const logs = due.logs.filter((log) => log.block === block)
       // Read before the database transaction, which is not to wait for a network.
-      const files = await epochFilesOf(logs, readEpoch)
+      const epochs = await epochsOf(logs, readEpoch)
       await sql.begin(async (tx) => {
         for (const txHash of new Set(logs.map((log) => log.txHash)))
           await postLogs(
             tx,
             logs.filter((log) => log.txHash === txHash),
-            files,
+            epochs,
           )
         await tx`UPDATE chain_head SET posted = ${block}`
       })

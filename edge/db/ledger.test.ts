@@ -8,7 +8,7 @@ import { receiptOf, testParameters } from '../testing/receipts.ts'
 import type { ChainLog } from '../chain/logs.ts'
 import { ledgerState } from './ledger-state.ts'
 import { reverseAfter, snapshot } from './ledger.ts'
-import { epochFilesOf, postLogs } from './postings.ts'
+import { epochsOf, postLogs } from './postings.ts'
 
 let server: Postgres
 let sql: postgres.Sql
@@ -46,6 +46,15 @@ function epochOf(epoch: number, requests: string[], previous = new Map<Hex, bigi
             { cluster: keccak('b'), record: keccak('b1'), contributor: address(5) },
           ],
         },
+        // Paid by score and for being quoted.
+        citations: [
+          {
+            cluster: keccak('a'),
+            record: keccak('a1'),
+            contributor: address(4),
+            datanet: presence.root,
+          },
+        ],
       },
       address(9),
     ),
@@ -97,11 +106,15 @@ const submitted = (block: number, file: EpochFile): ChainLog[] => [
   ),
 ]
 
+const sumOf = (rows: readonly { amount: bigint }[]) =>
+  rows.reduce((sum, { amount }) => sum + amount, 0n).toString()
 const totalOf = ({ draws }: EpochFile) => draws.reduce((sum, { amount }) => sum + amount, 0n)
 const payoutsOf = ({ payouts }: EpochFile) =>
   payouts.map(({ account, amount }) => ({ account, amount }))
 const postAll = (logs: ChainLog[], file: EpochFile) =>
-  sql.begin(async (tx) => postLogs(tx, logs, await epochFilesOf(logs, async () => file)))
+  sql.begin(async (tx) =>
+    postLogs(tx, logs, await epochsOf(logs, async () => ({ file, datanetOf: () => 'dn_1' }))),
+  )
 
 const first = epochOf(1, ['one', 'two', 'three'])
 const firstLogs = submitted(10, first)
@@ -118,7 +131,21 @@ test('posted epochs add up to the payouts of the epoch file, to the wei', async 
   assert.deepEqual([state.drawn, state.credited, state.fees], [drawn, drawn, drawn])
   const [counts] = await sql`SELECT (SELECT count(*)::int FROM settled_receipt) AS receipts,
     (SELECT count(*)::int FROM paid_record) AS records`
-  assert.deepEqual({ ...counts }, { receipts: 4, records: 8 })
+  assert.deepEqual({ ...counts }, { receipts: 4, records: 12 })
+  const receipts = [...first.receipts, ...second.receipts].map(({ receipt }) => receipt)
+  const sums = await sql`SELECT paid_for, datanet, sum(amount)::text AS amount FROM paid_record
+    GROUP BY paid_for, datanet ORDER BY paid_for`
+  assert.deepEqual(
+    sums.map((row) => ({ ...row })),
+    [
+      {
+        paid_for: 'citation',
+        datanet: 'dn_1',
+        amount: sumOf(receipts.flatMap(({ citations }) => citations)),
+      },
+      { paid_for: 'score', datanet: 'dn_1', amount: sumOf(receipts.flatMap(({ rows }) => rows)) },
+    ],
+  )
 })
 
 test('posting a log again changes nothing', async () => {

@@ -1,6 +1,8 @@
 import type { Hex } from '#protocol/bytes.ts'
 import { creditsByAccount, epochCredits, type EpochFile } from '#protocol/epoch.ts'
+import type { Citation, ReceiptRow } from '#protocol/receipt.ts'
 import type { ChainLog } from '../chain/logs.ts'
+import type { DatanetOf } from '../datanets/homes.ts'
 import {
   entriesOf,
   forgetReceipts,
@@ -15,42 +17,48 @@ import {
  * so a ledger that starts empty comes to the same sums.
  */
 
-/** Reads an epoch file by the hash and the commitment that are on chain. */
-export type ReadEpoch = (dataHash: Hex, commitment: Hex) => Promise<EpochFile>
+/** An epoch's file, and what the catalogue says of the records that it pays. */
+export type SettledEpoch = { file: EpochFile; datanetOf: DatanetOf }
+
+/** Reads an epoch by the hash and the commitment that are on chain. */
+export type ReadEpoch = (dataHash: Hex, commitment: Hex) => Promise<SettledEpoch>
 
 const wei = (log: ChainLog, name: string): bigint => BigInt(log.args[name] as string)
 const hex = (log: ChainLog, name: string): Hex => log.args[name] as Hex
 
-/** The epoch files that logs speak of, by their hash. Throws when one cannot be read. */
-export async function epochFilesOf(
+/** The epochs that logs speak of, by their files' hashes. Throws when one cannot be read. */
+export async function epochsOf(
   logs: readonly ChainLog[],
   readEpoch: ReadEpoch,
-): Promise<EpochFiles> {
-  const files = new Map<Hex, EpochFile>()
+): Promise<SettledEpochs> {
+  const epochs = new Map<Hex, SettledEpoch>()
   for (const log of logs)
     if (log.event === 'EpochSubmitted')
-      files.set(hex(log, 'dataHash'), await readEpoch(hex(log, 'dataHash'), hex(log, 'commitment')))
-  return files
+      epochs.set(
+        hex(log, 'dataHash'),
+        await readEpoch(hex(log, 'dataHash'), hex(log, 'commitment')),
+      )
+  return epochs
 }
 
-export type EpochFiles = ReadonlyMap<Hex, EpochFile>
+export type SettledEpochs = ReadonlyMap<Hex, SettledEpoch>
 
 /** Posts the logs of one transaction of the chain, in their order. Idempotent by block hash and log index. */
 export async function postLogs(
   tx: LedgerTx,
   logs: readonly ChainLog[],
-  files: EpochFiles,
+  epochs: SettledEpochs,
 ): Promise<void> {
   for (const log of logs) {
     const poster = POSTERS[`${log.contract}.${log.event}`]
-    if (poster) await poster(tx, log, { logs, files })
+    if (poster) await poster(tx, log, { logs, epochs })
   }
 }
 
 type Poster = (
   tx: LedgerTx,
   log: ChainLog,
-  given: { logs: readonly ChainLog[]; files: EpochFiles },
+  given: { logs: readonly ChainLog[]; epochs: SettledEpochs },
 ) => Promise<void>
 
 const POSTERS: Record<string, Poster> = {
@@ -88,10 +96,11 @@ const POSTERS: Record<string, Poster> = {
     })
   },
 
-  'attributionSettlement.EpochSubmitted': async (tx, log, { logs, files }) => {
+  'attributionSettlement.EpochSubmitted': async (tx, log, { logs, epochs }) => {
     const epoch = Number(log.args['epoch'])
-    const file = files.get(hex(log, 'dataHash'))
-    if (!file) throw new Error(`the file of epoch ${epoch} was not read`)
+    const settled = epochs.get(hex(log, 'dataHash'))
+    if (!settled) throw new Error(`the file of epoch ${epoch} was not read`)
+    const { file } = settled
     const total = wei(log, 'total')
     const credits = [...creditsByAccount(epochCredits(file))]
     const credited = credits.reduce((sum, [, amount]) => sum + amount, 0n)
@@ -106,7 +115,7 @@ const POSTERS: Record<string, Poster> = {
           : [disputed(total)]),
       ],
     })
-    if (posted) await keepReceipts(tx, file, epoch)
+    if (posted) await keepReceipts(tx, settled, epoch)
   },
 
   'attributionSettlement.EpochsDisabled': async (tx, log) => {
@@ -191,8 +200,16 @@ async function grantsOf(tx: LedgerTx, epoch: number): Promise<Entry[]> {
   return posted ? entriesOf(tx, posted.id) : []
 }
 
+/** What a record is paid for: that it shaped the answer, or that it was quoted for it. */
+export const PAID_FOR = ['score', 'citation'] as const
+export type PaidFor = (typeof PAID_FOR)[number]
+
 /** Rows for statistics: an epoch's receipts and the records that they paid. */
-async function keepReceipts(tx: LedgerTx, file: EpochFile, epoch: number): Promise<void> {
+async function keepReceipts(
+  tx: LedgerTx,
+  { file, datanetOf }: SettledEpoch,
+  epoch: number,
+): Promise<void> {
   const receipts = file.receipts.map(({ receipt }) => ({
     requestId: receipt.requestId,
     payer: receipt.payer,
@@ -205,17 +222,25 @@ async function keepReceipts(tx: LedgerTx, file: EpochFile, epoch: number): Promi
     unattributed: receipt.unattributed.toString(),
     time: Number(receipt.time),
   }))
-  const rows = file.receipts.flatMap(({ receipt: { requestId, rows } }) =>
-    rows
-      .filter(({ amount }) => amount > 0n)
-      .map(({ cluster, record, contributor, amount }) => ({
-        requestId,
-        cluster,
-        record,
-        contributor,
-        amount: amount.toString(),
-      })),
-  )
+  const rows = file.receipts.flatMap(({ receipt }) => {
+    const paid = (
+      { cluster, record, contributor, amount }: ReceiptRow | Citation,
+      paidFor: PaidFor,
+      roots: readonly Hex[],
+    ) => ({
+      requestId: receipt.requestId,
+      cluster,
+      record,
+      contributor,
+      amount: amount.toString(),
+      paidFor,
+      datanet: datanetOf(record, roots),
+    })
+    return [
+      ...receipt.rows.map((row) => paid(row, 'score', receipt.datanets)),
+      ...receipt.citations.map((citation) => paid(citation, 'citation', [citation.datanet])),
+    ].filter(({ amount }) => amount !== '0')
+  })
   await tx`
     INSERT INTO settled_receipt (request_id, epoch, payer, worker, base, adapter, prompt_tokens,
       completion_tokens, fee, unattributed, made_at)
@@ -226,9 +251,9 @@ async function keepReceipts(tx: LedgerTx, file: EpochFile, epoch: number): Promi
       unattributed numeric, "time" double precision)
     ON CONFLICT DO NOTHING` // a receipt that is in two epochs is reported by the reconciliation
   await tx`
-    INSERT INTO paid_record (request_id, cluster, record, contributor, amount)
-    SELECT "requestId", cluster, record, contributor, amount
+    INSERT INTO paid_record (request_id, cluster, record, contributor, amount, paid_for, datanet)
+    SELECT "requestId", cluster, record, contributor, amount, "paidFor", datanet
     FROM json_to_recordset(${JSON.stringify(rows)}::text::json) AS r ("requestId" text, cluster text, record text,
-      contributor text, amount numeric)
+      contributor text, amount numeric, "paidFor" text, datanet text)
     ON CONFLICT DO NOTHING`
 }
