@@ -45,6 +45,40 @@ export function figure(
   }
 }
 
+/**
+ * Measures one part after the other and prints the report. What is being measured goes to stderr, and so does each figure as
+ * soon as there is one; a part that fails is told there and left out. A run that is ended early prints what it has.
+ */
+export async function runParts(
+  bench: string,
+  flags: BenchFlags,
+  parts: Readonly<Record<string, () => Promise<Figure[]>>>,
+): Promise<void> {
+  const figures: Figure[] = []
+  const stop = () => {
+    printReport(bench, figures, flags)
+    process.exit(1)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stop)
+  for (const [name, measure] of Object.entries(parts)) {
+    progress(name)
+    try {
+      const found = await measure()
+      figures.push(...found)
+      for (const row of found.map(cellsOf)) progress(`  ${row.filter(Boolean).join('  ')}`)
+    } catch (error) {
+      process.exitCode = 1
+      progress(`  failed: ${error instanceof Error ? error.stack : String(error)}`)
+    }
+  }
+  printReport(bench, figures, flags)
+}
+
+/** Says on stderr what goes on, with the seconds since the start. */
+export const progress = (what: string): void => {
+  process.stderr.write(`${Math.round(performance.now() / 1000)} s: ${what}\n`)
+}
+
 /** Prints a table, or with `--json` one object and nothing else. */
 export function printReport(bench: string, figures: Figure[], { json }: BenchFlags): void {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
@@ -55,15 +89,7 @@ export function printReport(bench: string, figures: Figure[], { json }: BenchFla
   }
   const rows = [
     ['figure', 'ours', 'unit', 'reference', 'ratio', 'better', 'goal'],
-    ...figures.map((it) => [
-      it.name,
-      short(it.ours),
-      it.unit,
-      it.reference === null ? '' : `${short(it.reference)} (${it.referenceName})`,
-      it.ratio === null ? '' : short(it.ratio),
-      it.better,
-      it.goal === null ? '' : short(it.goal),
-    ]),
+    ...figures.map(cellsOf),
   ]
   const widths = rows[0]?.map((_, column) =>
     Math.max(...rows.map((row) => (row[column] ?? '').length)),
@@ -76,6 +102,19 @@ export function printReport(bench: string, figures: Figure[], { json }: BenchFla
   )
   process.stdout.write(`${bench} at ${commit} on ${machine}\n\n${lines.join('\n')}\n`)
 }
+
+const cellsOf = (it: Figure): string[] => [
+  it.name,
+  short(it.ours),
+  it.unit,
+  it.reference === null ? '' : `${short(it.reference)} (${it.referenceName})`,
+  it.ratio === null ? '' : short(it.ratio),
+  it.better,
+  it.goal === null ? '' : `${isMet(it) ? 'met' : 'missed'}: ${short(it.goal)}`,
+]
+
+const isMet = ({ ours, goal, better }: Figure): boolean =>
+  goal !== null && (better === 'higher' ? ours >= goal : ours <= goal)
 
 const short = (value: number): string =>
   value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)

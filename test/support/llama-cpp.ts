@@ -33,7 +33,7 @@ type NodeLlamaCpp = {
 
 export type LlamaCpp = {
   /** Opens so many streams, all with the same adapter (a GGUF file) or the bare model: one adapter is one context. */
-  streams: (count: number, adapter?: string) => Promise<LlamaStream[]>
+  streams: (count: number, adapter?: string, threads?: number) => Promise<LlamaStream[]>
   close: () => Promise<void>
 }
 /** Greedily continues a prompt by exactly so many tokens; control tokens count and end nothing. */
@@ -53,11 +53,11 @@ export async function openLlamaCpp(modelPath: string, threads: number): Promise<
   const model = await llama.loadModel({ modelPath, gpuLayers: 0 })
   const contexts: Context[] = []
   return {
-    streams: async (count, adapter) => {
+    streams: async (count, adapter, ownThreads = threads) => {
       const context = await model.createContext({
         contextSize: CONTEXT_TOKENS,
         sequences: count,
-        threads,
+        threads: ownThreads,
         ...(adapter !== undefined && { lora: adapter }),
       })
       contexts.push(context)

@@ -2,10 +2,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gaussian, randomSource } from '#engine/random.ts'
-import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
 import { loadBaseModel, type BaseModel } from '#gpu-worker/base-model.ts'
 import { sha256Of, type BlobStore } from '#gpu-worker/blobs.ts'
-import { metadata } from '#gpu-worker/safetensors-metadata.ts'
 import type { AdapterRef } from '#gpu-worker/serving/adapter-store.ts'
 import type { AdapterOnChain, Chain } from '#gpu-worker/serving/chain.ts'
 import { memoryBlobs, publishDatanet } from '#gpu-worker/testing/datanet.ts'
@@ -26,8 +24,14 @@ export type Adapters = {
 
 const RANK = 8
 const DEVIATION = 0.01
+/** Random numbers that all adapters draw from, each from a place of its own. */
+const NOISE = 2 ** 20
+const STRIDE = 7_919
 
-/** Trains one adapter for a few steps and derives `count` from it, whose files lie in `directory`. */
+/**
+ * Trains one adapter for a few steps and derives `count` from it, whose files lie in `directory`. They generate; their
+ * indexes are the first one's, 5 MB that are not written for each.
+ */
 export async function makeAdapters(directory: string, count: number): Promise<Adapters> {
   await mkdir(directory, { recursive: true })
   const base = await loadBaseModel(EMBEDDED_MODEL)
@@ -56,19 +60,16 @@ export async function makeAdapters(directory: string, count: number): Promise<Ad
     weights: await fileOf('adapter_model.safetensors'),
     config: await fileOf('adapter_config.json'),
   })
-  const projection = await fileOf('index/projection.safetensors')
-  const factors = readSafetensors(projection)
-  const projectionSettings = metadata(projection)
+  const noise = new Float32Array(NOISE)
+  gaussian(randomSource(1), noise, DEVIATION)
 
   const refs: AdapterRef[] = []
   const onChain = new Map<Hex, AdapterOnChain>()
   for (let i = 0; i < count; i++) {
-    const random = randomSource(i + 1)
     const tensors = new Map(
       [...trained.tensors].map(([name, { dims, data }]) => {
-        const noise = new Float32Array(data.length)
-        gaussian(random, noise, DEVIATION)
-        return [name, { dims, data: data.map((x, j) => x + (noise[j] ?? 0)) }]
+        const own = data.map((x, j) => x + (noise[(j + i * STRIDE) % NOISE] ?? 0))
+        return [name, { dims, data: own }]
       }),
     )
     const peft = exportPeft({ lora: trained.lora, tensors }, base.name)
@@ -80,9 +81,6 @@ export async function makeAdapters(directory: string, count: number): Promise<Ad
         ...manifest.files,
         'adapter_model.safetensors': await put(peft.weights),
         'adapter_config.json': await put(peft.config),
-        'index/projection.safetensors': await put(
-          writeSafetensors(factors, 'F32', { ...projectionSettings, adapter: digest }),
-        ),
       },
     }
     const blob = await put(new TextEncoder().encode(canonicalJson(written)))

@@ -1,5 +1,4 @@
 /** The first token of a lone request, by where its adapter is. */
-import { join } from 'node:path'
 import type { AdapterStore } from '#gpu-worker/serving/adapter-store.ts'
 import { figure, quantile, type Figure } from '../report.ts'
 import { ask, sourceOf } from './load.ts'
@@ -7,19 +6,17 @@ import type { Place } from './place.ts'
 
 /** Hot, warm and cold: in memory, on disk, and in the store that stands for the edge's. */
 export async function firstTokens(place: Place): Promise<Figure[]> {
-  const { base, generator, refs, openStore, scratch, rounds } = place
-  const times = 2 * rounds
+  const { base, generator, refs, openStore, rounds } = place
+  const times = 5 * rounds
   const fill = async (store: AdapterStore): Promise<AdapterStore> => {
     for (const ref of refs.slice(0, times)) await store.get(ref.digest, await store.check(ref))
     return store
   }
-  const warm = join(scratch, 'warm')
-  const hot = await fill(openStore())
-  await fill(openStore(warm))
+  const hot = await fill(openStore()) // the shared disk has them from now on
   const tiers: Record<string, () => AdapterStore> = {
     'in memory': () => hot,
-    'from disk': () => openStore(warm),
-    'from the store of the edge': () => openStore(),
+    'from disk': () => openStore(),
+    'from the store of the edge': () => openStore({ disk: 'empty' }),
   }
   const figures: Figure[] = []
   for (const [tier, open] of Object.entries(tiers)) {

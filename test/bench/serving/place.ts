@@ -16,8 +16,8 @@ export type Place = {
   base: BaseModel
   generator: Generator
   refs: readonly [AdapterRef, ...AdapterRef[]]
-  /** A store with empty memory over a directory, an empty one when none is named. */
-  openStore: (directory?: string) => AdapterStore
+  /** A store with empty memory before a disk that is shared, or one of its own and empty. */
+  openStore: (options?: { disk?: 'shared' | 'empty'; mostBytes?: number }) => AdapterStore
   scratch: string
   rounds: number
 }
@@ -32,8 +32,11 @@ export async function openPlace(scratch: string, adapters: number, rounds: numbe
     base,
     generator: await openGenerator(base, { threads: THREADS }),
     refs: [first, ...others],
-    openStore: (directory = join(scratch, `disk-${places++}`)) =>
-      openAdapterStore({ base, chain, blobs: diskBlobs(directory, remote) }),
+    openStore: ({ disk = 'shared', mostBytes } = {}) => {
+      const directory = join(scratch, disk === 'shared' ? 'disk' : `disk-${places++}`)
+      const blobs = diskBlobs(directory, remote)
+      return openAdapterStore({ base, chain, blobs, ...(mostBytes && { mostBytes }) })
+    },
     scratch,
     rounds,
   }
