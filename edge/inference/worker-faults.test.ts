@@ -148,6 +148,35 @@ test('what the worker refuses has the status that it means, streaming or not', a
     }
 })
 
+test('when the workers are full the caller hears when to come back, the soonest of them, and pays nothing', async () => {
+  const { edge, worker, model, client, holds } = stack
+  const other = await stack.startWorker()
+  await registerGpuWorker(edge, other, BASE)
+  const ask = (stream: boolean) =>
+    client().chat.completions.create({ model, messages, stream }, { maxRetries: 0 })
+  // Every worker refuses this payer; one will have room for it sooner.
+  worker.behave({ refuses: { status: 429, retryAfter: 17 } })
+  other.behave({ refuses: { status: 429, retryAfter: 9 } })
+  for (const stream of [false, true]) {
+    const error = await refusal(() => ask(stream))
+    assert.deepEqual([error.status, error.headers.get('retry-after')], [429, '9'])
+  }
+  // Full for everybody: the service is, not the payer's share of it.
+  for (const one of [worker, other]) one.behave({ refuses: { status: 503, retryAfter: 4 } })
+  const full = await refusal(() => ask(false))
+  assert.deepEqual([full.status, full.headers.get('retry-after')], [503, '4'])
+  assert.deepEqual(
+    (await holds()).filter(({ kind }) => kind === 'held'),
+    [],
+  )
+  // One that has room is found.
+  other.behave({})
+  assert.equal((await client().chat.completions.create({ model, messages })).choices.length, 1)
+  await other.stop()
+  const env = (await edge.worker.getEnv()) as unknown as { DB: D1Database }
+  await env.DB.prepare('DELETE FROM workers WHERE address = ?').bind(other.address).run()
+})
+
 test('a receipt that lies is refused and nothing is paid', async () => {
   const { owner, payer, worker, model, client, holds } = stack
   const stranger = generatePrivateKey()

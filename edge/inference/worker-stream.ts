@@ -42,16 +42,16 @@ export async function callWorker(
   request: GenerateRequest,
   signal: AbortSignal,
 ): Promise<WorkerCall> {
-  let refused = new Problem('model/unavailable', { retryAfter: RETRY_AFTER_SECONDS })
+  let refused: Problem | null = null
   for (const worker of workers) {
     if (signal.aborted) break
     const asked = await ask(worker, token, request, signal)
     if (!(asked instanceof Problem)) return asked
     log('warn', { during: 'inference', worker: worker.id, refused: asked })
     if (!WORKER_FAULTS.has(asked.type)) throw asked
-    refused = sooner(asked, refused)
+    refused = refused ? sooner(asked, refused) : asked
   }
-  throw refused
+  throw refused ?? new Problem('model/unavailable', { retryAfter: RETRY_AFTER_SECONDS })
 }
 
 /** One worker's first event, or the problem that it has. */

@@ -5,7 +5,8 @@ import type { Ctx } from '../context.ts'
 import { jobs } from '../db/schema-models.ts'
 import { Problem } from '../problem.ts'
 import { jobFeed, type JobEventInput } from './job-feed.ts'
-import { hearFrom, noteSeen } from './workers.ts'
+import { isEnough, memoryOn } from './memory.ts'
+import { hearFrom, noteSeen, type Worker } from './workers.ts'
 
 const LEASE_MS = 30_000
 /** Leases a job gets: a job that kills its worker must not go round for ever. */
@@ -20,16 +21,20 @@ const STOPPED = ['cancelled', 'paused'] as const
 export const isStopped = ({ status }: Pick<Job, 'status'>): boolean =>
   STOPPED.some((stopped) => stopped === status)
 
+/** Queued jobs looked at for one that fits a worker's memory. */
+const MOST_LOOKED_AT = 100
+
 /**
- * Gives the oldest queued job that the worker can run to it; null when there is none. One UPDATE on the one writer
- * of D1, so that no two workers get the same job.
+ * Gives the oldest queued job that the worker has base and memory for to it; null when there is none. The UPDATE asks
+ * again whether it is queued, on the one writer of D1, so that no two workers get the same job.
  */
 export async function leaseJob(ctx: Ctx, workerId: string): Promise<Lease | null> {
   const worker = await hearFrom(ctx, workerId)
   await expireLeases(ctx)
   const now = Date.now()
   const leaseId = newId('lease')
-  const digests = JSON.stringify(worker.bases.map((base) => base.digest))
+  const next = await nextFor(ctx, worker)
+  if (next === null) return null
   const [job] = await ctx.db
     .update(jobs)
     .set({
@@ -40,10 +45,7 @@ export async function leaseJob(ctx: Ctx, workerId: string): Promise<Lease | null
       attempts: sql`${jobs.attempts} + 1`,
       startedAt: sql`coalesce(${jobs.startedAt}, ${now})`,
     })
-    .where(
-      sql`${jobs.id} = (SELECT id FROM jobs WHERE status = 'queued'
-        AND base_digest IN (SELECT value FROM json_each(${digests})) ORDER BY id LIMIT 1)`,
-    )
+    .where(and(eq(jobs.id, next), eq(jobs.status, 'queued')))
     .returning()
   if (!job) return null
   await jobFeed(ctx.env, job.id).append([
@@ -59,6 +61,20 @@ export async function leaseJob(ctx: Ctx, workerId: string): Promise<Lease | null
     job: job.manifest,
     checkpoint: job.checkpoint,
   }
+}
+
+async function nextFor(ctx: Ctx, worker: Worker): Promise<string | null> {
+  const digests = worker.bases.map(({ digest }) => digest)
+  const queued = await ctx.db
+    .select({ id: jobs.id, base: jobs.baseDigest, manifest: jobs.manifest })
+    .from(jobs)
+    .where(and(eq(jobs.status, 'queued'), inArray(jobs.baseDigest, digests)))
+    .orderBy(jobs.id)
+    .limit(MOST_LOOKED_AT)
+  const fitting = queued.find(({ base, manifest: { method } }) =>
+    isEnough(memoryOn(worker, base, method)),
+  )
+  return fitting?.id ?? null
 }
 
 /**

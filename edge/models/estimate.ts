@@ -1,5 +1,5 @@
 import { and, desc, eq, sql } from 'drizzle-orm'
-import { countSteps, heldOutCount, trainingMemory } from '#protocol/training.ts'
+import { countSteps, heldOutCount } from '#protocol/training.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { LoraMethod } from '#protocol/wire.ts'
 import { readChain } from '../chain/client.ts'
@@ -8,6 +8,7 @@ import type { Ctx } from '../context.ts'
 import { columnBytes } from '../datanets/shards.ts'
 import { getVersion, readManifest } from '../datanets/versions.ts'
 import { jobs, workers } from '../db/schema-models.ts'
+import { mostMemory, type MemoryNeed } from '../jobs/memory.ts'
 import { liveWorkers } from '../jobs/workers.ts'
 import { checkJob, type JobInput } from './jobs.ts'
 
@@ -30,7 +31,7 @@ export type Estimate = {
   seconds: number | null
   measuredJobs: number
   /** Peak of the training process, and what the worker with the most memory has; null while no worker tells. */
-  memory: { bytes: number; withRecomputeBytes: number; availableBytes: number } | null
+  memory: MemoryNeed | null
   /** Wei, for the adapter's registration. */
   registrationFee: bigint
 }
@@ -60,23 +61,9 @@ export async function estimateJob(ctx: Ctx, input: JobInput): Promise<Estimate> 
     steps,
     seconds: speed === undefined ? null : Math.ceil(tokens / speed),
     measuredJobs: speeds.length,
-    memory: await memoryOf(ctx, base.digest, method),
+    memory: mostMemory(await liveWorkers(ctx, base.digest), base.digest, method),
     registrationFee: values['fee.model'],
   }
-}
-
-async function memoryOf(ctx: Ctx, base: Hex, method: LoraMethod): Promise<Estimate['memory']> {
-  const hosts = (await liveWorkers(ctx, base))
-    .flatMap(({ bases }) => bases.find(({ digest }) => digest === base)?.training ?? [])
-    .toSorted((a, b) => b.memoryBytes - a.memoryBytes)
-  const [host] = hosts
-  return host
-    ? {
-        bytes: trainingMemory(host.shape, method),
-        withRecomputeBytes: trainingMemory(host.shape, { ...method, recompute: true }),
-        availableBytes: host.memoryBytes,
-      }
-    : null
 }
 
 function tokensOf(

@@ -9,6 +9,8 @@ import { jobs } from '../db/schema-models.ts'
 import type { ListQuery } from '../http/list.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
 import { note, type Job } from '../jobs/leases.ts'
+import { isEnough, mostMemory, whyTooLarge } from '../jobs/memory.ts'
+import { liveWorkers } from '../jobs/workers.ts'
 import { Problem } from '../problem.ts'
 import { readPresence } from '../settlement/epoch-files.ts'
 import { findBase, type Base } from './catalogue.ts'
@@ -68,10 +70,19 @@ export async function checkJob(ctx: Ctx, input: JobInput): Promise<CheckedJob> {
   return { base, basePrice, datanets }
 }
 
-/** Freezes a fine-tuning job and queues it. Throws what `checkJob` throws. */
+/**
+ * Freezes a fine-tuning job and queues it. Throws what `checkJob` throws, and `request/invalid` when no worker that is there
+ * has the memory for it.
+ */
 export async function createJob(ctx: Ctx, input: JobInput): Promise<Job> {
   const actor = accountOf(ctx)
   const { base, basePrice, datanets } = await checkJob(ctx, input)
+  const need = mostMemory(await liveWorkers(ctx, base.digest), base.digest, input.method)
+  if (need && !isEnough(need))
+    throw new Problem('request/invalid', {
+      detail: whyTooLarge(need),
+      param: 'method.lora.hyperparameters',
+    })
   const id = newId('job')
   const manifest: JobManifest = {
     jobId: id,

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import test, { after, before } from 'node:test'
+import type { Hex } from '#protocol/bytes.ts'
 import { trainingMemory } from '#protocol/training.ts'
 import { loraMethod, type ModelShape } from '#protocol/wire.ts'
 import {
@@ -30,6 +31,7 @@ let owner: SignedIn
 let stranger: SignedIn
 let datanet: PublishedVersion
 let workerId: string
+let announceTools: () => Promise<void>
 let shape: ModelShape
 const script = new URL('../../gpu-worker/testing/tools-server.ts', import.meta.url).pathname
 const server = spawn(process.execPath, [script, WORKER_TOKEN, BASE.digest], {
@@ -44,13 +46,16 @@ before(async () => {
   const [line] = (await once(lines, 'line')) as [string]
   const said = JSON.parse(line) as { port: number; shape: ModelShape }
   shape = said.shape
-  const response = await asWorker(edge, '/v1/workers', {
-    address: `0x${'77'.repeat(20)}`,
-    url: `http://127.0.0.1:${said.port}`,
-    device: 'a test',
-    bases: [{ ...BASE, training: { shape, memoryBytes: MEMORY } }],
-  })
-  workerId = ((await response.json()) as { workerId: string }).workerId
+  announceTools = async () => {
+    const response = await asWorker(edge, '/v1/workers', {
+      address: `0x${'77'.repeat(20)}`,
+      url: `http://127.0.0.1:${said.port}`,
+      device: 'a test',
+      bases: [{ ...BASE, training: { shape, memoryBytes: MEMORY } }],
+    })
+    workerId = ((await response.json()) as { workerId: string }).workerId
+  }
+  await announceTools()
   datanet = await publishDatanet(edge, owner, [owner, stranger])
 })
 after(async () => {
@@ -177,6 +182,52 @@ test('an estimate tells the memory that the job takes and the worker has', async
     with_recompute_bytes: trainingMemory(shape, { ...method, recompute: true }),
     available_bytes: MEMORY,
   })
+})
+
+test('a job that no worker has the memory for is refused with what would help; a small worker passes it over', async () => {
+  const datanets = [{ id: datanet.id, version: 1 }]
+  const method = loraMethod.parse({})
+  const announce = async (address: Hex, memoryBytes: number): Promise<string> => {
+    const training = { shape, memoryBytes }
+    const hello = { address, url: 'http://127.0.0.1:9', device: 'a test' }
+    const bases = [{ ...BASE, training }]
+    const response = await asWorker(edge, '/v1/workers', { ...hello, bases })
+    return ((await response.json()) as { workerId: string }).workerId
+  }
+  const need = trainingMemory(shape, method)
+  const less = trainingMemory(shape, { ...method, recompute: true })
+  assert.ok(less < need)
+  const post = async (options: object = {}) => {
+    const lora = { hyperparameters: options }
+    const response = await postJob(edge, owner, { datanets, method: { type: 'lora', lora } })
+    return [response.status, (await response.json()) as never] as const
+  }
+  const [large, small] = [`0x${'77'.repeat(20)}`, `0x${'78'.repeat(20)}`] as const
+  await announce(large, less)
+  const [status, refused] = await post()
+  assert.equal(status, 400)
+  const { error } = refused as { error: { message: string; param: string } }
+  assert.match(error.message, /GiB of memory; the largest worker .* With recompute it takes/)
+  assert.equal(error.param, 'method.lora.hyperparameters')
+  await announce(large, less - 1)
+  assert.match(JSON.stringify((await post())[1]), /A smaller batchSize or sequenceLength/)
+
+  const largeId = await announce(large, need)
+  const smallId = await announce(small, less)
+  const [, whole] = await post()
+  const [, thrifty] = await post({ recompute: true })
+  const ids = [whole, thrifty].map((job) => (job as { id: string }).id)
+  assert.equal((await takeLease(edge, smallId))?.job.jobId, ids[1])
+  assert.equal(await takeLease(edge, smallId), null)
+  assert.equal((await takeLease(edge, largeId))?.job.jobId, ids[0])
+  for (const id of ids)
+    await edge.fetch(`/v1/fine_tuning/jobs/${id}/cancel`, {
+      method: 'POST',
+      headers: owner.headers,
+    })
+  const env = (await edge.worker.getEnv()) as unknown as { DB: D1Database }
+  await env.DB.prepare('DELETE FROM workers WHERE address = ?').bind(small).run()
+  await announceTools()
 })
 
 test('an adapter is downloaded by its owner only, in every format, with its model card', async () => {

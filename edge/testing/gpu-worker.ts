@@ -19,6 +19,8 @@ export type Behaviour = {
   texts?: string[]
   /** Sent in the place of everything. */
   error?: { code: string; message: string }
+  /** Refuses every request with this status, as a worker does whose queue is full. */
+  refuses?: { status: 429 | 503; retryAfter: number }
   /** Changes the receipt before it is signed. */
   receipt?: (receipt: Receipt) => Receipt
   /** Changes it after. */
@@ -142,6 +144,11 @@ export async function startGpuWorker(
     }
     const asked = generateRequest.parse(body)
     requests.push(asked)
+    const { refuses } = behaviour
+    if (refuses)
+      return void response
+        .writeHead(refuses.status, { 'retry-after': String(refuses.retryAfter) })
+        .end(JSON.stringify({ title: 'too many requests are waiting' }))
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     await answer(asked, response)
   }).listen(0, '127.0.0.1')
