@@ -41,11 +41,10 @@ export function mostMemory(
 export const isEnough = (need: MemoryNeed | null): boolean =>
   need === null || need.bytes <= need.availableBytes
 
-const GIB = 2 ** 30
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 /** Why a job is refused, and what would help. */
 export function whyTooLarge({ bytes, withRecomputeBytes, availableBytes }: MemoryNeed): string {
-  const gib = (amount: number) => `${(amount / GIB).toFixed(1)} GiB`
   const remedy =
     withRecomputeBytes <= availableBytes
       ? `With recompute it takes ${gib(withRecomputeBytes)}.`
