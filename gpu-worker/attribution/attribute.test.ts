@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
-import { sha256Of } from '../blobs.ts'
+import { EdgeError, sha256Of } from '../blobs.ts'
 import { openAdapterStore } from '../serving/adapter-store.ts'
+import type { ServingError } from '../serving/serving-error.ts'
+import { versionRowOf } from '../testing/datanet.ts'
 import {
   fixedChain,
+  method,
+  OWNER,
   recordHash,
   records,
   registered,
@@ -13,7 +17,7 @@ import {
 import { defaultParameters } from '#protocol/parameters.ts'
 import { attribute, type Response } from './attribute.ts'
 import { openGradients } from './gradients.ts'
-import { withoutRows } from './span-index.ts'
+import { rowTokens, withoutRows } from './span-index.ts'
 
 const place = await tinyWorkplace()
 after(place.remove)
@@ -113,17 +117,52 @@ test('an index whose bytes were changed on the way is not served', async () => {
   await assert.rejects(store.index(manifest.digest, onChain), /not what the chain says/)
 })
 
-test('an adapter without an index is not served', async () => {
-  const without = {
-    ...blobs,
-    get: async (sha256: typeof manifest.digest) => {
-      if (sha256 === manifest.files['index/rows.json'].sha256) throw new Error('no such blob')
-      return blobs.get(sha256)
-    },
+test('an adapter is not served without every file of its index', async () => {
+  const names = Object.keys(manifest.files).filter((name) => name.startsWith('index/'))
+  assert.equal(names.length, 5)
+  for (const name of names as (keyof typeof manifest.files)[]) {
+    const without = {
+      ...blobs,
+      get: async (sha256: typeof manifest.digest) => {
+        if (sha256 === manifest.files[name].sha256) throw new EdgeError(404, 'no such blob')
+        return blobs.get(sha256)
+      },
+    }
+    const store = openAdapterStore({ base, chain, blobs: without })
+    await assert.rejects(store.index(manifest.digest, onChain), (error: ServingError) => {
+      assert.equal(error.code, 'model/unavailable', name)
+      return true
+    })
   }
-  const store = openAdapterStore({ base, chain, blobs: without })
-  await assert.rejects(
-    store.index(manifest.digest, onChain),
-    /no such blob|not what the chain says/,
-  )
+})
+
+test('of a record longer than the context the beginning is trained on, and it alone is attributed', async () => {
+  const facts = records.map((_, n) => fields(n).completion).join(' ')
+  const long = {
+    fields: { text: `${facts} ${facts}`.replaceAll('Rule', 'Law') },
+    contributor: OWNER,
+  }
+  const whole = tokenizer.encodeRendered(long.fields.text)
+  assert.ok(whole.length > config.positions)
+  const other = await tinyWorkplace([...records, long])
+  after(other.remove)
+  const trained = await trainTiny(other)
+  const adapter = registered(other.job, trained.manifest, trained.blob)
+  const { chain: ofOther } = fixedChain(base.digest, trained.manifest.digest, adapter)
+  const store = openAdapterStore({ base, chain: ofOther, blobs: other.blobs })
+  const indexes = await store.index(trained.manifest.digest, adapter)
+  const hash = versionRowOf(long).record
+  const row = indexes.index.index.rows.findIndex(({ record }) => record === hash)
+  const { tokens } = indexes.index.index.rows[row]!
+  assert.ok(tokens > 0 && tokens <= method.sequenceLength)
+  assert.deepEqual(rowTokens(indexes.spans, row), whole.slice(0, tokens))
+
+  const recite = (from: number, to: number) =>
+    paid({ ...response('', ''), tokens: whole.slice(from, to), text: '', ends: [] }, indexes)
+  const beginning = await recite(0, 40)
+  assert.ok(beginning.rows.some(({ record, text }) => record === hash && text > 0n))
+  assert.equal(sumOf(beginning), pool)
+  const end = await recite(whole.length - 20, whole.length)
+  assert.ok(end.rows.every(({ record, text }) => record !== hash || text === 0n))
+  assert.equal(sumOf(end), pool)
 })

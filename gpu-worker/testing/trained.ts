@@ -46,12 +46,12 @@ export const method = loraMethod.parse({
   validationFraction: 0.1,
 })
 
-/** A place for jobs: the base model and a store in memory. */
-export async function tinyWorkplace() {
+/** A place for jobs: the base model, and a store in memory with a Datanet of some records. */
+export async function tinyWorkplace(contents: readonly TestRecord[] = records) {
   const scratch = await mkdtemp(join(tmpdir(), 'gpu-worker-'))
   const base = await loadBaseModel(await writeTinyModel(scratch))
   const blobs = memoryBlobs()
-  const datanet = await publishDatanet(blobs, records)
+  const datanet = await publishDatanet(blobs, contents)
   const job = jobManifest.parse({
     jobId: 'ftjob-test',
     owner: OWNER,
