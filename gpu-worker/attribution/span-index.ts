@@ -53,8 +53,11 @@ export const SPAN_RULES = {
 
 /** Spans that a receipt row can carry; see protocol/wire.ts. */
 const MAX_SPANS_PER_ROW = 64
-/** Symbols sorted at once: 20 bytes of memory each, and sorting stays within a cache's reach. */
-const BLOCK_SYMBOLS = 2 ** 21
+/**
+ * Symbols sorted at once, 10 bytes of memory each. Induced sorting reads its text at random, and still does so less often
+ * than merging smaller sorted blocks would: 32 M symbols take less than half the time of blocks of 2 M.
+ */
+const BLOCK_SYMBOLS = 2 ** 26
 const PPM = 1_000_000
 
 export const emptySpanIndex = (vocabulary: number): SpanIndex => withShards([], vocabulary)
