@@ -67,7 +67,7 @@ export type ChatRequest = {
   /** false: nothing of the texts is kept. */
   store?: boolean
   stop?: string[]
-  attribution?: 'full' | 'summary' | 'none'
+  attribution?: 'sentences' | 'full' | 'summary' | 'none'
 }
 
 const ENDED = ['succeeded', 'failed', 'cancelled']

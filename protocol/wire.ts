@@ -349,6 +349,8 @@ export const generateRequest = z.object({
   input: modelInput,
   /** Whether the texts are kept for validators; the receipt says so. */
   store: z.boolean().default(true),
+  /** Whether the explanation tells the sentences apart. */
+  sentences: z.boolean().default(false),
   /** Records of these Datanet versions are looked for and quoted to the model before the messages. */
   retrieval: z
     .object({
@@ -394,6 +396,25 @@ export const explanation = z.object({
   /** Parts per million of the contributor pool that went to the base pool. */
   unattributed: z.int().min(0),
   attributionMs: z.number(),
+  /** The records of most influence on each sentence, at offsets of the output text; absent unless asked for. */
+  sentences: z
+    .array(
+      z.object({
+        start: z.int(),
+        end: z.int(),
+        rows: z.array(
+          z.object({
+            record: bytes32,
+            contributor: address,
+            /** Parts per million of the influence of these rows. */
+            share: z.int().min(0),
+            /** Thousandths of a null deviation. */
+            significance: z.int(),
+          }),
+        ),
+      }),
+    )
+    .optional(),
   /** What was quoted to the model, in the order of the receipt's citations; absent when nothing was. */
   citations: z
     .array(

@@ -16,6 +16,7 @@ export const chat: Command = {
     'max-tokens': { value: 'N', describe: 'longest answer' },
     temperature: { value: 'T', describe: '0 is deterministic' },
     seed: { value: 'N', describe: 'repeats the same draw' },
+    sentences: { describe: 'say which records shaped each sentence' },
     'no-store': { describe: 'keep no texts: nobody can check the gradient of the answer again' },
   },
   run: async (context) => {
@@ -54,7 +55,7 @@ function requestOf({ input }: Context): ChatRequest {
   return {
     model: input.text('model') ?? DEFAULT_MODEL,
     messages: system === undefined ? [] : [{ role: 'system', content: system }],
-    attribution: 'full',
+    attribution: input.has('sentences') ? 'sentences' : 'full',
     ...(maxTokens !== undefined && { max_tokens: maxTokens }),
     ...(temperature !== undefined && { temperature }),
     ...(seed !== undefined && { seed }),
@@ -80,10 +81,16 @@ async function ask(context: Context, client: Client, request: ChatRequest): Prom
   }
 }
 
-function sources({ attribution }: Answer): string {
+function sources({ attribution, text }: Answer): string {
   const rows = attribution?.rows ?? []
   if (rows.length === 0) return ''
-  return `${textTable([
+  const sentences = (attribution?.sentences ?? []).map(({ start, end, rows: shaped }) => [
+    printable(text.slice(start, end)).trim().slice(0, MAX_SNIPPET_CHARS),
+    shaped.map(({ record, share }) => `${record.slice(0, 10)} ${share / 10_000} %`).join(', '),
+  ])
+  const bySentence =
+    sentences.length > 0 ? `${textTable([['sentence', 'records'], ...sentences])}\n\n` : ''
+  return `${bySentence}${textTable([
     ['share', 'contributor', 'record'],
     ...rows.map(({ share, contributor, snippet }) => [
       `${(share / 10_000).toFixed(1)} %`,

@@ -74,6 +74,7 @@ export async function startGeneration(
     }),
     input: input.input,
     store: input.store,
+    sentences: input.attribution === 'sentences',
     ...(retrieval && { retrieval }),
     maxTokens,
   }

@@ -59,6 +59,19 @@ test('the OpenAI client gets an answer in one piece, paid for and with a receipt
   assert.equal(asStranger['explanation'], undefined)
 })
 
+test('sentences are told apart when they are asked for', async () => {
+  const { model, client, lastRequest } = stack
+  for (const attribution of ['sentences', 'full'] as const) {
+    const { openledger } = (await client().chat.completions.create({
+      model,
+      messages,
+      ...({ attribution } as object),
+    })) as OpenAI.ChatCompletion & Extra
+    assert.deepEqual(openledger.attribution, EXPLANATION)
+    assert.equal(lastRequest().sentences, attribution === 'sentences')
+  }
+})
+
 test('the OpenAI client streams, with the receipt and the usage at the end', async () => {
   const { model, client } = stack
   const stream = await client().chat.completions.create({
@@ -130,6 +143,7 @@ test('what the caller asks for reaches the worker', async () => {
       ],
     },
     store: true,
+    sentences: false,
     maxTokens: 7,
     temperature: 0,
     topP: 0.5,

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import type { Explanation, TokenLogprobs } from '#protocol/wire.ts'
+import { explanation, type Explanation, type TokenLogprobs } from '#protocol/wire.ts'
 import { receiptId } from '../attribution/receipts.ts'
 import type { AtLeastOne } from './choices.ts'
 import type { Ended, Generation } from './generate.ts'
@@ -48,6 +48,7 @@ const openledgerSchema = z
         ),
         unattributed: z.int(),
         attributionMs: z.number(),
+        sentences: explanation.shape.sentences,
       })
       .optional(),
     citations: z
@@ -223,12 +224,12 @@ const usageOf = (ends: readonly Ended[]) => {
 
 const openledgerOf = (
   { model, attribution, retrieval }: Frame,
-  { signed, explanation: { citations = [], ...explanation } }: Ended,
+  { signed, explanation: { citations = [], ...explained } }: Ended,
 ) => ({
   receipt_id: receiptId(signed.receipt.requestId),
   adapter_digest: model.adapter?.digest ?? null,
   ...(attribution !== 'none' && {
-    attribution: attribution === 'full' ? explanation : summaryOf(explanation),
+    attribution: attribution === 'summary' ? summaryOf(explained) : explained,
   }),
   ...(retrieval && {
     citations: citations.map((citation, i) => ({
@@ -239,7 +240,7 @@ const openledgerOf = (
 })
 
 /** Who shaped the answer and how much, without where. */
-const summaryOf = (explanation: Explanation): Explanation => ({
-  ...explanation,
-  rows: explanation.rows.map((row) => ({ ...row, spans: [] })),
+const summaryOf = (whole: Explanation): Explanation => ({
+  ...whole,
+  rows: whole.rows.map((row) => ({ ...row, spans: [] })),
 })

@@ -18,7 +18,7 @@ const MAX_TOP_LOGPROBS = 20
 const MAX_CHOICES = 16
 const MAX_COMPLETION_LOGPROBS = 5
 
-export type Attribution = 'full' | 'summary' | 'none'
+export type Attribution = 'sentences' | 'full' | 'summary' | 'none'
 
 /** A request for tokens, whichever route it came by. */
 export type GenerationInput = Pick<GenerateRequest, 'input'> & {
@@ -26,7 +26,15 @@ export type GenerationInput = Pick<GenerateRequest, 'input'> & {
   /** How tokens are drawn; what has its neutral value is left out. */
   sampling: Omit<
     GenerateRequest,
-    'input' | 'store' | 'requestId' | 'payer' | 'base' | 'adapter' | 'maxTokens' | 'retrieval'
+    | 'input'
+    | 'store'
+    | 'sentences'
+    | 'requestId'
+    | 'payer'
+    | 'base'
+    | 'adapter'
+    | 'maxTokens'
+    | 'retrieval'
   >
   /** Null: the default, cut to the model's context. */
   maxTokens: number | null
@@ -112,10 +120,10 @@ const sampling = {
     description:
       'false: nothing of the texts is kept, so nobody can check the gradient of the answer again.',
   }),
-  attribution: z
-    .enum(['full', 'summary', 'none'])
-    .default('summary')
-    .openapi({ description: 'How much of the attribution comes with the answer.' }),
+  attribution: z.enum(['sentences', 'full', 'summary', 'none']).default('summary').openapi({
+    description:
+      'How much of the attribution comes with the answer; with `sentences` also which records shaped each of them.',
+  }),
 }
 
 const textPart = z.object({ type: z.literal('text'), text: z.string() })

@@ -334,6 +334,17 @@ test('a Datanet version that is not what its root says is never quoted', async (
   await assert.rejects(ask({ retrieval: { versions, topK: 1 } }), code('retrieval/failed'))
 })
 
+test('with sentences asked for, each names the records that shaped it, and money stays as it was', async () => {
+  const whole = await ask()
+  const { text, receipt, explanation } = await ask({ sentences: true })
+  assert.equal(whole.explanation.sentences, undefined)
+  assert.deepEqual(receipt.rows, whole.receipt.rows)
+  const [only, ...more] = explanation.sentences!
+  assert.deepEqual([only!.start, only!.end, more], [0, text.length, []])
+  assert.equal(only!.rows[0]?.record, recordHash(11))
+  assert.equal(only!.rows[0]?.contributor, records[11]!.contributor)
+})
+
 test('a revoked record is neither paid nor cited from then on, and why-not keeps its numbers', async () => {
   const before = await ask()
   assert.equal(before.receipt.rows[0]?.record, recordHash(11))

@@ -11,6 +11,7 @@ import { attribute } from '../attribution/attribute.ts'
 import { evidenceOf } from '../attribution/evidence.ts'
 import { openGradients, type GradientSource } from '../attribution/gradients.ts'
 import { signReceipt } from '../attribution/receipt.ts'
+import { attributeSentences } from '../attribution/sentences.ts'
 import type { EmbedderChoice } from '../retrieval/embedder.ts'
 import { openQuoting, type Quoted } from '../retrieval/quoting.ts'
 import type { BaseModel } from '../base-model.ts'
@@ -172,16 +173,24 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     const fee = tokens * onChain.pricePerToken
     const split = splitFee(fee, values, cited.length)
     const live = adapter && liveIndex(adapter.served, wholeOf(await revocations.current()))
+    const response = { ...generation, prompt, promptText: promptText(request.input) }
     const attributed =
       adapter &&
       live &&
       (await withSource(adapter.served, (source) =>
         attribute(
-          { ...generation, prompt, promptText: promptText(request.input) },
+          response,
           live,
           { source, tokenizer: base.tokenizer },
           { pool: split.contributors, values },
         ),
+      ))
+    const sentences =
+      adapter &&
+      live &&
+      request.sentences &&
+      (await withSource(adapter.served, (source) =>
+        attributeSentences(response, live, source, values),
       ))
     const signed = await signReceipt(
       {
@@ -217,6 +226,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       rows: attributed?.explanation.rows ?? [],
       unattributed: attributed?.explanation.unattributed ?? 0,
       attributionMs: performance.now() - started,
+      ...(sentences && { sentences }),
       ...(cited.length > 0 && {
         citations: cited.map(({ record, contributor, datanet, version, text: quoted }) => ({
           record,
