@@ -6,6 +6,7 @@ import type { ChainWriter } from './chain/writer.ts'
 import type { ContributionMessage, EventMessage } from './http/messages.ts'
 import type { JobFeed } from './jobs/job-feed.ts'
 import type { ReceiptBatcher } from './settlement/receipt-batcher.ts'
+import type { ReceiptInbox } from './settlement/receipt-inbox.ts'
 
 const positive = z.coerce.number().int().positive()
 
@@ -71,6 +72,7 @@ export type Env = {
   CONTRIBUTIONS: Queue<ContributionMessage>
   EVENTS: Queue<EventMessage>
   ACCOUNT: DurableObjectNamespace<Account>
+  INBOXES: DurableObjectNamespace<ReceiptInbox>
   RECEIPTS: DurableObjectNamespace<ReceiptBatcher>
   CHAIN: DurableObjectNamespace<ChainWriter>
   INDEXER: DurableObjectNamespace<ChainIndexer>

@@ -33,6 +33,7 @@ export { ChainIndexer } from './chain/indexer.ts'
 export { ChainWriter } from './chain/writer.ts'
 export { JobFeed } from './jobs/job-feed.ts'
 export { ReceiptBatcher } from './settlement/receipt-batcher.ts'
+export { ReceiptInbox } from './settlement/receipt-inbox.ts'
 
 /** What follows a transaction, by the first word of its outbox key. */
 const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {

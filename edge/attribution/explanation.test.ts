@@ -8,7 +8,7 @@ import { keccak, sha256Hex, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { evidenceRequest, type EvidenceRequest } from '#protocol/evidence.ts'
 import type { Explanation } from '#protocol/wire.ts'
 import type { Env } from '../env.ts'
-import type { ReceiptBatcher } from '../settlement/receipt-batcher.ts'
+import type { ReceiptInbox } from '../settlement/receipt-inbox.ts'
 import { BASE, baseOwner, registerBase } from '../testing/adapter.ts'
 import { startChain, type Chain } from '../testing/chain.ts'
 import { registerGpuWorker } from '../testing/gpu-worker.ts'
@@ -60,7 +60,7 @@ before(async () => {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   await registerGpuWorker(edge, { url, address: worker }, BASE)
 
-  const { DB, RECEIPTS } = (await edge.worker.getEnv()) as unknown as Env
+  const { DB, INBOXES } = (await edge.worker.getEnv()) as unknown as Env
   await DB.prepare(
     `INSERT INTO adapters (digest, name, base, owner, job_id, manifest, index_root, datanets, price_per_token, status,
        created_at) VALUES (?, 'a', ?, ?, 'ftjob-1', ?, ?, '[]', '1', 'registered', 1)`,
@@ -102,8 +102,10 @@ before(async () => {
     worker,
   )
   const domain = { chainId: 901612, settlement: chain.contracts.attributionSettlement }
-  const batcher = RECEIPTS.getByName('epochs') as unknown as DurableObjectStub<ReceiptBatcher>
-  await batcher.append({
+  const inbox = INBOXES.getByName(
+    receipt.requestId.slice(2, 3),
+  ) as unknown as DurableObjectStub<ReceiptInbox>
+  await inbox.append({
     signed: await sign(KEY, receipt, domain),
     explanation: { rows: [texts], unattributed: 200_000, attributionMs: 1 },
     accountId: payer.accountId,

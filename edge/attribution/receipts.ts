@@ -7,8 +7,8 @@ import type { Ctx } from '../context.ts'
 import { Problem } from '../problem.ts'
 import { readEpochFile } from '../settlement/epoch-files.ts'
 import { receiptDomain } from '../settlement/epoch-steps.ts'
-import type { StoredReceipt } from '../settlement/epoch-store.ts'
-import { receiptBatcher } from '../settlement/receipt-batcher.ts'
+import { findStored } from '../settlement/archive.ts'
+import type { StoredReceipt } from '../settlement/epoch-tables.ts'
 
 export type ReceiptView = StoredReceipt & { id: string; status: ReceiptStatus }
 
@@ -18,7 +18,7 @@ export const receiptId = (requestId: Hex): string => ID_PREFIX.receipt + request
 /** A receipt by its id on the API; throws `receipt/not-found`. */
 export async function findReceipt(ctx: Ctx, id: string): Promise<ReceiptView> {
   const match = /^rcp_([0-9a-f]{64})$/.exec(id)
-  const stored = match && (await receiptBatcher(ctx.env).receipt(`0x${match[1]}`))
+  const stored = match && (await findStored(ctx.env, `0x${match[1]}`))
   if (!stored) throw new Problem('receipt/not-found', { detail: `No receipt has the id ${id}.` })
   return { ...stored, id, status: receiptStatus(stored) }
 }

@@ -78,8 +78,9 @@ async function eraseUnneeded(env: Env, objects: readonly R2Object[]): Promise<nu
     return isFinal.has(id) || age > MAX_KEPT_MS || (!isOpen.has(id) && age > ORPHAN_MS)
   })
   if (unneeded.length === 0) return 0
-  await env.BLOBS.delete(unneeded.map(({ key }) => key))
+  // The words first: as long as the object is listed, this is tried again.
   await batcher.forgetWords(unneeded.map(({ key }) => requestOf(key)))
+  await env.BLOBS.delete(unneeded.map(({ key }) => key))
   return unneeded.length
 }
 

@@ -11,7 +11,7 @@ import { liveWorkers } from '../jobs/workers.ts'
 import { resolveModel, type ServedModel } from '../models/catalogue.ts'
 import { Problem } from '../problem.ts'
 import { receiptDomain } from '../settlement/epoch-steps.ts'
-import { receiptBatcher } from '../settlement/receipt-batcher.ts'
+import { receiptInbox } from '../settlement/receipt-inbox.ts'
 import { receiptRefusal, type Asked } from './check-receipt.ts'
 import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'
 import { resolveRetrieval } from './retrieval.ts'
@@ -220,7 +220,7 @@ async function keepReceipt(
   signed: SignedReceipt,
   explanation: Explanation,
 ): Promise<void> {
-  await receiptBatcher(ctx.env).append({
+  await receiptInbox(ctx.env, signed.receipt.requestId).append({
     signed,
     explanation: request.store ? explanation : withoutWords(explanation),
     accountId: actor.accountId,

@@ -5,6 +5,7 @@ import type { Ctx } from '../context.ts'
 import type { TxEvent } from '../http/messages.ts'
 import { registrationEnded } from '../models/completion.ts'
 import { receiptBatcher } from '../settlement/receipt-batcher.ts'
+import { receiptInboxes } from '../settlement/receipt-inbox.ts'
 
 /** `epoch:<number>:<data hash>` and `refund:<...>`: an epoch's transaction has ended. Idempotent. */
 export const onEpochTx = async ({ env }: Ctx, { key }: TxEvent): Promise<void> =>
@@ -18,6 +19,7 @@ export const onAdapterTx = (ctx: Ctx, tx: TxEvent): Promise<void> =>
 export async function wakeObjects(ctx: Ctx): Promise<number> {
   await Promise.all([
     chainWriter(ctx).poke(),
+    ...receiptInboxes(ctx.env).map((inbox) => inbox.poke()),
     receiptBatcher(ctx.env).poke(),
     chainIndexer(ctx.env).poke(),
   ])

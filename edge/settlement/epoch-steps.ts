@@ -18,7 +18,8 @@ import { log } from '../log.ts'
 import type { Env, Settings } from '../env.ts'
 import { putData } from './da.ts'
 import { epochBytes, keepEpochFile, readEpochFile, readPresence } from './epoch-files.ts'
-import type { EpochRow, EpochState, EpochStore } from './epoch-store.ts'
+import type { EpochStore } from './epoch-store.ts'
+import type { EpochRow, EpochState } from './epoch-tables.ts'
 
 /**
  * The steps an epoch takes to the chain, one external effect each. A step is entered again after a crash, so each

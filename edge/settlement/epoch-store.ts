@@ -1,110 +1,26 @@
-import type { Hex } from '#protocol/bytes.ts'
+import { fromHex, type Hex } from '#protocol/bytes.ts'
 import type { EpochFile, EpochRoots } from '#protocol/epoch.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
+import { explanation, signedReceipt } from '#protocol/wire.ts'
 import { withoutWords } from '../custody/texts.ts'
-import { explanation, signedReceipt, type Explanation } from '#protocol/wire.ts'
+import type { Archived } from './archive.ts'
+import {
+  SCHEMA,
+  UNSETTLED,
+  type Debt,
+  type EpochRow,
+  type EpochState,
+  type InboxRow,
+  type NewReceipt,
+  type ReceiptRow,
+  type StoredReceipt,
+} from './epoch-tables.ts'
 
 /**
  * SQLite of the ReceiptBatcher: receipts in the order they came, epochs with their state, and what every account has
  * earned in all. A receipt belongs to at most one epoch, and an epoch's credits enter `payout` in the same
  * transaction that gives it its receipts: a crash leaves both or neither.
  */
-
-/**
- * built: its file lies in R2. stored: the data-availability layer has it. submitted: the ChainWriter has its
- * transaction. settled: in a block. safe: that block is derived from the L1, and the payers' debts are released.
- * final: that block is final and the epoch can be claimed against, so that nothing can undo it any more.
- * disabled: the chain has disabled it for good; it is refunded and then undone.
- */
-export type EpochState =
-  | 'built'
-  | 'stored'
-  | 'submitted'
-  | 'settled'
-  | 'safe'
-  | 'final'
-  | 'disabled'
-
-/** Before these an epoch blocks the next one; after them only its own follow-up work remains. */
-const UNSETTLED = `('built', 'stored', 'submitted')`
-
-export type EpochRow = {
-  epoch: number
-  state: EpochState
-  receipts: number
-  credits: number
-  payouts: number
-  receipts_root: Hex
-  credits_root: Hex
-  payouts_root: Hex
-  total: string
-  data_hash: Hex
-  params_hash: Hex
-  commitment: Hex | null
-  tx_hash: Hex | null
-  block_number: number | null
-  active_at: number | null
-  tries: number
-  next_at: number
-  error: string | null
-  built_at: number
-  settled_at: number | null
-  /** When the safe head of the chain was first seen to hold it. */
-  safe_at: number | null
-}
-
-type ReceiptRow = {
-  seq: number
-  request_id: Hex
-  epoch: number | null
-  account_id: string
-  signed: string
-  explanation: string
-  refused: string | null
-}
-
-/** What a request cost; nothing is owed for a refused one. */
-export type Debt = { requestId: Hex; fee: bigint; refused: boolean }
-
-/** What a caller of the API paid for; `manifests` locate the presence tables of its Datanet versions. */
-export type NewReceipt = {
-  signed: SignedReceipt
-  explanation: Explanation
-  accountId: string
-  manifests: { root: Hex; manifest: Hex }[]
-}
-
-export type StoredReceipt = {
-  signed: SignedReceipt
-  explanation: Explanation
-  accountId: string
-  epoch: EpochRow | null
-  /** Why no epoch will have it any more; null for an honest one. */
-  refused: string | null
-}
-
-const SCHEMA = `
-CREATE TABLE IF NOT EXISTS receipt (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  request_id TEXT NOT NULL UNIQUE,
-  epoch INTEGER,
-  account_id TEXT NOT NULL, payer TEXT NOT NULL, params_hash TEXT NOT NULL,
-  signed TEXT NOT NULL, explanation TEXT NOT NULL, received_at INTEGER NOT NULL, refused TEXT
-);
-CREATE INDEX IF NOT EXISTS receipt_epoch ON receipt (epoch, seq);
-CREATE TABLE IF NOT EXISTS datanet (root TEXT PRIMARY KEY, manifest TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS epoch (
-  epoch INTEGER PRIMARY KEY, state TEXT NOT NULL, receipts INTEGER NOT NULL,
-  credits INTEGER NOT NULL, payouts INTEGER NOT NULL,
-  receipts_root TEXT NOT NULL, credits_root TEXT NOT NULL, payouts_root TEXT NOT NULL, total TEXT NOT NULL, data_hash TEXT NOT NULL,
-  params_hash TEXT NOT NULL, commitment TEXT, tx_hash TEXT, block_number INTEGER, active_at INTEGER,
-  tries INTEGER NOT NULL DEFAULT 0, next_at INTEGER NOT NULL DEFAULT 0, error TEXT,
-  built_at INTEGER NOT NULL, settled_at INTEGER, safe_at INTEGER
-);
-CREATE INDEX IF NOT EXISTS epoch_state ON epoch (state);
-CREATE TABLE IF NOT EXISTS payout (account TEXT PRIMARY KEY, amount TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS insolvent (payer TEXT PRIMARY KEY, since INTEGER NOT NULL);
-`
 
 export type EpochStore = ReturnType<typeof openEpochStore>
 
@@ -138,35 +54,71 @@ export function openEpochStore(storage: DurableObjectStorage) {
     }
   }
 
+  const add = (row: InboxRow): 'added' | 'known' | 'refused' => {
+    const id = row.request_id
+    const [known] = sql
+      .exec<{ signed: string }>('SELECT signed FROM receipt WHERE request_id = ?', id)
+      .toArray()
+    if (known) return known.signed === row.signed ? 'known' : 'refused'
+    if (archivedEpoch(id) !== null) return 'refused'
+    for (const { root, manifest } of JSON.parse(row.manifests) as NewReceipt['manifests'])
+      sql.exec('INSERT OR IGNORE INTO datanet (root, manifest) VALUES (?, ?)', root, manifest)
+    sql.exec(
+      `INSERT INTO receipt (request_id, account_id, payer, params_hash, signed, explanation, received_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      id,
+      row.account_id,
+      row.payer,
+      row.params_hash,
+      row.signed,
+      row.explanation,
+      row.received_at,
+    )
+    return 'added'
+  }
+  const insolvent = (): Hex[] =>
+    sql
+      .exec<{ payer: Hex }>('SELECT payer FROM insolvent')
+      .toArray()
+      .map(({ payer }) => payer)
+  const archivedEpoch = (requestId: Hex): number | null =>
+    sql
+      .exec<{ epoch: number }>(
+        'SELECT epoch FROM archived WHERE request_id = ?',
+        fromHex(requestId).buffer as ArrayBuffer,
+      )
+      .toArray()[0]?.epoch ?? null
+
   return {
-    /** Adds a receipt; the same one again is a no-op. Throws when its request has another receipt already. */
-    add({ signed, explanation, accountId, manifests }: NewReceipt, now: number): void {
-      const { requestId, payer, paramsHash } = signed.receipt
-      const text = JSON.stringify(signed, bigintAsDecimal)
-      const [known] = sql
-        .exec<{ signed: string }>('SELECT signed FROM receipt WHERE request_id = ?', requestId)
-        .toArray()
-      if (known && known.signed !== text)
-        throw new Error(`request ${requestId} has another receipt already`)
-      if (known) return
-      storage.transactionSync(() => {
-        for (const { root, manifest } of manifests)
-          sql.exec('INSERT OR IGNORE INTO datanet (root, manifest) VALUES (?, ?)', root, manifest)
-        sql.exec(
-          `INSERT INTO receipt (request_id, account_id, payer, params_hash, signed, explanation, received_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?)`,
-          requestId,
-          accountId,
-          payer,
-          paramsHash,
-          text,
-          JSON.stringify(explanation),
-          now,
-        )
+    /**
+     * Takes rows of an inbox in their order, and each once: those that it has are skipped. Returns the requests that
+     * have another receipt already, which stays theirs. All or nothing.
+     */
+    receive(inbox: string, rows: readonly InboxRow[]): Hex[] {
+      const before = waiting
+      waiting = null
+      const refused: Hex[] = []
+      const added = storage.transactionSync(() => {
+        const [known] = sql
+          .exec<{ seq: number }>('SELECT seq FROM inbox WHERE id = ?', inbox)
+          .toArray()
+        const fresh = rows.filter(({ seq }) => seq > (known?.seq ?? 0))
+        const last = fresh.at(-1)
+        if (last) sql.exec('INSERT OR REPLACE INTO inbox (id, seq) VALUES (?, ?)', inbox, last.seq)
+        return fresh.filter((row) => {
+          const outcome = add(row)
+          if (outcome === 'refused') refused.push(row.request_id)
+          return outcome === 'added'
+        })
       })
-      const [isInsolvent] = sql.exec('SELECT 1 FROM insolvent WHERE payer = ?', payer).toArray()
-      if (waiting && !isInsolvent)
-        waiting = { count: waiting.count + 1, since: waiting.since ?? now }
+      const broke = new Set(insolvent())
+      const solvent = added.filter(({ payer }) => !broke.has(payer))
+      if (before)
+        waiting = {
+          count: before.count + solvent.length,
+          since: before.since ?? solvent[0]?.received_at ?? null,
+        }
+      return refused
     },
 
     receipt(requestId: Hex): StoredReceipt | null {
@@ -184,18 +136,39 @@ export function openEpochStore(storage: DurableObjectStorage) {
         : null
     },
 
-    /** Requests whose epoch can no longer be challenged, and those with a receipt that is not so far. */
-    finality(requestIds: readonly Hex[]): { open: Hex[]; final: Hex[] } {
-      const known = sql
-        .exec<{ request_id: Hex; state: EpochState | null }>(
-          `SELECT request_id, state FROM receipt LEFT JOIN epoch USING (epoch)
-           WHERE request_id IN (SELECT value FROM json_each(?))`,
-          JSON.stringify(requestIds),
-        )
+    /** The epoch in whose archive a receipt is; null when it is in none. */
+    archivedIn(requestId: Hex): EpochRow | null {
+      const epoch = archivedEpoch(requestId)
+      return epoch === null ? null : (epochs('WHERE epoch = ?', epoch)[0] ?? null)
+    },
+
+    /** Whether a request has a receipt that is in no final epoch. */
+    isOpen: (requestId: Hex): boolean =>
+      sql.exec('SELECT 1 FROM receipt WHERE request_id = ?', requestId).toArray().length > 0,
+
+    /** What the file of an epoch leaves out of its receipts. */
+    answersOf: (epoch: number): Archived =>
+      sql
+        .exec<ReceiptRow>('SELECT * FROM receipt WHERE epoch = ?', epoch)
         .toArray()
-      const ids = (isFinal: boolean) =>
-        known.filter(({ state }) => (state === 'final') === isFinal).map(({ request_id: id }) => id)
-      return { open: ids(false), final: ids(true) }
+        .map((row) => ({
+          requestId: row.request_id,
+          accountId: row.account_id,
+          explanation: explanation.parse(JSON.parse(row.explanation)),
+          refused: row.refused,
+        })),
+
+    /** Ends an epoch whose receipts are in the archive: only their ids stay. All or nothing. */
+    finish(epoch: number): void {
+      storage.transactionSync(() => {
+        sql.exec(
+          `INSERT INTO archived (request_id, epoch)
+           SELECT unhex(substr(request_id, 3)), epoch FROM receipt WHERE epoch = ?`,
+          epoch,
+        )
+        sql.exec('DELETE FROM receipt WHERE epoch = ?', epoch)
+        set(epoch, { state: 'final' })
+      })
     },
 
     /** Drops the answers' words from explanations. */
@@ -369,11 +342,7 @@ export function openEpochStore(storage: DurableObjectStorage) {
       return row ? { accountId: row.account_id, epoch: row.epoch } : null
     },
 
-    insolvent: (): Hex[] =>
-      sql
-        .exec<{ payer: Hex }>('SELECT payer FROM insolvent')
-        .toArray()
-        .map(({ payer }) => payer),
+    insolvent,
     setInsolvent(payer: Hex, now: number): void {
       waiting = null
       sql.exec('INSERT OR IGNORE INTO insolvent (payer, since) VALUES (?, ?)', payer, now)
@@ -393,6 +362,3 @@ export function openEpochStore(storage: DurableObjectStorage) {
         .reduce((sum, row) => sum + signedReceipt.parse(JSON.parse(row.signed)).receipt.fee, 0n),
   }
 }
-
-const bigintAsDecimal = (_key: string, value: unknown) =>
-  typeof value === 'bigint' ? value.toString() : value

@@ -4,12 +4,9 @@ import { log } from '../log.ts'
 import { settingsOf, type Env } from '../env.ts'
 import { buildNextEpoch, isStep, readmitSolvent, STEPS, type Settlement } from './epoch-steps.ts'
 import { followEpochs } from './standing.ts'
-import {
-  openEpochStore,
-  type EpochRow,
-  type NewReceipt,
-  type StoredReceipt,
-} from './epoch-store.ts'
+import { forgetArchivedWords } from './archive.ts'
+import { openEpochStore } from './epoch-store.ts'
+import type { EpochRow, InboxRow, StoredReceipt } from './epoch-tables.ts'
 
 const MIN_BACKOFF_MS = 500
 const MAX_BACKOFF_MS = 30_000
@@ -21,9 +18,9 @@ const WINDOW_FOLLOW_MS = 15_000
 export const receiptBatcher = ({ RECEIPTS }: Pick<Env, 'RECEIPTS'>) => RECEIPTS.getByName('epochs')
 
 /**
- * Takes receipts and settles them in epochs, one after the other. A receipt is in SQLite before its caller sees the
- * end of the answer; from then on the alarm alone moves it to the chain and the ledger. The alarm never throws and
- * always sets itself again while anything is left: the platform gives up on an alarm after six failures.
+ * Takes receipts from the inboxes and settles them in epochs, one after the other; the alarm alone moves them to the
+ * chain, and to the archive once their epoch is final, so that what lies here is what a window takes. The alarm never
+ * throws and always sets itself again while anything is left: the platform gives up on an alarm after six failures.
  */
 export class ReceiptBatcher extends DurableObject<Env> {
   readonly #store = openEpochStore(this.ctx.storage)
@@ -33,25 +30,36 @@ export class ReceiptBatcher extends DurableObject<Env> {
   #followAt = 0
   #followError: string | null = null
 
-  /** Takes a checked receipt. Idempotent by its request; throws when the request has another receipt already. */
-  async append(receipt: NewReceipt): Promise<void> {
-    this.#store.add(receipt, Date.now())
+  /** Takes receipts of an inbox (`ReceiptInbox`), each once. */
+  async receive(inbox: string, rows: InboxRow[]): Promise<void> {
+    for (const requestId of this.#store.receive(inbox, rows))
+      log('error', { during: 'ReceiptBatcher', requestId, refused: 'it has another receipt' })
     await this.#wake(this.#dueAt())
   }
 
-  /** A receipt with its explanation and epoch; null when unknown. */
+  /** A receipt with its explanation and epoch; null when it is not here yet, or in the archive. */
   receipt(requestId: Hex): StoredReceipt | null {
     return this.#store.receipt(requestId)
   }
 
+  /** The final epoch in whose archive a receipt is; null when it is in none. */
+  archivedIn(requestId: Hex): EpochRow | null {
+    return this.#store.archivedIn(requestId)
+  }
+
   /** Which of these requests have a receipt that is final, and which one that is not; the others have none. */
   finality(requestIds: Hex[]): { open: Hex[]; final: Hex[] } {
-    return this.#store.finality(requestIds)
+    return {
+      open: requestIds.filter((id) => this.#store.isOpen(id)),
+      final: requestIds.filter((id) => this.#store.archivedIn(id)),
+    }
   }
 
   /** Drops the answers' words from the explanations of these requests. */
-  forgetWords(requestIds: Hex[]): void {
+  async forgetWords(requestIds: Hex[]): Promise<void> {
     this.#store.forgetWords(requestIds)
+    const hashes = new Set(requestIds.flatMap((id) => this.#store.archivedIn(id)?.data_hash ?? []))
+    for (const hash of hashes) await forgetArchivedWords(this.env, hash, new Set(requestIds))
   }
 
   /** Wei that all epochs so far, settled or under way, have credited to an account. */

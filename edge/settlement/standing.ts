@@ -5,6 +5,7 @@ import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
 import { log } from '../log.ts'
 import type { Settings } from '../env.ts'
+import { archiveAnswers } from './archive.ts'
 import {
   epochOnChain,
   epochTxKey,
@@ -13,7 +14,7 @@ import {
   type Settlement,
 } from './epoch-steps.ts'
 import { readEpochFile } from './epoch-files.ts'
-import type { EpochRow } from './epoch-store.ts'
+import type { EpochRow } from './epoch-tables.ts'
 
 /**
  * What becomes of epochs that are in a block. They stand in a row: when the newest that the chain has is ours, so are
@@ -61,8 +62,10 @@ async function safeToFinal({ env, settings, store }: Settlement): Promise<void> 
   const { timestamp } = await chainClient(settings).getBlock({ blockTag: 'finalized' })
   const standing = await newestOurs(settings, safe, 'finalized')
   for (const row of safe)
-    if (row.epoch <= standing && (row.active_at ?? Infinity) <= Number(timestamp) * 1_000)
-      store.set(row.epoch, { state: 'final' })
+    if (row.epoch <= standing && (row.active_at ?? Infinity) <= Number(timestamp) * 1_000) {
+      await archiveAnswers(env, row.data_hash, store.answersOf(row.epoch))
+      store.finish(row.epoch)
+    }
 
   const absent: EpochRow[] = []
   for (const row of safe.filter(({ epoch }) => epoch > standing)) {

@@ -16,9 +16,9 @@ import { figure, quantile, type Figure } from '../report.ts'
 const WINDOW_SECONDS = 2 // settlement.window of startChain
 const EPOCH_SECONDS = 1
 
-/** The Worker's batcher, as far as the bench uses it; the Worker's own types are not those of Node. */
-type Batchers = {
-  RECEIPTS: { getByName: (name: string) => { append: (receipt: object) => Promise<void> } }
+/** The Worker's inboxes, as far as the bench uses it; the Worker's own types are not those of Node. */
+type Inboxes = {
+  INBOXES: { getByName: (name: string) => { append: (receipt: object) => Promise<void> } }
 }
 
 /**
@@ -41,8 +41,7 @@ export async function benchLatency({ quick }: { quick: boolean }): Promise<Figur
     const key = generatePrivateKey()
     const payer = privateKeyToAddress(generatePrivateKey()).toLowerCase() as Hex
     await deposit(chain, payer, parseEther('1'))
-    const { RECEIPTS } = (await edge.worker.getEnv()) as Batchers
-    const batcher = RECEIPTS.getByName('epochs')
+    const { INBOXES } = (await edge.worker.getEnv()) as Inboxes
     const seconds: number[] = []
     for (let i = 0; i < (quick ? 2 : 5); i++) {
       const owner = privateKeyToAddress(generatePrivateKey()).toLowerCase() as Hex
@@ -63,7 +62,7 @@ export async function benchLatency({ quick }: { quick: boolean }): Promise<Figur
         { chainId: 901612, settlement: chain.contracts.attributionSettlement },
       )
       const started = performance.now()
-      await batcher.append({
+      await INBOXES.getByName(said.requestId.slice(2, 3)).append({
         signed,
         explanation: { rows: [], unattributed: 0, attributionMs: 0 },
         accountId: 'acct_bench',

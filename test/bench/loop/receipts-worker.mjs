@@ -1,10 +1,13 @@
-// Appends receipts to a ReceiptBatcher from inside workerd, as the inference route does. Not TypeScript: the
+// Appends receipts to their inboxes from inside workerd, as the inference route does, until the batcher has them all. Not TypeScript: the
 // compiler checks test/ with Node's types and edge/ with Workers'.
+import { receiptInbox } from '#edge/settlement/receipt-inbox.ts'
 import { signedReceipt } from '#protocol/wire.ts'
 
 export { ReceiptBatcher } from '#edge/settlement/receipt-batcher.ts'
+export { ReceiptInbox } from '#edge/settlement/receipt-inbox.ts'
 
 let receipts = []
+let appended = 0
 
 export default {
   async fetch(request, env) {
@@ -20,10 +23,13 @@ export default {
     const append = async () => {
       while (next < receipts.length) {
         const signed = receipts[next++]
-        await batcher.append({ signed, explanation, accountId: 'acct_bench', manifests: [] })
+        const inbox = receiptInbox(env, signed.receipt.requestId)
+        await inbox.append({ signed, explanation, accountId: 'acct_bench', manifests: [] })
       }
     }
     await Promise.all(Array.from({ length: width }, append))
+    appended += receipts.length
+    while ((await batcher.state()).waiting < appended) await scheduler.wait(5)
     return new Response(String(receipts.length))
   },
 }

@@ -63,7 +63,7 @@ export function madeReceipts(
   })
 }
 
-/** How many receipts per second one ReceiptBatcher takes from a Worker. */
+/** How many receipts per second get from a Worker through the inboxes into the ReceiptBatcher. */
 export async function benchReceipts({ quick }: { quick: boolean }): Promise<Figure[]> {
   const [rounds, perRound] = quick ? [3, 500] : [5, 2_000]
   process.env['CLOUDFLARE_CF_FETCH_ENABLED'] = 'false' // no placeholder for request.cf from the network
@@ -88,7 +88,7 @@ export async function benchReceipts({ quick }: { quick: boolean }): Promise<Figu
     }
     return [
       figure(
-        { name: 'receipts into the Durable Object', unit: '/s', better: 'higher' },
+        { name: 'receipts into the batcher', unit: '/s', better: 'higher' },
         quantile(perSecond, 0.5),
       ),
     ]
