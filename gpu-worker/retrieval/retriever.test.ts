@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { keccak, type Hex } from '#protocol/bytes.ts'
+import { sampleContributors } from '#stack/sample/licences.ts'
 import { memoryBlobs, publishDatanet, versionRowOf, type TestRecord } from '../testing/datanet.ts'
 import type { Embedder } from './embedder.ts'
 import { openRetriever } from './retriever.ts'
@@ -110,4 +111,30 @@ test('meaning moves a record up, and is computed once per record', async () => {
   const before = asked.length
   await retriever.retrieve(question, [version], top(1))
   assert.deepEqual(asked.slice(before), [question])
+})
+
+test('a question in other words finds its clause among real licence texts, mostly in the first places', async (t) => {
+  const clauses = sampleContributors(40).flatMap((family) => family.records)
+  const blobs = memoryBlobs()
+  const given = clauses.map((fields, n) => ({ fields, contributor: contributor(n) }))
+  const version = await publishDatanet(blobs, given)
+  const retriever = openRetriever(blobs, null)
+  const places: number[] = []
+  for (const { fields } of given) {
+    const [, licence, topic] = /^What does the (.+) say about (.+)\?$/.exec(fields.prompt) ?? []
+    if (!licence || !topic) continue
+    // Records that were asked for by the same question answer it as well.
+    const right = given.filter((one) => one.fields.prompt === fields.prompt)
+    const hashes = new Set(right.map((one) => versionRowOf(one).record))
+    const question = `How is ${topic} treated under ${licence}, please?`
+    const found = await retriever.retrieve(question, [version], top(10))
+    places.push(found.findIndex(({ record }) => hashes.has(record)))
+  }
+  const meanOf = (of: (place: number) => number) =>
+    places.reduce((sum, place) => sum + of(place), 0) / places.length
+  const reciprocal = meanOf((place) => (place < 0 ? 0 : 1 / (place + 1)))
+  const recall = meanOf((place) => Number(place >= 0))
+  t.diagnostic(`MRR ${reciprocal.toFixed(3)}, recall at 10 ${recall.toFixed(3)}`)
+  assert.ok(places.length > 50)
+  assert.ok(reciprocal > 0.7 && recall > 0.9)
 })
