@@ -6,7 +6,7 @@ import { initialParameters } from '#engine/models/parameters.ts'
 import { randomSource } from '#engine/random.ts'
 import { writeSafetensors } from '#engine/safetensors.ts'
 import { EMBEDDED_MODEL } from '#gpu-worker/testing/tiny-model.ts'
-import { benchFlags, figure, printReport, quantile, type Figure } from './report.ts'
+import { benchFlags, figure, progress, quantile, runParts, type Figure } from './report.ts'
 import { SMOLLM2_135M } from './training/smollm2.ts'
 import { startSide, type Side, type Task } from './training/process.ts'
 
@@ -23,8 +23,6 @@ const GOAL_MEMORY_MIB = 4 * 1024
 const MIB = 2 ** 20
 
 const flags = benchFlags(process.argv.slice(2))
-const rounds = flags.quick ? 3 : 9
-const progress = (what: string) => process.stderr.write(`${what} ...\n`)
 const script = (name: string) => join(import.meta.dirname, 'training', name)
 const python = process.env['OPENLEDGER_PYTHON'] ?? 'python3'
 
@@ -53,13 +51,13 @@ const ours = (task: Task, name = 'ours.ts') => startSide(process.execPath, [scri
 /** PyTorch's side, or null with the reason on stderr. */
 const peer = (task: Task): Promise<Side | null> =>
   startSide(python, [script('peer.py')], task).catch((error: unknown) => {
-    process.stderr.write(`PyTorch is missing: ${String(error).trim().split('\n').at(-1)}\n`)
+    const why = String(error).trim().split('\n').at(-1)
+    progress(`  PyTorch with PEFT is missing (${python}, named by OPENLEDGER_PYTHON): ${why}`)
     return null
   })
 
 /** Tokens a second and peak memory of both, steps in turn. */
-async function compare(shape: Shape): Promise<Figure[]> {
-  progress(`${shape.name}: ${rounds} rounds`)
+async function compare(shape: Shape, rounds: number): Promise<Figure[]> {
   const task = taskOf(shape)
   const sides = { ours: await ours(task), peer: await peer(task) }
   const [first] = (await sides.ours.steps(1)).losses
@@ -90,7 +88,6 @@ async function compare(shape: Shape): Promise<Figure[]> {
 
 /** Peak of a whole training, beside the estimate that the API gives. */
 async function memoryOf(shape: Shape, what: string, change: Partial<Task>): Promise<Figure> {
-  progress(`${shape.name}, ${what}: memory`)
   const side = await ours(taskOf(shape, change), 'job.ts')
   await side.steps(1) // with a validation before and after it
   const peak = await side.end()
@@ -113,17 +110,25 @@ try {
   const small: Shape = { ...embedded, rows: 8, length: 128 }
   const large: Shape = { ...smol, rows: 4, length: 128 }
   const long: Shape = { ...smol, name: 'SmolLM2-135M shape 4 x 256', rows: 4, length: 256 }
-  const figures = [...(await compare(small)), ...(await compare(large))]
-  figures.push(await memoryOf(small, 'float32', {}))
-  figures.push({
-    ...(await memoryOf(long, 'recompute', { recompute: true })),
-    goal: GOAL_MEMORY_MIB,
+  const recomputed = async (): Promise<Figure[]> => [
+    { ...(await memoryOf(long, 'recompute', { recompute: true })), goal: GOAL_MEMORY_MIB },
+  ]
+  const memory = (shape: Shape, what: string, change: Partial<Task>) => async () => [
+    await memoryOf(shape, what, change),
+  ]
+  await runParts('training', flags, {
+    [small.name]: () => compare(small, flags.quick ? 5 : 15),
+    'memory with recompute': recomputed,
+    [large.name]: () => compare(large, flags.quick ? 1 : 5),
+    ...(!flags.quick && {
+      'memory of a small training': memory(small, 'float32', {}),
+      'memory without recompute': memory(long, 'float32', {}),
+      'memory with an int4 base': memory(long, 'int4 base, recompute', {
+        recompute: true,
+        format: 'int4',
+      }),
+    }),
   })
-  if (!flags.quick) {
-    figures.push(await memoryOf(long, 'float32', {}))
-    figures.push(await memoryOf(long, 'int4 base, recompute', { recompute: true, format: 'int4' }))
-  }
-  printReport('training', figures, flags)
 } finally {
   await rm(scratch, { recursive: true, force: true })
 }

@@ -10,7 +10,7 @@ import type { Example } from '#gpu-worker/training/examples.ts'
 import { ZERO_ADDRESS, ZERO_HASH } from '#protocol/bytes.ts'
 import { trainingMemory } from '#protocol/training.ts'
 import { loraMethod } from '#protocol/wire.ts'
-import type { Task } from './process.ts'
+import { peakBytes, type Task } from './process.ts'
 
 const say = (message: object) => process.stdout.write(`${JSON.stringify(message)}\n`)
 
@@ -52,4 +52,4 @@ for (let line = await input.next(); !line.done; line = await input.next()) {
   const { value } = await training.next()
   say({ seconds: (performance.now() - started) / 1000, losses: value ? [value.loss] : [] })
 }
-say({ peakBytes: process.resourceUsage().maxRSS * 1024 })
+say({ peakBytes: peakBytes() })

@@ -9,7 +9,7 @@ import { initialAdapter, loraConfig } from '#engine/models/lora.ts'
 import { ADAMW_DEFAULTS, adamwState, adamwStep } from '#engine/optimizer.ts'
 import { openTrainer } from '#engine/trainer.ts'
 import { inFormat } from '#gpu-worker/training/base-format.ts'
-import type { Task } from './process.ts'
+import { peakBytes, type Task } from './process.ts'
 
 const say = (message: object) => process.stdout.write(`${JSON.stringify(message)}\n`)
 
@@ -54,4 +54,4 @@ for (let line = await input.next(); !line.done; line = await input.next()) {
   for (let i = 0; i < Number(line.value); i++) losses.push(await step(done++))
   say({ seconds: (performance.now() - started) / 1000, losses })
 }
-say({ peakBytes: process.resourceUsage().maxRSS * 1024 })
+say({ peakBytes: peakBytes() })

@@ -1,5 +1,6 @@
 /** A side of the comparison as a child process: it gets a task, is told to take steps, and ends with its peak of memory. */
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { z } from 'zod'
 
@@ -29,6 +30,16 @@ export type Side = {
   steps: (count: number) => Promise<z.infer<typeof took>>
   /** Ends the process; answers the most memory that it had. */
   end: () => Promise<number>
+}
+
+/**
+ * The most memory that this process has had in RAM. Linux keeps it per program; what getrusage tells may be what the
+ * parent had when it started this one.
+ */
+export function peakBytes(): number {
+  if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024
+  const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  return Number(kibibytes) * 1024
 }
 
 /** Starts a side; throws with the end of what it wrote to stderr when it does not come up. */
