@@ -10,6 +10,7 @@ import type { Example } from '#gpu-worker/training/examples.ts'
 import { loraOf } from '#gpu-worker/training/lora-training.ts'
 import { defaultParameters } from '#protocol/parameters.ts'
 import type { TensorMap } from '#engine/tensor.ts'
+import { z } from 'zod'
 import {
   bm25Scores,
   gradientScores,
@@ -28,29 +29,34 @@ import {
   variantScores,
 } from './attribution/ours.ts'
 import { barChart } from './attribution/plot.ts'
-import { lossesUnder, METHOD, planKey, seedsOf, trainOn } from './attribution/retraining.ts'
+import { halfOf, lossesUnder, METHOD, planKey, seedsOf, trainOn } from './attribution/retraining.ts'
 import {
   bootstrap,
   lds,
   noiseCeiling,
+  STRONGEST,
+  strongestEffects,
   truthOf,
   type Interval,
   type Scores,
+  type Truth,
 } from './attribution/statistics.ts'
 import { knownRuns } from './attribution/truth.ts'
 import { figure, printReport, type Figure } from './report.ts'
 
 /**
  * Does attribution predict what training without the data gives? `npm run bench:attribution -- --data DIR` compares the
- * scores of every method with retrainings on random halves of the records (LDS, Park et al. 2023), on two datasets.
- * Retrainings on record are used; `--retrain` makes the missing ones first, in two processes, about 25 quiet minutes
- * from nothing, and may be stopped and repeated. `--quick` takes one dataset and leaves the variants out; `--npy DIR` also
- * writes the gradients for other tools.
+ * scores of every method with retrainings on random halves of the records (LDS, Park et al. 2023), on three datasets, and
+ * by whether single records move the loss the way their score says. Retrainings on record are used; `--retrain` makes the
+ * missing ones first, in two processes, about 40 quiet minutes from nothing, and may be stopped and repeated.
+ * `--only NAME` takes one dataset, `--quick` the first, without the variants; `--npy DIR` also writes the gradients for
+ * other tools.
  */
 const { values: flags } = parseArgs({
   options: {
     data: { type: 'string' },
     npy: { type: 'string' },
+    only: { type: 'string' },
     retrain: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -58,7 +64,16 @@ const { values: flags } = parseArgs({
 })
 const dataDir = flags.data ?? process.env['OPENLEDGER_DATA']
 if (dataDir === undefined) {
-  process.stderr.write('bench:attribution needs --data DIR: the folder of MedQuAD and CUAD\n')
+  process.stderr.write('bench:attribution needs --data DIR: the folder of MedQuAD, CUAD and TAT-QA\n')
+  process.exit(2)
+}
+
+const chosen = z
+  .enum(DATASETS)
+  .optional()
+  .safeParse(flags.only ?? (flags.quick ? DATASETS[0] : undefined))
+if (!chosen.success) {
+  process.stderr.write(`--only takes one of ${DATASETS.join(', ')}\n`)
   process.exit(2)
 }
 
@@ -78,12 +93,16 @@ type Line = {
   group: 'baseline' | 'ours' | 'variant'
   perQuery: number[]
   value: Interval
+  /** How far the strongest records move the loss the way their score says, in mnats. */
+  effect: Interval
+  /** Share of the strongest records that move it that way at all. */
+  sign: Interval
 }
 
 const base = await loadBaseModel('gpu-worker/models/openledger-5m')
 const lora = loraOf(METHOD)
 const figures: Figure[] = []
-for (const name of flags.quick ? DATASETS.slice(0, 1) : DATASETS)
+for (const name of chosen.data ? [chosen.data] : DATASETS)
   figures.push(...(await measure(name, dataDir)))
 figures.push(...scanFigures(flags.quick ? 200_000 : 1_000_000))
 printReport('attribution', figures, { json: flags.json, quick: flags.quick })
@@ -109,7 +128,15 @@ async function measure(name: DatasetName, data: string): Promise<Figure[]> {
   let cost: Figure[] = []
   const add = (group: Line['group'], method: string, scores: Scores) => {
     const perQuery = lds(scores, truth)
-    lines.push({ group, method, perQuery, value: bootstrap(perQuery) })
+    const strongest = strongestEffects(scores, truth)
+    lines.push({
+      group,
+      method,
+      perQuery,
+      value: bootstrap(perQuery),
+      effect: bootstrap(strongest.map(({ effect }) => 1000 * effect)),
+      sign: bootstrap(strongest.map(({ sign }) => sign)),
+    })
     say(`  ${lines.at(-1)?.value.mean.toFixed(3)}  ${method}`)
   }
   try {
@@ -124,7 +151,7 @@ async function measure(name: DatasetName, data: string): Promise<Figure[]> {
     add('baseline', 'RepSim', await repSimScores(task, base, trained))
     const gradients = await gradientsAt(source, early, task)
     for (const [label, scores] of gradientScores(gradients)) add('baseline', label, scores)
-    if (flags.npy) await exportNpy(join(flags.npy, name), gradients)
+    if (flags.npy) await exportNpy(join(flags.npy, name), gradients, truth)
     if (!flags.quick) {
       const rows = await featureRows(source, [early], task)
       for (const damping of [0.3, 1, 3, 10, 30]) {
@@ -170,23 +197,39 @@ function figuresOf(name: DatasetName, lines: readonly Line[], ceiling: number | 
   if (!ours) throw new Error('ours was not measured')
   const against = lines.map(({ method, perQuery, value, group }): Figure => {
     const { low, high } = bootstrap(ours.perQuery.map((x, q) => x - (perQuery[q] ?? 0)))
-    const interval = `[${value.low.toFixed(3)}, ${value.high.toFixed(3)}]`
     const ahead = group === 'ours' ? '' : `; ours ahead by ${low.toFixed(3)} to ${high.toFixed(3)}`
     const shown = figure(
-      { name: `${name}: LDS, ${method} ${interval}${ahead}`, unit: 'rho', better: 'higher' },
+      { name: `${name}: LDS, ${method} ${range(value)}${ahead}`, unit: 'rho', better: 'higher' },
       value.mean,
       ...(group === 'ours' ? [] : [{ value: ours.value.mean, name: 'ours' }]),
     )
     return shown
   })
-  if (ceiling === null) return against
+  const others = lines.filter(({ group }) => group !== 'variant')
+  const single = others.flatMap(({ method, effect, sign }): Figure[] => [
+    figure(
+      {
+        name: `${name}: loss lowered by each of the ${STRONGEST} strongest records, ${method} ${range(effect)}`,
+        unit: 'mnat',
+        better: 'higher',
+      },
+      effect.mean,
+    ),
+    figure(
+      { name: `${name}: of them lowering it, ${method} ${range(sign)}`, unit: '', better: 'higher' },
+      sign.mean,
+    ),
+  ])
+  if (ceiling === null) return [...against, ...single]
   const ratio = figure(
     { name: `${name}: ours over the noise ceiling`, unit: 'rho', better: 'higher' },
     ours.value.mean,
     { value: ceiling, name: 'ceiling' },
   )
-  return [...against, { ...ratio, goal: 0.6 * ceiling }]
+  return [...against, { ...ratio, goal: 0.6 * ceiling }, ...single]
 }
+
+const range = ({ low, high }: Interval): string => `[${low.toFixed(3)}, ${high.toFixed(3)}]`
 
 async function gradientsAt(
   source: GradientSource,
@@ -219,14 +262,24 @@ async function gradientsAt(
   }
 }
 
-async function exportNpy(folder: string, { train, queries }: Gradients): Promise<void> {
+/** Gradients, the blocks' sizes, the records of every half and the queries' losses after training on it. */
+async function exportNpy(folder: string, gradients: Gradients, truth: Truth): Promise<void> {
   await mkdir(folder, { recursive: true })
-  for (const [file, rows] of Object.entries({ train, queries })) {
+  const { blocks, train, queries } = gradients
+  const tables: Record<string, readonly ArrayLike<number>[]> = {
+    train,
+    queries,
+    halves: truth.subsets.map((subset) => halfOf(train.length, subset)),
+    losses: truth.losses,
+  }
+  for (const [file, rows] of Object.entries(tables)) {
     const size = rows[0]?.length ?? 0
     const flat = new Float32Array(rows.length * size)
     rows.forEach((row, i) => flat.set(row, i * size))
     await writeNpy(join(folder, `${file}.npy`), flat, [rows.length, size])
   }
+  const sizes = Float32Array.from(blocks, ({ rows, columns }) => rows * columns)
+  await writeNpy(join(folder, 'blocks.npy'), sizes, [sizes.length])
 }
 
 /** Two processes with the lowest priority share the runs that are missing. */

@@ -93,6 +93,35 @@ export function lds(scores: Scores, { subsets, losses }: Truth): number[] {
   })
 }
 
+/** Records of a query whose own effect is looked at. */
+export const STRONGEST = 8
+
+/**
+ * The sign test by retraining: for each query and each of its STRONGEST records by score, the mean loss of the halves
+ * without the record less that of the halves with it. `effect` is the mean of it in nats, `sign` the share above zero; both
+ * 0 and 1/2 by chance. Queries without a positive score count by chance.
+ */
+export function strongestEffects(
+  scores: Scores,
+  { subsets, losses }: Truth,
+): { effect: number; sign: number }[] {
+  const halves = subsets.map((subset) => new Set(halfOf(scores.length, subset)))
+  return (losses[0] ?? []).map((_, q) => {
+    const strongest = scores
+      .map((row, i) => ({ i, score: row[q] ?? 0 }))
+      .filter(({ score }) => score > 0)
+      .toSorted((a, b) => b.score - a.score)
+      .slice(0, STRONGEST)
+    if (strongest.length === 0) return { effect: 0, sign: 0.5 }
+    const effects = strongest.map(({ i }) => {
+      const of = (isIn: boolean) =>
+        mean(losses.filter((_row, s) => halves[s]?.has(i) === isIn).map((row) => row[q] ?? 0))
+      return of(false) - of(true)
+    })
+    return { effect: mean(effects), sign: mean(effects.map((effect) => (effect > 0 ? 1 : 0))) }
+  })
+}
+
 /**
  * What the noise of retraining leaves to be predicted: Spearman's rho of the losses under one seed with those under another,
  * over the subsets that both have, corrected to the mean of as many seeds (Spearman-Brown). Null for one seed.
