@@ -64,7 +64,9 @@ const { values: flags } = parseArgs({
 })
 const dataDir = flags.data ?? process.env['OPENLEDGER_DATA']
 if (dataDir === undefined) {
-  process.stderr.write('bench:attribution needs --data DIR: the folder of MedQuAD, CUAD and TAT-QA\n')
+  process.stderr.write(
+    'bench:attribution needs --data DIR: the folder of MedQuAD, CUAD and TAT-QA\n',
+  )
   process.exit(2)
 }
 
@@ -216,7 +218,11 @@ function figuresOf(name: DatasetName, lines: readonly Line[], ceiling: number | 
       effect.mean,
     ),
     figure(
-      { name: `${name}: of them lowering it, ${method} ${range(sign)}`, unit: '', better: 'higher' },
+      {
+        name: `${name}: of them lowering it, ${method} ${range(sign)}`,
+        unit: '',
+        better: 'higher',
+      },
       sign.mean,
     ),
   ])
