@@ -8,6 +8,7 @@ import { keccak, sha256Hex, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { evidenceRequest, type EvidenceRequest } from '#protocol/evidence.ts'
 import type { Explanation } from '#protocol/wire.ts'
 import type { Env } from '../env.ts'
+import { inboxName } from '../settlement/epoch-tables.ts'
 import type { ReceiptInbox } from '../settlement/receipt-inbox.ts'
 import { BASE, baseOwner, registerBase } from '../testing/adapter.ts'
 import { startChain, type Chain } from '../testing/chain.ts'
@@ -103,7 +104,7 @@ before(async () => {
   )
   const domain = { chainId: 901612, settlement: chain.contracts.attributionSettlement }
   const inbox = INBOXES.getByName(
-    receipt.requestId.slice(2, 3),
+    inboxName(receipt.requestId),
   ) as unknown as DurableObjectStub<ReceiptInbox>
   await inbox.append({
     signed: await sign(KEY, receipt, domain),

@@ -58,6 +58,16 @@ export type ReceiptRow = {
   refused: string | null
 }
 
+/**
+ * Shards of the way in. One object answers about 1,000 requests a second
+ * (developers.cloudflare.com/durable-objects/platform/limits); more of them than that needs only write more often.
+ */
+export const INBOXES = 4
+
+/** Name of the inbox of a request: by the first digit of its id. */
+export const inboxName = (requestId: Hex): string =>
+  String(Number.parseInt(requestId.slice(2, 3), 16) % INBOXES)
+
 /** A receipt on its way from an inbox, as text: nobody between its check and its epoch needs to parse it. */
 export type InboxRow = {
   seq: number

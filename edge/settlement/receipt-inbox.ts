@@ -3,11 +3,15 @@ import type { Hex } from '#protocol/bytes.ts'
 import { explanation, signedReceipt } from '#protocol/wire.ts'
 import { log } from '../log.ts'
 import type { Env } from '../env.ts'
-import type { InboxRow, NewReceipt, StoredReceipt } from './epoch-tables.ts'
+import {
+  INBOXES,
+  inboxName,
+  type InboxRow,
+  type NewReceipt,
+  type StoredReceipt,
+} from './epoch-tables.ts'
 import { receiptBatcher } from './receipt-batcher.ts'
 
-/** One object answers about 1,000 requests a second (developers.cloudflare.com/durable-objects/platform/limits). */
-export const INBOXES = 16
 /** A receipt waits so long for others to go with it; an epoch waits longer. */
 const FORWARD_MS = 200
 const MAX_ROWS = 500
@@ -25,13 +29,13 @@ CREATE TABLE IF NOT EXISTS receipt (
 
 type Inboxes = Pick<Env, 'INBOXES'>
 
-/** The inbox of a request: one of sixteen, by the first digit of its id. */
+/** The inbox of a request. */
 export const receiptInbox = (env: Inboxes, requestId: Hex) =>
-  env.INBOXES.getByName(requestId.slice(2, 3))
+  env.INBOXES.getByName(inboxName(requestId))
 
 /** Every inbox of a deployment. */
 export const receiptInboxes = (env: Inboxes) =>
-  Array.from({ length: INBOXES }, (_, i) => env.INBOXES.getByName(i.toString(INBOXES)))
+  Array.from({ length: INBOXES }, (_, i) => env.INBOXES.getByName(String(i)))
 
 /**
  * A shard of the way in: receipts are in SQLite here before their caller sees the end of the answer, and go to the one

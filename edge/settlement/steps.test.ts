@@ -5,7 +5,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
 import { eventually } from '../testing/harness.ts'
 import { PATIENT_MS, startSettlement, sumOf, type Settlement } from '../testing/settlement.ts'
-import type { EpochRow, EpochState } from './epoch-tables.ts'
+import { inboxName, type EpochRow, type EpochState } from './epoch-tables.ts'
 
 /**
  * A crash between an effect and the note of it: the object comes back in the state before, and has the effect again.
@@ -66,7 +66,7 @@ test('an inbox that forgot that the batcher has its receipts hands them over for
   const inbox = async (query: string, ...values: unknown[]) =>
     (await (
       await it.edge.worker.getDurableObjectStorage('INBOXES', {
-        name: receipt.receipt.requestId.slice(2, 3),
+        name: inboxName(receipt.receipt.requestId),
       })
     ).exec(query, ...values)) as Record<string, unknown>[]
   const empty = () =>

@@ -21,6 +21,7 @@ import type { SignedReceipt } from '#protocol/receipt.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import type { Account } from '../accounts/account.ts'
 import type { Env } from '../env.ts'
+import { INBOXES as COUNT, inboxName } from '../settlement/epoch-tables.ts'
 import type { ReceiptBatcher } from '../settlement/receipt-batcher.ts'
 import type { ReceiptInbox } from '../settlement/receipt-inbox.ts'
 import { RICH_KEY, startChain } from './chain.ts'
@@ -138,7 +139,7 @@ export async function startSettlement() {
     for (const signed of receipts)
       await (
         INBOXES.getByName(
-          signed.receipt.requestId.slice(2, 3),
+          inboxName(signed.receipt.requestId),
         ) as unknown as DurableObjectStub<ReceiptInbox>
       ).append({
         signed,
@@ -151,7 +152,7 @@ export async function startSettlement() {
   const poke = async () => {
     const { INDEXER, INBOXES, RECEIPTS } = await env()
     await INDEXER.getByName('chain').poke()
-    for (const digit of '0123456789abcdef') await INBOXES.getByName(digit).poke()
+    for (let i = 0; i < COUNT; i++) await INBOXES.getByName(String(i)).poke()
     await RECEIPTS.getByName('epochs').poke()
   }
   const sqlite = async <T>(query: string, ...values: unknown[]): Promise<T[]> =>

@@ -9,6 +9,7 @@ import { deposit } from '#edge/testing/adapter.ts'
 import { startChain } from '#edge/testing/chain.ts'
 import { eventually, startEdge } from '#edge/testing/harness.ts'
 import { startPostgres } from '#edge/testing/postgres.ts'
+import { inboxName } from '#edge/settlement/epoch-tables.ts'
 import { receiptOf, sign, testParameters } from '#edge/testing/receipts.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import { figure, quantile, type Figure } from '../report.ts'
@@ -62,7 +63,7 @@ export async function benchLatency({ quick }: { quick: boolean }): Promise<Figur
         { chainId: 901612, settlement: chain.contracts.attributionSettlement },
       )
       const started = performance.now()
-      await INBOXES.getByName(said.requestId.slice(2, 3)).append({
+      await INBOXES.getByName(inboxName(said.requestId)).append({
         signed,
         explanation: { rows: [], unattributed: 0, attributionMs: 0 },
         accountId: 'acct_bench',
