@@ -18,6 +18,8 @@ const contracts = z.object({
   attributionSettlement: address,
   openGovernor: address,
   votingOpen: address,
+  validatorStaking: address,
+  openTimelock: address,
 })
 
 const variables = z.object({
@@ -42,8 +44,6 @@ const variables = z.object({
   PUBLIC_URL: z.url({ protocol: /^https?$/ }),
   EPOCH_SECONDS: positive,
   EPOCH_MAX_RECEIPTS: positive,
-  TREASURY_PLATFORM: address,
-  TREASURY_STAKERS: address,
   /** Seconds between two looks at the chain. */
   INDEX_SECONDS: positive,
   /** Block from which the contracts' logs are indexed: that of their deployment, or an earlier one. */

@@ -1,6 +1,13 @@
 import { hashStruct } from 'viem'
 import { concatBytes, fromHex, keccak, type Hex } from './bytes.ts'
-import { RECEIPT_TYPES, type Citation, type Receipt, type ReceiptRow } from './receipt.ts'
+import {
+  groupRows,
+  listedClusters,
+  RECEIPT_TYPES,
+  type Citation,
+  type Receipt,
+  type ReceiptRow,
+} from './receipt.ts'
 
 /** Receipts as the contracts take them (Receipts.sol): every list as its EIP-712 hash, to be opened where it matters. */
 export type RowOpening = Omit<ReceiptRow, 'spans'> & { spansHash: Hex }
@@ -14,6 +21,9 @@ export type ReceiptHead = Omit<Receipt, 'datanets' | 'rows' | 'citations'> & {
 
 /** EIP-712 hash of a list of 32-byte items. */
 export const listHash = (items: readonly Hex[]): Hex => keccak(concatBytes(...items.map(fromHex)))
+
+/** Hash of a group of rows. */
+export const groupHash = (rows: readonly ReceiptRow[]): Hex => listHash(rows.map(rowHash))
 
 export const rowHash = (row: ReceiptRow): Hex =>
   hashStruct({ data: row, primaryType: 'Row', types: RECEIPT_TYPES })
@@ -33,7 +43,7 @@ export const openRow = ({ spans, ...row }: ReceiptRow): RowOpening => ({
 export const openReceipt = ({ datanets, rows, citations, ...receipt }: Receipt): ReceiptHead => ({
   ...receipt,
   datanetsHash: listHash(datanets),
-  clustersHash: listHash(rows.map(({ cluster }) => cluster)),
-  rowsHash: listHash(rows.map(rowHash)),
+  clustersHash: keccak(fromHex(listedClusters({ rows }))),
+  rowsHash: listHash(groupRows(rows).map(groupHash)),
   citationsHash: listHash(citations.map(citationHash)),
 })

@@ -16,7 +16,12 @@ export const PARAMETERS = {
   'attribution.reliability': { value: 800_000n, min: 0n, max: 1_000_000n }, // ppm paid by score, rest by presence
   'settlement.rowCost': { value: 1_000_000_000n, min: 0n, max: 10n ** 18n }, // wei a paid row must be worth
   'settlement.window': { value: 86_400n, min: 1n, max: 1_209_600n }, // seconds
-  'settlement.bond': { value: 10n ** 18n, min: 0n, max: 10n ** 24n }, // wei a submitter must have at stake
+  'settlement.bond': { value: 10n ** 18n, min: 0n, max: 10n ** 24n }, // wei a submitter must have at stake, at least
+  'settlement.bondRatio': { value: 1_000_000n, min: 0n, max: 10_000_000n }, // ppm of all pending totals, as much
+  'challenge.bond': { value: 10n ** 16n, min: 0n, max: 10n ** 24n }, // wei that go with a demand to reveal
+  'challenge.answerTime': { value: 21_600n, min: 1n, max: 604_800n }, // seconds to answer it
+  'staking.unbondDelay': { value: 1_209_600n, min: 1n, max: 5_184_000n }, // seconds; longer than every window
+  'staking.minimum': { value: 10n ** 18n, min: 0n, max: 10n ** 24n }, // wei at stake to attest
   'split.platform': { value: 100_000n, min: 0n, max: 300_000n }, // ppm of the fee
   'split.model': { value: 200_000n, min: 0n, max: 500_000n }, // ppm of the fee
   'split.stakers': { value: 200_000n, min: 0n, max: 500_000n }, // ppm of the fee
@@ -44,6 +49,29 @@ export const PARAMETERS = {
   'slash.plagiarism': { value: 500_000n, min: 0n, max: 1_000_000n },
   'slash.adversarial': { value: 1_000_000n, min: 0n, max: 1_000_000n },
 } as const satisfies Record<string, { value: bigint; min: bigint; max: bigint }>
+
+const DAY = 86_400
+
+/** How far and how fast a governed number may move; times are seconds. */
+export type ParameterRule = {
+  min: bigint
+  max: bigint
+  maxStep: bigint
+  cooldown: number
+  delay: number
+}
+
+/** Changes come into force when Unix time is a multiple of these seconds: epochs can end there. */
+export const PARAMETER_BOUNDARY = 3_600
+
+/**
+ * The rule of a parameter: one change moves it by at most what it starts with (a number may double or go to zero, and
+ * one that starts at zero may move by one), not twice within a day, and is known two days before it is in force.
+ */
+export const ruleOf = (name: ParameterName): ParameterRule => {
+  const { value, min, max } = PARAMETERS[name]
+  return { min, max, maxStep: value > 0n ? value : 1n, cooldown: DAY, delay: 2 * DAY }
+}
 
 export type ParameterName = keyof typeof PARAMETERS
 export type ParameterValues = Record<ParameterName, bigint>

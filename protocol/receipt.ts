@@ -164,8 +164,8 @@ export const RECEIPT_TYPES = {
     { name: 'covered', type: 'uint64' },
     { name: 'total', type: 'uint64' },
     { name: 'floor', type: 'int64' },
-    { name: 'clusters', type: 'bytes32[]' }, // of the rows: what is listed can be opened without them
-    { name: 'rows', type: 'Row[]' },
+    { name: 'clusters', type: 'bytes' },
+    { name: 'rows', type: 'Row[][]' },
     { name: 'unattributed', type: 'uint256' },
     { name: 'citations', type: 'Citation[]' },
     { name: 'stored', type: 'bool' },
@@ -176,6 +176,20 @@ export const RECEIPT_TYPES = {
 
 /** Where receipts are valid: one settlement contract on one chain. */
 export type ReceiptDomain = { chainId: number; settlement: Hex }
+
+/** Rows of a receipt are signed in groups of so many, so that one is opened without the hashes of all others. */
+export const ROWS_PER_GROUP = 8
+
+export const groupRows = <Row>(rows: readonly Row[]): Row[][] =>
+  Array.from({ length: Math.ceil(rows.length / ROWS_PER_GROUP) }, (_, i) =>
+    rows.slice(i * ROWS_PER_GROUP, (i + 1) * ROWS_PER_GROUP),
+  )
+
+const CLUSTER_BYTES = 20
+
+/** The first 20 bytes of every listed cluster: what is listed, opened without the rows. */
+export const listedClusters = ({ rows }: Pick<Receipt, 'rows'>): Hex =>
+  `0x${rows.map(({ cluster }) => cluster.slice(2, 2 + 2 * CLUSTER_BYTES)).join('')}`
 
 /** EIP-712 arguments of a receipt, for viem's hashing, signing and recovery. */
 export function receiptTypedData(receipt: Receipt, { chainId, settlement }: ReceiptDomain) {
@@ -188,7 +202,11 @@ export function receiptTypedData(receipt: Receipt, { chainId, settlement }: Rece
     } satisfies TypedDataDomain,
     types: RECEIPT_TYPES,
     primaryType: 'Receipt',
-    message: { ...receipt, clusters: receipt.rows.map(({ cluster }) => cluster) },
+    message: {
+      ...receipt,
+      clusters: listedClusters(receipt),
+      rows: groupRows(receipt.rows),
+    },
   } as const
 }
 

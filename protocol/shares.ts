@@ -5,11 +5,11 @@ import { citationAmounts, methodOf, splitFee } from './score.ts'
 
 /**
  * Why a receipt's money is not what its own rows and the governed numbers give, or null: the split of the fee, what
- * citations get, which
- * rows are listed in which order, the floor, every amount. What the rows say (scores, texts) is taken as it is. The
- * same that `challengeShares` and `challengeListing` show on chain.
+ * citations get, which rows are listed in which order, the floor, every amount. What the rows say (scores, texts) is
+ * taken as it is. The same that `challengeShares`, `challengeCitations` and `challengeListing` show on chain.
  */
 export function sharesFault(receipt: Receipt, values: ParameterValues): string | null {
+  if (receipt.fee >> 128n !== 0n) return 'the fee is more than there is of OPEN'
   const { citations } = receipt
   const split = splitFee(receipt.fee, values, citations.length)
   const isBase = receipt.adapter === ZERO_HASH

@@ -52,6 +52,7 @@ export async function ensureDeployment(
       operator,
       submitter: operator,
       parameters: LOCAL_PARAMETERS,
+      quickParameters: true,
       governor: LOCAL_GOVERNOR,
       addressFile,
     })

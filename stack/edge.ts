@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify, stripVTControlCharacters } from 'node:util'
-import type { Hex } from '#protocol/bytes.ts'
 import { CHAIN_ID } from './chain.ts'
 import type { Contracts } from './deployment.ts'
 import { writeFileAtomic } from './files.ts'
@@ -23,7 +22,6 @@ export type EdgeOptions = {
   ports: Ports
   secrets: Secrets
   contracts: Contracts
-  treasuries: { platform: Hex; stakers: Hex }
   epochSeconds: number
   /** Another configuration than wrangler.toml, such as a benchmark's. */
   config?: string
@@ -87,7 +85,7 @@ export function edgePart(options: EdgeOptions): PartSpec {
 export const ledgerUrl = (ports: Ports): string =>
   `postgres://postgres:postgres@127.0.0.1:${ports.postgres}/postgres`
 
-function edgeSettings({ ports, secrets, contracts, treasuries, epochSeconds }: EdgeOptions) {
+function edgeSettings({ ports, secrets, contracts, epochSeconds }: EdgeOptions) {
   return {
     CHAIN_ID: String(CHAIN_ID),
     RPC_URL: `http://127.0.0.1:${ports.chain}`,
@@ -95,8 +93,6 @@ function edgeSettings({ ports, secrets, contracts, treasuries, epochSeconds }: E
     PUBLIC_URL: `http://127.0.0.1:${ports.edge}`,
     CONTRACTS: JSON.stringify(contracts),
     EPOCH_SECONDS: String(epochSeconds),
-    TREASURY_PLATFORM: treasuries.platform,
-    TREASURY_STAKERS: treasuries.stakers,
     OPERATOR_KEY: secrets.operatorKey,
     WORKER_TOKEN: secrets.workerToken,
     TEXTS_KEY: secrets.textsKey,

@@ -1,7 +1,6 @@
 import { statfsSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
-import { DEV } from './accounts.ts'
 import { CHAIN_ID, chainPart, keepChainState, type ChainKeeper } from './chain.ts'
 import { startDaServer } from './da-server.ts'
 import { ensureDeployment, type Contracts } from './deployment.ts'
@@ -138,7 +137,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           ports,
           secrets,
           contracts,
-          treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
           epochSeconds: options.epochSeconds ?? EPOCH_SECONDS,
         }),
       ),

@@ -11,6 +11,11 @@ const own = [
         "internalType": "address"
       },
       {
+        "name": "boundary",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
         "name": "keys",
         "type": "bytes32[]",
         "internalType": "bytes32[]"
@@ -21,17 +26,52 @@ const own = [
         "internalType": "uint256[]"
       },
       {
-        "name": "mins",
-        "type": "uint256[]",
-        "internalType": "uint256[]"
-      },
-      {
-        "name": "maxs",
-        "type": "uint256[]",
-        "internalType": "uint256[]"
+        "name": "rules",
+        "type": "tuple[]",
+        "internalType": "struct IParameters.Rule[]",
+        "components": [
+          {
+            "name": "min",
+            "type": "uint96",
+            "internalType": "uint96"
+          },
+          {
+            "name": "max",
+            "type": "uint96",
+            "internalType": "uint96"
+          },
+          {
+            "name": "maxStep",
+            "type": "uint96",
+            "internalType": "uint96"
+          },
+          {
+            "name": "cooldown",
+            "type": "uint32",
+            "internalType": "uint32"
+          },
+          {
+            "name": "delay",
+            "type": "uint32",
+            "internalType": "uint32"
+          }
+        ]
       }
     ],
     "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
+    "name": "BOUNDARY",
+    "inputs": [],
+    "outputs": [
+      {
+        "name": "",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ],
+    "stateMutability": "view"
   },
   {
     "type": "function",
@@ -54,30 +94,6 @@ const own = [
         "name": "values",
         "type": "uint256[]",
         "internalType": "uint256[]"
-      }
-    ],
-    "stateMutability": "view"
-  },
-  {
-    "type": "function",
-    "name": "boundsOf",
-    "inputs": [
-      {
-        "name": "key",
-        "type": "bytes32",
-        "internalType": "bytes32"
-      }
-    ],
-    "outputs": [
-      {
-        "name": "min",
-        "type": "uint256",
-        "internalType": "uint256"
-      },
-      {
-        "name": "max",
-        "type": "uint256",
-        "internalType": "uint256"
       }
     ],
     "stateMutability": "view"
@@ -110,6 +126,44 @@ const own = [
         "name": "",
         "type": "address",
         "internalType": "address"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "inForceUntil",
+    "inputs": [
+      {
+        "name": "hash",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "indexOf",
+    "inputs": [
+      {
+        "name": "key",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "",
+        "type": "uint256",
+        "internalType": "uint256"
       }
     ],
     "stateMutability": "view"
@@ -155,6 +209,52 @@ const own = [
   },
   {
     "type": "function",
+    "name": "ruleOf",
+    "inputs": [
+      {
+        "name": "key",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "",
+        "type": "tuple",
+        "internalType": "struct IParameters.Rule",
+        "components": [
+          {
+            "name": "min",
+            "type": "uint96",
+            "internalType": "uint96"
+          },
+          {
+            "name": "max",
+            "type": "uint96",
+            "internalType": "uint96"
+          },
+          {
+            "name": "maxStep",
+            "type": "uint96",
+            "internalType": "uint96"
+          },
+          {
+            "name": "cooldown",
+            "type": "uint32",
+            "internalType": "uint32"
+          },
+          {
+            "name": "delay",
+            "type": "uint32",
+            "internalType": "uint32"
+          }
+        ]
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
     "name": "set",
     "inputs": [
       {
@@ -173,20 +273,7 @@ const own = [
   },
   {
     "type": "function",
-    "name": "version",
-    "inputs": [],
-    "outputs": [
-      {
-        "name": "",
-        "type": "uint64",
-        "internalType": "uint64"
-      }
-    ],
-    "stateMutability": "view"
-  },
-  {
-    "type": "function",
-    "name": "versionOf",
+    "name": "storedAt",
     "inputs": [
       {
         "name": "hash",
@@ -196,26 +283,65 @@ const own = [
     ],
     "outputs": [
       {
-        "name": "found",
-        "type": "tuple",
-        "internalType": "struct IParameters.Version",
-        "components": [
-          {
-            "name": "number",
-            "type": "uint64",
-            "internalType": "uint64"
-          },
-          {
-            "name": "since",
-            "type": "uint64",
-            "internalType": "uint64"
-          },
-          {
-            "name": "until",
-            "type": "uint64",
-            "internalType": "uint64"
-          }
-        ]
+        "name": "stored",
+        "type": "address",
+        "internalType": "address"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "valuesOf",
+    "inputs": [
+      {
+        "name": "hash",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "",
+        "type": "uint256[]",
+        "internalType": "uint256[]"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "version",
+    "inputs": [],
+    "outputs": [
+      {
+        "name": "",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ],
+    "stateMutability": "view"
+  },
+  {
+    "type": "function",
+    "name": "waiting",
+    "inputs": [
+      {
+        "name": "key",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "value",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "since",
+        "type": "uint256",
+        "internalType": "uint256"
       }
     ],
     "stateMutability": "view"
@@ -279,25 +405,31 @@ const own = [
         "type": "uint256",
         "indexed": false,
         "internalType": "uint256"
+      },
+      {
+        "name": "since",
+        "type": "uint256",
+        "indexed": false,
+        "internalType": "uint256"
       }
     ],
     "anonymous": false
   },
   {
     "type": "event",
-    "name": "VersionActivated",
+    "name": "VersionScheduled",
     "inputs": [
-      {
-        "name": "number",
-        "type": "uint64",
-        "indexed": true,
-        "internalType": "uint64"
-      },
       {
         "name": "paramsHash",
         "type": "bytes32",
         "indexed": true,
         "internalType": "bytes32"
+      },
+      {
+        "name": "since",
+        "type": "uint256",
+        "indexed": false,
+        "internalType": "uint256"
       }
     ],
     "anonymous": false

@@ -2,6 +2,9 @@ import { encodeDeployData, type Abi, type PublicClient } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { bytecode } from '#contracts/bytecode.ts'
 import { curationAbi } from '#contracts/curation.ts'
+import { epochChallengesAbi } from '#contracts/epoch-challenges.ts'
+import { receiptChallengesAbi } from '#contracts/receipt-challenges.ts'
+import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
@@ -12,9 +15,11 @@ import { votingOpenAbi } from '#contracts/voting-open.ts'
 import { fromHex, type Hex } from '#protocol/bytes.ts'
 import {
   defaultParameters,
+  PARAMETER_BOUNDARY,
   PARAMETER_NAMES,
   parameterKey,
   PARAMETERS,
+  ruleOf,
   type ParameterValues,
 } from '#protocol/parameters.ts'
 import type { Contracts } from './address-file.ts'
@@ -28,6 +33,9 @@ export const ABIS: Record<keyof Contracts, Abi> = {
   modelRegistry: modelRegistryAbi,
   inferenceVault: inferenceVaultAbi,
   attributionSettlement: attributionSettlementAbi,
+  validatorStaking: validatorStakingAbi,
+  receiptChallenges: receiptChallengesAbi,
+  epochChallenges: epochChallengesAbi,
   curation: curationAbi,
   votingOpen: votingOpenAbi,
   openTimelock: openTimelockAbi,
@@ -40,6 +48,8 @@ export type Creation = {
   deployer: Hex
   /** Values that differ from protocol/parameters.ts. */
   parameters?: Partial<ParameterValues>
+  /** Whether governed numbers change at once and by any step, for chains to watch and test. */
+  quickParameters?: boolean
   /** Settings that differ from governor-settings.ts. */
   governor?: Partial<GovernorSettings>
 }
@@ -56,26 +66,28 @@ export async function create(
     NAMES.map((name, i) => [name, createdAt(deployer, nonce + i)]),
   ) as Contracts
   const constructed = constructorArguments(creation, contracts)
-  await send(
-    NAMES.map((name) => ({
-      data: encodeDeployData({
-        abi: ABIS[name],
-        bytecode: bytecode[name],
-        args: constructed[name],
-      }),
-    })),
-  )
+  const [first, ...others] = NAMES.map((name) => ({
+    data: encodeDeployData({
+      abi: ABIS[name],
+      bytecode: bytecode[name],
+      args: constructed[name],
+    }),
+  }))
+  // Parameters alone: some of the others read it while they are created.
+  if (first) await send([first])
+  await send(others)
   if (!(await isDeployed(client, contracts)))
     throw new DeploymentError(`another process sends transactions of ${deployer}`)
   return contracts
 }
 
 function constructorArguments(
-  { deployer, parameters: changed, governor: changedSettings }: Creation,
+  { deployer, parameters: changed, quickParameters, governor: changedSettings }: Creation,
   contracts: Contracts,
 ): Record<keyof Contracts, readonly unknown[]> {
-  const { parameters, datanetRegistry, inferenceVault, votingOpen, openTimelock, openGovernor } =
+  const { parameters, datanetRegistry, modelRegistry, inferenceVault, attributionSettlement } =
     contracts
+  const { votingOpen, openTimelock, openGovernor } = contracts
   const values = { ...defaultParameters(), ...changed }
   const settings = { ...GOVERNOR_SETTINGS, ...changedSettings }
   // Neither the timelock, whose roles would be a way around this list, nor the governor, which is always on it.
@@ -83,15 +95,31 @@ function constructorArguments(
   return {
     parameters: [
       deployer,
+      quickParameters ? 1 : PARAMETER_BOUNDARY,
       PARAMETER_NAMES.map(parameterKey),
       PARAMETER_NAMES.map((name) => values[name]),
-      PARAMETER_NAMES.map((name) => PARAMETERS[name].min),
-      PARAMETER_NAMES.map((name) => PARAMETERS[name].max),
+      PARAMETER_NAMES.map((name) =>
+        quickParameters
+          ? { ...ruleOf(name), maxStep: PARAMETERS[name].max, cooldown: 0, delay: 0 }
+          : ruleOf(name),
+      ),
     ],
     datanetRegistry: [parameters],
     modelRegistry: [parameters, datanetRegistry],
     inferenceVault: [parameters],
-    attributionSettlement: [parameters, inferenceVault],
+    attributionSettlement: [
+      parameters,
+      inferenceVault,
+      {
+        staking: contracts.validatorStaking,
+        receiptChallenges: contracts.receiptChallenges,
+        epochChallenges: contracts.epochChallenges,
+        treasury: openTimelock, // the platform's part is the governance's
+      },
+    ],
+    validatorStaking: [parameters, attributionSettlement, votingOpen],
+    receiptChallenges: [attributionSettlement, parameters, modelRegistry],
+    epochChallenges: [attributionSettlement, parameters],
     curation: [parameters, datanetRegistry],
     votingOpen: [parameters],
     openTimelock: [settings.timelockDelay, openGovernor, parameters],

@@ -24,6 +24,8 @@ export type Deployment = {
   submitter: Hex
   /** Values that differ from protocol/parameters.ts, within its bounds; used by a new deployment only. */
   parameters?: Partial<ParameterValues>
+  /** Whether governed numbers change at once and by any step, for chains to watch and test. */
+  quickParameters?: boolean
   /** Settings that differ from governor-settings.ts; used by a new deployment only. */
   governor?: Partial<GovernorSettings>
   /** Whether the timelock takes over at the end (default), or the deployer goes on governing, as tests like it. */

@@ -51,6 +51,12 @@ export async function wire(
       holder: contracts.curation,
     },
     { contract: 'modelRegistry', role: 'operator', setter: 'setOperator', holder: operator },
+    {
+      contract: 'votingOpen',
+      role: 'staking',
+      setter: 'setStaking',
+      holder: contracts.validatorStaking,
+    },
   ]
   const [governance, staker, bond, funds, ...holders] = await Promise.all([
     client.readContract({ ...parameters, functionName: 'governance' }),

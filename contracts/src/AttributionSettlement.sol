@@ -5,12 +5,14 @@ import {Governed} from "./Governed.sol";
 import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
 import {Draw, IInferenceVault} from "./interfaces/IInferenceVault.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
+import {IValidatorStaking} from "./interfaces/IValidatorStaking.sol";
 import {Keys} from "./libraries/Keys.sol";
 import {Leaf} from "./libraries/Leaf.sol";
 import {OrderedTree} from "./libraries/OrderedTree.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
+import {SignatureCheckerLib} from "solady/utils/SignatureCheckerLib.sol";
 
 /// @notice Implements IAttributionSettlement.
 /// @dev Its EIP-712 domain is the one receipts are signed in (protocol/receipt.ts).
@@ -24,7 +26,22 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     /// check it.
     uint256 public constant PARAMS_GRACE = 14 days;
 
+    /// @dev keccak256 of the EIP-712 type of a claim that is paid for by somebody else.
+    bytes32 private constant CLAIM = keccak256(
+        "Claim(address account,address to,uint256 cumulative,uint64 epoch,uint256 maxFee,uint256 nonce,uint256 deadline)"
+    );
+    /// @dev Parts per million of a whole.
+    uint256 private constant WHOLE = 1_000_000;
+
     IInferenceVault public immutable VAULT;
+    /// @inheritdoc IAttributionSettlement
+    address public immutable STAKING;
+    /// @inheritdoc IAttributionSettlement
+    address public immutable RECEIPT_CHALLENGES;
+    /// @inheritdoc IAttributionSettlement
+    address public immutable EPOCH_CHALLENGES;
+    /// @inheritdoc IAttributionSettlement
+    address public immutable TREASURY;
 
     // One slot: all that every claim reads or writes besides its epoch and its account.
     /// @inheritdoc IAttributionSettlement
@@ -36,11 +53,23 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     uint96 public claimedTotal;
     /// @inheritdoc IAttributionSettlement
     mapping(address account => uint256 wei_) public claimed;
+    /// @inheritdoc IAttributionSettlement
+    mapping(address account => uint256) public nonces;
+    /// @inheritdoc IAttributionSettlement
+    mapping(address account => uint256 wei_) public owed;
     mapping(uint64 number => Epoch) private _epochs;
     mapping(address submitter => Submitter) private _submitters;
+    /// @dev An epoch that is active, found by the last submission: where the next one looks on.
+    uint64 private _knownActive;
 
-    constructor(IParameters parameters, IInferenceVault vault) Governed(parameters) {
+    constructor(IParameters parameters, IInferenceVault vault, Links memory links)
+        Governed(parameters)
+    {
         VAULT = vault;
+        STAKING = links.staking;
+        RECEIPT_CHALLENGES = links.receiptChallenges;
+        EPOCH_CHALLENGES = links.epochChallenges;
+        TREASURY = links.treasury;
     }
 
     /// @notice Takes draws from the vault, and wei from nobody else.
@@ -105,13 +134,13 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     function submitEpoch(Submission calldata submission, Draw[] calldata draws) external {
         uint64 number = submission.epoch;
         uint64 last = lastEpoch;
-        _requireBonded();
         if (number != last + 1) revert EpochOutOfOrder(number, last + 1);
         if (_epochs[number].activeAt != 0) revert EpochNotRefunded(number);
         if (submission.receiptsRoot == 0) revert ZeroReceiptsRoot();
         if (draws.length > MAX_DRAWS) revert TooManyDraws(draws.length, MAX_DRAWS);
         _requireUsable(submission.paramsHash);
 
+        _requireBonded(submission.total);
         _announce(submission, _record(submission, draws));
 
         uint256 drawn = VAULT.draw(number, draws);
@@ -119,12 +148,36 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     }
 
     /// @inheritdoc IAttributionSettlement
-    function disable(uint64 epoch) external onlyGovernance {
-        if (statusOf(epoch) != Status.Pending) revert EpochNotPending(epoch);
-        // Epochs become active in order, so every later one is pending too. They stay in place,
-        // past `lastEpoch`, until they are refunded.
-        emit EpochsDisabled(epoch, lastEpoch);
-        lastEpoch = epoch - 1;
+    function disable(uint64 epoch) external {
+        if (msg.sender != STAKING && !_isChallenges(msg.sender)) {
+            address governance = PARAMETERS.governance();
+            if (msg.sender != governance) revert NotTrusted(msg.sender);
+        }
+        _disable(epoch);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function fault(uint64 epoch, address challenger) external {
+        if (!_isChallenges(msg.sender)) revert NotTrusted(msg.sender);
+        address submitter = _epochs[epoch].submitter;
+        _disable(epoch);
+        IValidatorStaking(STAKING).epochFaulted(epoch, _epochs[epoch].dataHash);
+        uint256 slashed = _submitters[submitter].bond;
+        _submitters[submitter].bond = 0;
+        uint256 reward = slashed / 2;
+        owed[challenger] += reward;
+        owed[TREASURY] += slashed - reward;
+        emit SubmitterSlashed(epoch, submitter, challenger, slashed, reward);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function withdrawOwed(address to) external {
+        if (to == address(0)) revert ZeroAddress();
+        uint256 amount = owed[msg.sender];
+        if (amount == 0) revert ZeroAmount();
+        owed[msg.sender] = 0;
+        emit OwedWithdrawn(msg.sender, to, amount);
+        SafeTransferLib.safeTransferETH(to, amount);
     }
 
     /// @inheritdoc IAttributionSettlement
@@ -149,7 +202,9 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         uint256 index,
         bytes32[] calldata proof
     ) external {
-        _claim(account, account, cumulative, epoch, index, proof);
+        SafeTransferLib.safeTransferETH(
+            account, _claim(account, account, cumulative, epoch, index, proof)
+        );
     }
 
     /// @inheritdoc IAttributionSettlement
@@ -161,7 +216,26 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         bytes32[] calldata proof
     ) external {
         if (to == address(0)) revert ZeroAddress();
-        _claim(msg.sender, to, cumulative, epoch, index, proof);
+        SafeTransferLib.safeTransferETH(to, _claim(msg.sender, to, cumulative, epoch, index, proof));
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function claimBySignature(
+        SignedClaim calldata signed,
+        uint256 index,
+        bytes32[] calldata proof,
+        bytes calldata signature,
+        uint256 fee
+    ) external {
+        if (signed.to == address(0)) revert ZeroAddress();
+        if (block.timestamp > signed.deadline) revert SignatureExpired(signed.deadline);
+        if (fee > signed.maxFee) revert FeeTooHigh(fee, signed.maxFee);
+        _requireSignature(signed, signature);
+        uint256 amount =
+            _claim(signed.account, signed.to, signed.cumulative, signed.epoch, index, proof);
+        if (fee > amount) revert FeeTooHigh(fee, amount);
+        SafeTransferLib.safeTransferETH(signed.to, amount - fee);
+        if (fee > 0) SafeTransferLib.safeTransferETH(msg.sender, fee);
     }
 
     /* ------------------------------------- views ------------------------------------ */
@@ -185,6 +259,22 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     }
 
     /// @inheritdoc IAttributionSettlement
+    function pendingReceipts(uint64 epoch) external view returns (bytes32 root, uint32 count) {
+        if (statusOf(epoch) != Status.Pending) revert EpochNotPending(epoch);
+        Epoch storage record = _epochs[epoch];
+        return (record.receiptsRoot, record.receipts);
+    }
+
+    /// @inheritdoc IAttributionSettlement
+    function requiredBond(uint256 total) public view returns (uint256 required) {
+        required = PARAMETERS.get(Keys.SETTLEMENT_BOND);
+        uint256 pending =
+            _epochs[lastEpoch].cumulativeTotal + total - _epochs[_newestActive()].cumulativeTotal;
+        uint256 scaled = pending * PARAMETERS.get(Keys.SETTLEMENT_BOND_RATIO) / WHOLE;
+        if (scaled > required) required = scaled;
+    }
+
+    /// @inheritdoc IAttributionSettlement
     function statusOf(uint64 epoch) public view returns (Status) {
         uint256 activeAt = _epochs[epoch].activeAt;
         if (activeAt == 0) return Status.None;
@@ -198,6 +288,26 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     }
 
     /* ----------------------------------- internals ---------------------------------- */
+
+    /// @dev Epochs become active in order, so every later one is pending too. They stay in place,
+    /// past `lastEpoch`, until they are refunded.
+    function _disable(uint64 epoch) private {
+        if (statusOf(epoch) != Status.Pending) revert EpochNotPending(epoch);
+        emit EpochsDisabled(epoch, lastEpoch);
+        lastEpoch = epoch - 1;
+    }
+
+    /// @dev Looks on from where the last submission found an active epoch: what is active stays
+    /// so, and each epoch is passed once.
+    function _newestActive() private view returns (uint64 epoch) {
+        epoch = _knownActive;
+        uint64 last = lastEpoch;
+        while (epoch < last && _epochs[epoch + 1].activeAt <= block.timestamp) ++epoch;
+    }
+
+    function _isChallenges(address caller) private view returns (bool) {
+        return caller == RECEIPT_CHALLENGES || caller == EPOCH_CHALLENGES;
+    }
 
     function _record(Submission calldata submission, Draw[] calldata draws)
         private
@@ -250,7 +360,7 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         uint64 epoch,
         uint256 index,
         bytes32[] calldata proof
-    ) private {
+    ) private returns (uint256 amount) {
         if (statusOf(epoch) != Status.Active) revert EpochNotActive(epoch);
         Epoch storage record = _epochs[epoch];
         bytes32 leaf = Leaf.payout(account, cumulative);
@@ -259,7 +369,7 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         }
         uint256 before = claimed[account];
         if (cumulative <= before) revert NothingToClaim(account, cumulative, before);
-        uint256 amount = cumulative - before;
+        amount = cumulative - before;
 
         uint96 claimable = _claimable;
         uint96 paid = claimedTotal;
@@ -270,20 +380,39 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         _claimable = claimable;
         claimedTotal = paid + amount.toUint96();
         emit Claimed(account, to, epoch, amount);
-        SafeTransferLib.safeTransferETH(to, amount);
     }
 
-    function _requireBonded() private view {
+    function _requireSignature(SignedClaim calldata signed, bytes calldata signature) private {
+        bytes32 digest = _hashTypedData(
+            keccak256(
+                abi.encode(
+                    CLAIM,
+                    signed.account,
+                    signed.to,
+                    signed.cumulative,
+                    signed.epoch,
+                    signed.maxFee,
+                    nonces[signed.account]++,
+                    signed.deadline
+                )
+            )
+        );
+        if (!SignatureCheckerLib.isValidSignatureNowCalldata(signed.account, digest, signature)) {
+            revert InvalidSignature(signed.account);
+        }
+    }
+
+    function _requireBonded(uint256 total) private {
+        _knownActive = _newestActive();
         Submitter memory staker = _submitters[msg.sender];
         if (!staker.allowed) revert NotSubmitter(msg.sender);
         _requireNotUnbonding(msg.sender, staker.unbondableAt);
-        uint256 required = PARAMETERS.get(Keys.SETTLEMENT_BOND);
+        uint256 required = requiredBond(total);
         if (staker.bond < required) revert BondTooLow(msg.sender, staker.bond, required);
     }
 
     function _requireUsable(bytes32 paramsHash) private view {
-        if (paramsHash == PARAMETERS.paramsHash()) return;
-        uint256 until = PARAMETERS.versionOf(paramsHash).until;
+        uint256 until = PARAMETERS.inForceUntil(paramsHash);
         if (block.timestamp > until + PARAMS_GRACE) revert ParamsNotUsable(paramsHash, until);
     }
 

@@ -211,7 +211,9 @@ contract EpochsTest is Test {
     function test_disablingRefuses() public {
         _deposit(alice, 5 ether);
         _submit(alice, 1 ether, "1");
-        vm.expectRevert(abi.encodeWithSelector(IParameters.NotGovernance.selector, submitter));
+        vm.expectRevert(
+            abi.encodeWithSelector(IAttributionSettlement.NotTrusted.selector, submitter)
+        );
         vm.prank(submitter);
         settlement.disable(1);
         for (uint64 epoch = 0; epoch <= 2; epoch += 2) {

@@ -7,6 +7,7 @@ import {Draw} from "../src/interfaces/IInferenceVault.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {Leaf} from "../src/libraries/Leaf.sol";
 import {Test} from "./Test.sol";
+import {BenchToken, UniswapDistributor} from "./UniswapDistributor.sol";
 
 /// @notice Gas of whole transactions, intrinsic gas and calldata included, kept in
 /// contracts/snapshots. A plain `forge test` fails when a figure has moved;
@@ -60,6 +61,32 @@ contract GasTest is Test {
         vm.warp(block.timestamp + WINDOW);
         settlement.claim(bob, 1 ether, 3, LAST, proof);
         vm.snapshotGasLastCall("gas", "claim, depth 17, first of an account");
+    }
+
+    /// @dev The same depth, the same accounts: one that has never been paid, then another.
+    function test_claimCostsAtMostTheMerkleDistributors() public {
+        bytes32[] memory siblings = new bytes32[](DEPTH);
+        bytes32 first = keccak256(abi.encodePacked(uint256(0), alice, uint256(1 ether)));
+        bytes32 node = first;
+        for (uint256 i = 0; i < DEPTH; ++i) {
+            siblings[i] = keccak256(abi.encode(i));
+            node = node < siblings[i]
+                ? keccak256(abi.encode(node, siblings[i]))
+                : keccak256(abi.encode(siblings[i], node));
+        }
+        BenchToken token = new BenchToken(
+            vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1), 9 ether
+        );
+        UniswapDistributor theirs = new UniswapDistributor(token, node);
+        theirs.claim(0, alice, 1 ether, siblings);
+        uint256 their = vm.snapshotGasLastCall("gas", "Uniswap MerkleDistributor claim, depth 17");
+
+        _deposit(operator, 10 ether);
+        _submit(operator, 1 ether, _deepRoot(alice, 1 ether));
+        vm.warp(block.timestamp + WINDOW);
+        settlement.claim(alice, 1 ether, 1, LAST, proof);
+        uint256 our = vm.snapshotGasLastCall("gas", "claim, depth 17, first of all");
+        vm.assertLe(our, their, "claim");
     }
 
     function test_vault() public {

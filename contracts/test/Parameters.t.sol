@@ -10,13 +10,13 @@ contract ParametersTest is Test {
 
     function test_startsWithVersionOne() public view {
         (bytes32[] memory keys, uint256[] memory values) = parameters.all();
-        vm.assertEq(keys.length, 28);
+        vm.assertEq(keys.length, 39);
         vm.assertEq(parameters.get(KEY), WINDOW);
         vm.assertEq(parameters.paramsHash(), keccak256(abi.encode(keys, values)));
         vm.assertEq(parameters.version(), 1);
-        (uint256 min, uint256 max) = parameters.boundsOf(KEY);
-        vm.assertEq(min, 1);
-        vm.assertEq(max, 1_209_600);
+        vm.assertEq(parameters.ruleOf(KEY).min, 1);
+        vm.assertEq(parameters.ruleOf(KEY).max, 1_209_600);
+        vm.assertEq(parameters.indexOf(KEY), 0);
     }
 
     function test_setMovesValueHashAndVersion() public {
@@ -27,9 +27,10 @@ contract ParametersTest is Test {
         vm.assertEq(parameters.get(KEY), 7);
         vm.assertEq(parameters.paramsHash(), keccak256(abi.encode(keys, values)));
         vm.assertEq(parameters.version(), 2);
-        vm.assertEq(parameters.versionOf(before).until, 2_000_000);
-        vm.assertEq(parameters.versionOf(parameters.paramsHash()).since, 2_000_000);
-        vm.assertEq(parameters.versionOf(parameters.paramsHash()).until, 0);
+        vm.warp(2_000_500);
+        vm.assertEq(parameters.inForceUntil(before), 2_000_000);
+        vm.assertEq(parameters.inForceUntil(parameters.paramsHash()), 2_000_500);
+        vm.assertEq(parameters.valuesOf(before)[0], WINDOW);
     }
 
     function test_returningToEarlierValuesReturnsToTheirHash() public {
@@ -39,8 +40,7 @@ contract ParametersTest is Test {
         _setParameter(KEY, WINDOW);
         vm.assertEq(parameters.paramsHash(), first);
         vm.assertEq(parameters.version(), 3);
-        vm.assertEq(parameters.versionOf(first).since, 3_000_000);
-        vm.assertEq(parameters.versionOf(first).until, 0);
+        vm.assertEq(parameters.inForceUntil(first), 3_000_000);
     }
 
     function testFuzz_setHonoursBounds(uint256 value) public {
@@ -77,9 +77,9 @@ contract ParametersTest is Test {
         vm.expectRevert(abi.encodeWithSelector(IParameters.UnknownParameter.selector, bytes32("x")));
         parameters.get("x");
         vm.expectRevert(abi.encodeWithSelector(IParameters.UnknownParameter.selector, bytes32("x")));
-        parameters.boundsOf("x");
+        parameters.ruleOf("x");
         vm.expectRevert(abi.encodeWithSelector(IParameters.UnknownVersion.selector, bytes32("x")));
-        parameters.versionOf("x");
+        parameters.inForceUntil("x");
     }
 
     function test_governanceIsHandedOverInTwoSteps() public {
@@ -114,23 +114,108 @@ contract ParametersTest is Test {
         parameters.acceptGovernance();
     }
 
+    function test_changesWaitStepAndCoolDown() public {
+        vm.warp(1_000_000);
+        Parameters slow = _slow();
+        bytes32 first = slow.paramsHash();
+        vm.startPrank(governance);
+        vm.expectRevert(abi.encodeWithSelector(IParameters.StepTooLarge.selector, KEY, 11, 10));
+        slow.set(KEY, 111);
+        slow.set(KEY, 110);
+        // 1,000,000 + 400, up to the next multiple of 300.
+        vm.assertEq(slow.get(KEY), 100);
+        vm.assertEq(slow.paramsHash(), first);
+        (uint256 value, uint256 since) = slow.waiting(KEY);
+        vm.assertEq(value, 110);
+        vm.assertEq(since, 1_000_500);
+        vm.expectRevert(abi.encodeWithSelector(IParameters.ChangeWaits.selector, KEY, since));
+        slow.set(KEY, 105);
+        vm.warp(1_000_500);
+        vm.assertEq(slow.get(KEY), 110);
+        vm.assertEq(slow.version(), 2);
+        vm.assertEq(slow.inForceUntil(first), 1_000_500);
+        vm.expectRevert(abi.encodeWithSelector(IParameters.CoolingDown.selector, KEY, 1_000_900));
+        slow.set(KEY, 105);
+        vm.warp(1_000_900);
+        slow.set(KEY, 105);
+        vm.stopPrank();
+    }
+
+    /// @dev A change that waits longer stays behind one that was made after it.
+    function test_changesComeIntoForceInTheOrderOfTheirTimes() public {
+        vm.warp(1_000_000);
+        Parameters slow = _slow();
+        vm.startPrank(governance);
+        slow.set("late", 7);
+        slow.set(KEY, 110);
+        vm.stopPrank();
+        vm.warp(1_000_500);
+        (, uint256[] memory values) = slow.all();
+        vm.assertEq(values[0], 110);
+        vm.assertEq(values[1], 5);
+        vm.warp(1_002_000);
+        (, values) = slow.all();
+        vm.assertEq(values[0], 110);
+        vm.assertEq(values[1], 7);
+        vm.assertEq(slow.get("late"), 7);
+        vm.assertEq(slow.version(), 3);
+    }
+
+    function test_changesOfOneMomentAreOneVersion() public {
+        vm.warp(1_000_000);
+        Parameters slow = _slow();
+        vm.startPrank(governance);
+        slow.set(KEY, 110);
+        slow.set("other", 4);
+        vm.stopPrank();
+        vm.warp(1_000_500);
+        vm.assertEq(slow.version(), 2);
+        vm.assertEq(slow.get(KEY), 110);
+        vm.assertEq(slow.get("other"), 4);
+        (bytes32[] memory keys, uint256[] memory values) = slow.all();
+        vm.assertEq(slow.paramsHash(), keccak256(abi.encode(keys, values)));
+    }
+
     function test_constructionRefuses() public {
-        (bytes32[] memory keys, uint256[] memory one) = (new bytes32[](2), new uint256[](2));
-        (keys[0], keys[1], one[0], one[1]) = ("a", "b", 1, 1);
+        (bytes32[] memory keys, uint256[] memory one, IParameters.Rule[] memory rules) = _ones(2);
         vm.expectRevert(IParameters.ZeroGovernance.selector);
-        new Parameters(address(0), keys, one, one, one);
+        new Parameters(address(0), 1, keys, one, rules);
+        vm.expectRevert(IParameters.ZeroBoundary.selector);
+        new Parameters(alice, 0, keys, one, rules);
         vm.expectRevert(IParameters.LengthMismatch.selector);
-        new Parameters(alice, keys, new uint256[](1), one, one);
-        vm.expectRevert(abi.encodeWithSelector(IParameters.BadBounds.selector, bytes32("a"), 1, 0));
-        new Parameters(alice, keys, one, one, new uint256[](2));
-        vm.expectRevert(
-            abi.encodeWithSelector(IParameters.OutOfBounds.selector, bytes32("a"), 0, 1, 1)
-        );
-        new Parameters(alice, keys, new uint256[](2), one, one);
-        keys[1] = "a";
-        vm.expectRevert(
-            abi.encodeWithSelector(IParameters.DuplicateParameter.selector, bytes32("a"))
-        );
-        new Parameters(alice, keys, one, one, one);
+        new Parameters(alice, 1, keys, new uint256[](1), rules);
+        rules[1].min = 2;
+        vm.expectRevert(abi.encodeWithSelector(IParameters.BadBounds.selector, keys[1], 2, 1));
+        new Parameters(alice, 1, keys, one, rules);
+        rules[1].min = 1;
+        vm.expectRevert(abi.encodeWithSelector(IParameters.OutOfBounds.selector, keys[0], 0, 1, 1));
+        new Parameters(alice, 1, keys, new uint256[](2), rules);
+        keys[1] = keys[0];
+        vm.expectRevert(abi.encodeWithSelector(IParameters.DuplicateParameter.selector, keys[0]));
+        new Parameters(alice, 1, keys, one, rules);
+    }
+
+    function _slow() private returns (Parameters) {
+        (bytes32[] memory keys, uint256[] memory values, IParameters.Rule[] memory rules) = _ones(3);
+        (keys[0], keys[1], keys[2]) = (KEY, "late", "other");
+        (values[0], values[1], values[2]) = (100, 5, 3);
+        rules[0] = IParameters.Rule(0, 1_000, 10, 900, 400);
+        rules[1] = IParameters.Rule(0, 1_000, 10, 900, 1_900);
+        rules[2] = IParameters.Rule(0, 1_000, 10, 900, 500);
+        return new Parameters(governance, 300, keys, values, rules);
+    }
+
+    function _ones(uint256 count)
+        private
+        pure
+        returns (bytes32[] memory keys, uint256[] memory values, IParameters.Rule[] memory rules)
+    {
+        keys = new bytes32[](count);
+        values = new uint256[](count);
+        rules = new IParameters.Rule[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            (keys[i], values[i]) = (bytes32(i + 1), 1);
+            rules[i] = IParameters.Rule(1, 1, 1, 0, 0);
+        }
     }
 }

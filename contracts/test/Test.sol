@@ -3,11 +3,16 @@ pragma solidity 0.8.37;
 
 import {AttributionSettlement} from "../src/AttributionSettlement.sol";
 import {DatanetRegistry} from "../src/DatanetRegistry.sol";
+import {EpochChallenges} from "../src/EpochChallenges.sol";
 import {InferenceVault} from "../src/InferenceVault.sol";
 import {ModelRegistry} from "../src/ModelRegistry.sol";
 import {Parameters} from "../src/Parameters.sol";
+import {ReceiptChallenges} from "../src/ReceiptChallenges.sol";
+import {ValidatorStaking} from "../src/ValidatorStaking.sol";
+import {VotingOpen} from "../src/VotingOpen.sol";
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
 import {Draw} from "../src/interfaces/IInferenceVault.sol";
+import {IParameters} from "../src/interfaces/IParameters.sol";
 import {Leaf} from "../src/libraries/Leaf.sol";
 import {Vm} from "./Vm.sol";
 
@@ -22,6 +27,10 @@ abstract contract Test {
     uint256 internal constant CONTRIBUTION_BOND = 0.001 ether;
     uint256 internal constant WITHDRAW_DELAY = 1_000;
     bytes32 internal constant LICENCE = keccak256("CC-BY-4.0");
+    uint256 internal constant DEMAND_BOND = 0.1 ether;
+    uint256 internal constant ANSWER_TIME = 20;
+    uint256 internal constant UNBOND_DELAY = 1_000;
+    uint256 internal constant MINIMUM_STAKE = 1 ether;
 
     address internal immutable governance = _actor("governance");
     address internal immutable operator = _actor("operator");
@@ -29,17 +38,21 @@ abstract contract Test {
     address internal immutable alice = _actor("alice");
     address internal immutable bob = _actor("bob");
     address internal immutable stranger = _actor("stranger");
+    address internal immutable treasury = _actor("treasury");
 
     bytes32[] private _keys;
     uint256[] private _values;
-    uint256[] private _mins;
-    uint256[] private _maxs;
+    IParameters.Rule[] private _rules;
 
     Parameters internal parameters;
     DatanetRegistry internal datanets;
     ModelRegistry internal models;
     InferenceVault internal vault;
     AttributionSettlement internal settlement;
+    VotingOpen internal votes;
+    ValidatorStaking internal staking;
+    ReceiptChallenges internal receiptChallenges;
+    EpochChallenges internal epochChallenges;
     /// @dev Leaves under the payouts roots of `_submission`.
     uint32 internal payouts = 2;
 
@@ -49,7 +62,24 @@ abstract contract Test {
         datanets = new DatanetRegistry(parameters);
         models = new ModelRegistry(parameters, datanets);
         vault = new InferenceVault(parameters);
-        settlement = new AttributionSettlement(parameters, vault);
+        votes = new VotingOpen(parameters);
+        // Each of the next four knows the others' addresses beforehand.
+        uint256 nonce = vm.getNonce(address(this));
+        settlement = new AttributionSettlement(
+            parameters,
+            vault,
+            IAttributionSettlement.Links({
+                staking: vm.computeCreateAddress(address(this), nonce + 1),
+                receiptChallenges: vm.computeCreateAddress(address(this), nonce + 2),
+                epochChallenges: vm.computeCreateAddress(address(this), nonce + 3),
+                treasury: treasury
+            })
+        );
+        staking = new ValidatorStaking(parameters, settlement, votes);
+        receiptChallenges = new ReceiptChallenges(settlement, parameters, models);
+        epochChallenges = new EpochChallenges(settlement, parameters);
+        vm.prank(governance);
+        votes.setStaking(address(staking));
         vm.prank(governance);
         vault.setSettlement(address(settlement));
         vm.prank(governance);
@@ -71,6 +101,18 @@ abstract contract Test {
     function _parameters() internal returns (Parameters) {
         _parameter("settlement.window", WINDOW, 1, 1_209_600);
         _parameter("settlement.bond", BOND, 0, 1e24);
+        _parameter("settlement.bondRatio", 0, 0, 10_000_000);
+        _parameter("settlement.rowCost", 0, 0, 1e18);
+        _parameter("attribution.significance", 4_000, 0, 10_000);
+        _parameter("attribution.minShare", 10_000, 0, 500_000);
+        _parameter("attribution.coverage", 950_000, 100_000, 1_000_000);
+        _parameter("attribution.topK", 16, 1, 50);
+        _parameter("attribution.textCap", 500_000, 0, 1_000_000);
+        _parameter("attribution.reliability", 800_000, 0, 1_000_000);
+        _parameter("challenge.bond", DEMAND_BOND, 0, 1e24);
+        _parameter("challenge.answerTime", ANSWER_TIME, 1, 604_800);
+        _parameter("staking.unbondDelay", UNBOND_DELAY, 1, 5_184_000);
+        _parameter("staking.minimum", MINIMUM_STAKE, 0, 1e24);
         _parameter("fee.datanet", DATANET_FEE, 0, 1e24);
         _parameter("fee.model", MODEL_FEE, 0, 1e24);
         _parameter("bond.contribution", CONTRIBUTION_BOND, 0, 1e24);
@@ -97,14 +139,14 @@ abstract contract Test {
         _parameter("slash.quality", 200_000, 0, 1_000_000);
         _parameter("slash.plagiarism", 500_000, 0, 1_000_000);
         _parameter("slash.adversarial", 1_000_000, 0, 1_000_000);
-        return new Parameters(governance, _keys, _values, _mins, _maxs);
+        return new Parameters(governance, 1, _keys, _values, _rules);
     }
 
     function _parameter(bytes32 key, uint256 value, uint256 min, uint256 max) private {
         _keys.push(key);
         _values.push(value);
-        _mins.push(min);
-        _maxs.push(max);
+        // Changes come into force at once, however large.
+        _rules.push(IParameters.Rule(uint96(min), uint96(max), type(uint96).max, 0, 0));
     }
 
     function _deposit(address payer, uint256 amount) internal {

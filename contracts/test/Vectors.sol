@@ -5,6 +5,7 @@ import {Leaf} from "../src/libraries/Leaf.sol";
 import {OrderedTree} from "../src/libraries/OrderedTree.sol";
 import {Penalty} from "../src/libraries/Penalty.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
+import {Score} from "../src/libraries/Score.sol";
 import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 
 interface IERC5267 {
@@ -96,6 +97,53 @@ contract Vectors {
         uint256 count
     ) external pure returns (bool) {
         return OrderedTree.verify(proof, root, leaf, index, count);
+    }
+
+    function products(bytes calldata a, bytes calldata b) external pure returns (int256, int256) {
+        return Score.products(a, b);
+    }
+
+    function relative(int256 product, uint256 selfRow, uint256 selfQuery)
+        external
+        pure
+        returns (int256)
+    {
+        return Score.relative(product, selfRow, selfQuery);
+    }
+
+    function significance(int256 score, int256 nullMean, uint256 nullDeviation)
+        external
+        pure
+        returns (int256)
+    {
+        return Score.significance(score, nullMean, nullDeviation);
+    }
+
+    function splitFee(uint256 fee, Score.Rules memory rules, bool hasCitations)
+        external
+        pure
+        returns (Score.FeeSplit memory)
+    {
+        return Score.splitFee(fee, rules, hasCitations);
+    }
+
+    function citationAmount(uint256 retrieval, uint256 count, uint256 i)
+        external
+        pure
+        returns (uint256)
+    {
+        return Score.citationAmount(retrieval, count, i);
+    }
+
+    function isAllocation(
+        uint256 pool,
+        Receipts.Row[] calldata rows,
+        uint256 covered,
+        uint256 total,
+        uint256 unattributed,
+        Score.Rules memory rules
+    ) external pure returns (bool) {
+        return Score.isAllocation(pool, rows, covered, total, unattributed, rules);
     }
 
     function rowsHash(Receipts.Row[] calldata rows) external pure returns (bytes32) {

@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 /// @notice The part of forge's cheatcodes that these tests use (forge-std is not on npm).
 interface Vm {
+    function addr(uint256 key) external pure returns (address);
     function assume(bool condition) external pure;
+    function chainId(uint256 id) external;
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deal(address account, uint256 balance) external;
     function deployCode(string calldata artifact, bytes calldata arguments)
@@ -12,6 +14,7 @@ interface Vm {
     function getNonce(address account) external view returns (uint64);
     function label(address account, string calldata name) external;
     function prank(address sender) external;
+    function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function startPrank(address sender) external;
     function stopPrank() external;
     function roll(uint256 blockNumber) external;

@@ -11,13 +11,13 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 contract VotingOpenTest is Test {
     VotingOpen private voting;
-    address private immutable staking = _actor("staking");
+    address private immutable stakes = _actor("staking");
 
     function setUp() public override {
         super.setUp();
         voting = new VotingOpen(parameters);
         vm.prank(governance);
-        voting.setStaking(staking);
+        voting.setStaking(stakes);
     }
 
     function test_wrapsAndUnwrapsOneToOne() public {
@@ -117,7 +117,7 @@ contract VotingOpenTest is Test {
     }
 
     function test_stakingIsNamedOnceByGovernance() public {
-        vm.expectRevert(abi.encodeWithSelector(IVotingOpen.StakingAlreadySet.selector, staking));
+        vm.expectRevert(abi.encodeWithSelector(IVotingOpen.StakingAlreadySet.selector, stakes));
         vm.prank(governance);
         voting.setStaking(bob);
         VotingOpen fresh = new VotingOpen(parameters);
@@ -130,7 +130,7 @@ contract VotingOpenTest is Test {
     }
 
     function _stake(address account, uint256 amount) private {
-        vm.prank(staking);
+        vm.prank(stakes);
         voting.stakeChanged(account, amount);
     }
 }
@@ -210,14 +210,14 @@ contract VotingOpenInvariants is Test {
     }
 
     function invariant_votesAreWrappedPlusStaked() public {
-        uint256 votes = 0;
+        uint256 sum = 0;
         for (uint256 i = 0; i < handler.VOTERS(); ++i) {
             address account = handler.voter(i);
-            votes += voting.getVotes(account);
+            sum += voting.getVotes(account);
             vm.assertEq(voting.stakeOf(account), handler.stakeOf(account), "stake");
         }
-        vm.assertEq(votes, voting.totalSupply() + handler.staked(), "votes");
+        vm.assertEq(sum, voting.totalSupply() + handler.staked(), "votes");
         vm.warp(block.timestamp + 1);
-        vm.assertEq(voting.getPastTotalSupply(block.timestamp - 1), votes, "past votes");
+        vm.assertEq(voting.getPastTotalSupply(block.timestamp - 1), sum, "past votes");
     }
 }

@@ -1,33 +1,28 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import type { Abi } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { curationAbi } from '#contracts/curation.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
-import type { Hex } from '#protocol/bytes.ts'
 import { LEAF_TYPES, leafHash, merkleTree, orderedTree, type LeafKind } from '#protocol/merkle.ts'
 import { listHash, openReceipt, openRow } from '#protocol/opening.ts'
 import { nextPenalty, rewardFactor, VERDICT, voteCommitment } from '#protocol/curation.ts'
 import { defaultParameters, parameterKey, paramsHash, PPM } from '#protocol/parameters.ts'
 import { receiptHash } from '#protocol/receipt.ts'
 import { deployContracts, type Contracts } from '../script/deploy.ts'
-import { foundryBinary, root } from '../script/foundry.ts'
+import { root } from '../script/foundry.ts'
 import { CHAIN_ID, devAccount, startAnvil } from './anvil.ts'
-import { randomReceipt, Values } from './vectors.ts'
+import { deployVectors, randomReceipt, Values, type Vectors } from './vectors.ts'
 
 const governor = devAccount(0)
 
 describe('TypeScript and Solidity agree', () => {
   let chain: Awaited<ReturnType<typeof startAnvil>>
   let contracts: Contracts
-  let vectors: { address: Hex; abi: Abi }
+  let vectors: Vectors
 
   before(async () => {
-    const built = spawnSync(foundryBinary('forge'), ['build'], { cwd: root, encoding: 'utf8' })
-    assert.equal(built.status, 0, built.stdout + built.stderr)
     chain = await startAnvil()
     contracts = await deployContracts({
       rpcUrl: chain.rpcUrl,
@@ -36,22 +31,13 @@ describe('TypeScript and Solidity agree', () => {
       operator: devAccount(1).address,
       submitter: devAccount(2).address,
       handOver: false,
+      quickParameters: true,
     })
-    const file = join(root, 'contracts/out/Vectors.sol/Vectors.json')
-    const { abi, bytecode } = JSON.parse(readFileSync(file, 'utf8'))
-    const hash = await chain.client.deployContract({
-      abi,
-      bytecode: bytecode.object,
-      account: governor.account,
-      chain: null,
-    })
-    const receipt = await chain.client.waitForTransactionReceipt({ hash })
-    vectors = { address: receipt.contractAddress!, abi }
+    vectors = await deployVectors(chain)
   })
   after(() => chain.stop())
 
-  const ask = (functionName: string, args: unknown[]) =>
-    chain.client.readContract({ ...vectors, functionName, args })
+  const ask: Vectors['ask'] = (functionName, args) => vectors.ask(functionName, args)
 
   test('on the interface: committed ABIs and bytecode are what the contracts compile to', () => {
     const script = join(root, 'contracts/script/generate-abi.ts')

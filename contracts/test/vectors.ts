@@ -1,6 +1,11 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { concatBytes, keccak, toHex, type Hex } from '#protocol/bytes.ts'
 import { type Receipt, type ReceiptRow } from '#protocol/receipt.ts'
 import { METHOD_VERSION } from '#protocol/score.ts'
+import { foundryBinary, root } from '../script/foundry.ts'
+import { devAccount, type startAnvil } from './anvil.ts'
 
 /**
  * Values of every width, always the same ones: the digits of a keccak256 chain. Every third number is an end of
@@ -113,4 +118,27 @@ export function randomReceipt(values: Values): Receipt {
     worker: values.address(),
     time: values.uint(64),
   }
+}
+
+/** The contract of contracts/test/Vectors.sol on a chain. */
+export type Vectors = { ask: (functionName: string, args: unknown[]) => Promise<unknown> }
+
+/** Builds and deploys Vectors.sol. */
+export async function deployVectors({
+  client,
+}: Awaited<ReturnType<typeof startAnvil>>): Promise<Vectors> {
+  const built = spawnSync(foundryBinary('forge'), ['build'], { cwd: root, encoding: 'utf8' })
+  if (built.status !== 0) throw new Error(built.stdout + built.stderr)
+  const file = join(root, 'contracts/out/Vectors.sol/Vectors.json')
+  const { abi, bytecode } = JSON.parse(readFileSync(file, 'utf8'))
+  const hash = await client.deployContract({
+    abi,
+    bytecode: bytecode.object,
+    account: devAccount(0).account,
+    chain: null,
+  })
+  const { contractAddress } = await client.waitForTransactionReceipt({ hash })
+  const address = contractAddress
+  if (!address) throw new Error('Vectors was not deployed')
+  return { ask: (functionName, args) => client.readContract({ address, abi, functionName, args }) }
 }

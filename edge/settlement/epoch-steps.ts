@@ -85,7 +85,11 @@ async function epochOf(
   return buildEpoch(store.payouts(), {
     ...receiptDomain(settings),
     epoch: store.lastEpoch() + 1,
-    treasuries: { platform: settings.TREASURY_PLATFORM, stakers: settings.TREASURY_STAKERS },
+    // The contract's TREASURY and STAKING: a credit to anybody else is provably wrong.
+    treasuries: {
+      platform: settings.CONTRACTS.openTimelock,
+      stakers: settings.CONTRACTS.validatorStaking,
+    },
     receipts,
     presence,
   })

@@ -8,7 +8,6 @@ import { eventually } from '../testing/harness.ts'
 import { testParameters } from '../testing/receipts.ts'
 import { startSettlement, sumOf, type Settlement } from '../testing/settlement.ts'
 
-const PLATFORM: Hex = `0x${'0a'.repeat(20)}`
 
 let it: Settlement
 before(async () => {
@@ -100,7 +99,8 @@ test('receipts made under different governed numbers go into different epochs', 
     proposed: [],
   })
   await it.assertBalanced()
-  assert.ok(BigInt((await it.json(`/v1/rewards/${PLATFORM}`))['cumulative'] as string) > 0n)
+  const { openTimelock } = it.chain.contracts
+  assert.ok(BigInt((await it.json(`/v1/rewards/${openTimelock}`))['cumulative'] as string) > 0n)
 })
 
 test('the nightly comparison is kept, and names the account that a wei is missing from', async () => {

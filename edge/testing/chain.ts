@@ -53,6 +53,7 @@ export async function startChain(governor?: Partial<GovernorSettings>): Promise<
       operator,
       submitter: operator,
       parameters: { 'settlement.window': 2n },
+      quickParameters: true,
       handOver: governor !== undefined,
       ...(governor && { governor }),
     })

@@ -11,8 +11,9 @@ import {Draw} from "./IInferenceVault.sol";
 /// earlier roots stay claimable meanwhile.
 ///
 /// Where the wei are, at any time:
-///   balance = bonds + totals of epochs 1..lastEpoch + totals of disabled epochs not refunded -
-/// claimed A disabled epoch gives its draws back to exactly who they were taken from, and only then
+///   balance = bonds + owed + totals of epochs 1..lastEpoch + totals of disabled epochs not
+///   refunded - claimed
+/// A disabled epoch gives its draws back to exactly who they were taken from, and only then
 /// can its
 /// number be submitted again: it ends as if it had never been.
 interface IAttributionSettlement {
@@ -83,6 +84,41 @@ interface IAttributionSettlement {
         bool allowed;
     }
 
+    /// @param staking ValidatorStaking: may disable, and is paid the stakers' part of fees.
+    /// @param receiptChallenges ReceiptChallenges: may declare faults.
+    /// @param epochChallenges EpochChallenges: may declare faults.
+    /// @param treasury Is paid the platform's part of fees, and what of a slashed bond no
+    /// challenger gets.
+    struct Links {
+        address staking;
+        address receiptChallenges;
+        address epochChallenges;
+        address treasury;
+    }
+
+    /// @notice A claim that its account signs (EIP-712 type `Claim`, with the account's nonce
+    /// between `maxFee` and `deadline`) and anyone sends.
+    /// @param account Whose claim it is.
+    /// @param to Who is paid.
+    /// @param maxFee Wei of it that the sender may keep, at most.
+    /// @param deadline Unix time after which it is void.
+    struct SignedClaim {
+        address account;
+        address to;
+        uint256 cumulative;
+        uint64 epoch;
+        uint256 maxFee;
+        uint256 deadline;
+    }
+
+    event SubmitterSlashed(
+        uint64 indexed epoch,
+        address indexed submitter,
+        address indexed challenger,
+        uint256 slashed,
+        uint256 reward
+    );
+    event OwedWithdrawn(address indexed account, address indexed to, uint256 amount);
     event SubmitterSet(address indexed submitter, bool allowed);
     event Bonded(address indexed submitter, address indexed from, uint256 amount, uint256 bond);
     event UnbondRequested(address indexed submitter, uint256 unbondableAt);
@@ -127,6 +163,10 @@ interface IAttributionSettlement {
     error NothingToClaim(address account, uint256 cumulative, uint256 claimed);
     error ExceedsTotal(uint256 amount, uint256 unclaimed);
     error NotVault(address caller);
+    error NotTrusted(address caller);
+    error SignatureExpired(uint256 deadline);
+    error InvalidSignature(address account);
+    error FeeTooHigh(uint256 fee, uint256 max);
 
     /// @notice Admits or dismisses a submitter, by governance. A dismissed one keeps its bond.
     function setSubmitter(address submitter, bool allowed) external;
@@ -147,7 +187,7 @@ interface IAttributionSettlement {
     function unbond(address to) external;
 
     /// @notice Settles the next epoch.
-    /// @dev Requirements: caller is allowed, has `settlement.bond` at stake and is not unbonding;
+    /// @dev Requirements: caller is allowed, has `requiredBond` at stake and is not unbonding;
     /// the number follows the last one, and a disabled epoch of this number has been refunded; the
     /// governed
     /// numbers are in force, or were within `PARAMS_GRACE`; the draws sum to `total` and every
@@ -156,8 +196,17 @@ interface IAttributionSettlement {
     /// earlier one.
     function submitEpoch(Submission calldata submission, Draw[] calldata draws) external;
 
-    /// @notice Disables a pending epoch and every later one, by governance.
+    /// @notice Disables a pending epoch and every later one, by governance, the staking contract
+    /// (most of the stake attests against it) or a challenge contract.
     function disable(uint64 epoch) external;
+
+    /// @notice Disables a pending epoch that was proven wrong and every later one, and takes its
+    /// submitter's whole bond: half is owed to the challenger, half to the treasury. By the
+    /// challenge contracts alone.
+    function fault(uint64 epoch, address challenger) external;
+
+    /// @notice Sends what the caller is owed (rewards for challenges) to `to`.
+    function withdrawOwed(address to) external;
 
     /// @notice Gives the draws of a disabled epoch back to its payers; anyone may call.
     /// @param draws As submitted; `drawsHash` binds them.
@@ -185,6 +234,18 @@ interface IAttributionSettlement {
         bytes32[] calldata proof
     ) external;
 
+    /// @notice As `claim`, by the account's signature (EOA or EIP-1271), sent by anyone, who keeps
+    /// `fee` wei of it.
+    /// @dev Requirements: the nonce is the account's next one, the deadline has not passed, the fee
+    /// is at most the signed maximum and the claimed amount.
+    function claimBySignature(
+        SignedClaim calldata signed,
+        uint256 index,
+        bytes32[] calldata proof,
+        bytes calldata signature,
+        uint256 fee
+    ) external;
+
     /// @notice Number of the newest epoch that is not disabled.
     function lastEpoch() external view returns (uint64);
 
@@ -195,6 +256,27 @@ interface IAttributionSettlement {
     function epochs(uint64 epoch) external view returns (Epoch memory);
 
     function statusOf(uint64 epoch) external view returns (Status);
+
+    /// @notice The receipts of a pending epoch; reverts when it is not pending.
+    function pendingReceipts(uint64 epoch) external view returns (bytes32 root, uint32 count);
+
+    /// @notice Wei that a submitter must have at stake to submit an epoch of this total: the
+    /// governed minimum, or `settlement.bondRatio` parts per million of all that is pending then.
+    function requiredBond(uint256 total) external view returns (uint256);
+
+    /// @notice The next signed claim of an account has this nonce.
+    function nonces(address account) external view returns (uint256);
+
+    /// @notice Wei that an account can withdraw with `withdrawOwed`.
+    function owed(address account) external view returns (uint256);
+
+    function STAKING() external view returns (address);
+
+    function RECEIPT_CHALLENGES() external view returns (address);
+
+    function EPOCH_CHALLENGES() external view returns (address);
+
+    function TREASURY() external view returns (address);
 
     function submitterOf(address submitter) external view returns (Submitter memory);
 

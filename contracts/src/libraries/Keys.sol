@@ -6,8 +6,29 @@ pragma solidity 0.8.37;
 library Keys {
     /// @dev Seconds in which an epoch may be disabled and a batch challenged.
     bytes32 internal constant SETTLEMENT_WINDOW = "settlement.window";
-    /// @dev Wei a submitter must have at stake.
+    /// @dev Wei a submitter must have at stake, at least.
     bytes32 internal constant SETTLEMENT_BOND = "settlement.bond";
+    /// @dev Parts per million of all pending totals that a submitter must have at stake.
+    bytes32 internal constant SETTLEMENT_BOND_RATIO = "settlement.bondRatio";
+    /// @dev Wei that go with a demand to reveal what an epoch commits to.
+    bytes32 internal constant DEMAND_BOND = "challenge.bond";
+    /// @dev Seconds in which such a demand is to be answered.
+    bytes32 internal constant ANSWER_TIME = "challenge.answerTime";
+    /// @dev Seconds for which stake that leaves can still be slashed.
+    bytes32 internal constant UNBOND_DELAY = "staking.unbondDelay";
+    /// @dev Wei a validator must have at stake to attest.
+    bytes32 internal constant MINIMUM_STAKE = "staking.minimum";
+    bytes32 internal constant SIGNIFICANCE = "attribution.significance";
+    bytes32 internal constant MIN_SHARE = "attribution.minShare";
+    bytes32 internal constant COVERAGE = "attribution.coverage";
+    bytes32 internal constant TOP_K = "attribution.topK";
+    bytes32 internal constant TEXT_CAP = "attribution.textCap";
+    bytes32 internal constant RELIABILITY = "attribution.reliability";
+    bytes32 internal constant ROW_COST = "settlement.rowCost";
+    bytes32 internal constant SPLIT_PLATFORM = "split.platform";
+    bytes32 internal constant SPLIT_MODEL = "split.model";
+    bytes32 internal constant SPLIT_STAKERS = "split.stakers";
+    bytes32 internal constant SPLIT_RETRIEVAL = "split.retrieval";
     /// @dev Wei for the registration of a Datanet.
     bytes32 internal constant DATANET_FEE = "fee.datanet";
     /// @dev Wei for the registration of a base model or an adapter.

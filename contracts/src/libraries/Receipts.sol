@@ -32,8 +32,8 @@ library Receipts {
     }
 
     /// @param datanetsHash `listHash` of the Datanet versions' roots.
-    /// @param clustersHash `listHash` of the rows' clusters.
-    /// @param rowsHash `listHash` of the rows' hashes.
+    /// @param clustersHash keccak256 of the first 20 bytes of every row's cluster.
+    /// @param rowsHash `rowsHash` of the rows.
     /// @param citationsHash `citationsHash` of its citations.
     struct Head {
         bytes32 requestId;
@@ -75,11 +75,15 @@ library Receipts {
         "Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
     );
     bytes32 private constant RECEIPT = keccak256(
-        "Receipt(bytes32 requestId,address payer,bytes32 base,bytes32 adapter,bytes32 indexRoot,bytes32[] datanets,bytes32 paramsHash,uint32 methodVersion,bytes32 promptHash,bytes32 outputHash,bytes32 outputRoot,uint32 outputTokens,bytes32 queryHash,uint32 promptTokens,uint32 completionTokens,uint256 fee,uint256 platform,uint256 model,uint256 stakers,uint256 retrieval,address modelOwner,uint64 covered,uint64 total,int64 floor,bytes32[] clusters,Row[] rows,uint256 unattributed,Citation[] citations,bool stored,address worker,uint64 time)Citation(bytes32 cluster,bytes32 record,address contributor,bytes32 datanet,uint256 amount)Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
+        "Receipt(bytes32 requestId,address payer,bytes32 base,bytes32 adapter,bytes32 indexRoot,bytes32[] datanets,bytes32 paramsHash,uint32 methodVersion,bytes32 promptHash,bytes32 outputHash,bytes32 outputRoot,uint32 outputTokens,bytes32 queryHash,uint32 promptTokens,uint32 completionTokens,uint256 fee,uint256 platform,uint256 model,uint256 stakers,uint256 retrieval,address modelOwner,uint64 covered,uint64 total,int64 floor,bytes clusters,Row[][] rows,uint256 unattributed,Citation[] citations,bool stored,address worker,uint64 time)Citation(bytes32 cluster,bytes32 record,address contributor,bytes32 datanet,uint256 amount)Row(bytes32 cluster,bytes32 record,address contributor,int64 influence,int64 significance,uint64 text,Span[] spans,uint256 amount)Span(uint32 outputStart,uint32 recordStart,uint32 length)"
     );
     bytes32 private constant CITATION = keccak256(
         "Citation(bytes32 cluster,bytes32 record,address contributor,bytes32 datanet,uint256 amount)"
     );
+    /// @notice `citationsHash` of no citations.
+    bytes32 internal constant NO_CITATIONS = keccak256("");
+    /// @notice Rows are hashed in groups of so many.
+    uint256 internal constant ROWS_PER_GROUP = 8;
     uint256 private constant HEAD_WORDS = 31;
     uint256 private constant ROW_WORDS = 8;
     uint256 private constant SPAN_WORDS = 3;
@@ -108,42 +112,77 @@ library Receipts {
 
     /// @notice What `Head.rowsHash` must be for these rows.
     function rowsHash(Row[] calldata rows) internal pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](rows.length);
-        for (uint256 i = 0; i < rows.length; ++i) {
-            hashes[i] = rowHash(rows[i]);
+        uint256 offset;
+        assembly {
+            offset := rows.offset
         }
-        return keccak256(abi.encodePacked(hashes));
+        uint256 count = rows.length;
+        bytes32[] memory groups = new bytes32[]((count + ROWS_PER_GROUP - 1) / ROWS_PER_GROUP);
+        for (uint256 i = 0; i < groups.length; ++i) {
+            uint256 first = i * ROWS_PER_GROUP;
+            uint256 size = count - first < ROWS_PER_GROUP ? count - first : ROWS_PER_GROUP;
+            groups[i] = _hashStructs(ROW, offset + first * ROW_WORDS * 32, size, ROW_WORDS);
+        }
+        return _hashList(groups);
     }
 
-    function spansHash(Span[] calldata spans) internal pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](spans.length);
-        for (uint256 i = 0; i < spans.length; ++i) {
-            Span calldata span = spans[i];
-            uint256 offset;
-            assembly {
-                offset := span
+    /// @notice What `Head.clustersHash` must be for these rows.
+    function clustersHash(Row[] calldata rows) internal pure returns (bytes32) {
+        bytes memory clusters = new bytes(20 * rows.length + 12);
+        for (uint256 i = 0; i < rows.length; ++i) {
+            bytes32 cluster = rows[i].cluster;
+            // Each is written over the last 12 bytes of the one before.
+            assembly ("memory-safe") {
+                mstore(add(add(clusters, 0x20), mul(20, i)), cluster)
             }
-            hashes[i] = _hashWords(SPAN, offset, SPAN_WORDS);
         }
-        return keccak256(abi.encodePacked(hashes));
+        uint256 size = 20 * rows.length;
+        assembly ("memory-safe") {
+            mstore(clusters, size)
+        }
+        return keccak256(clusters);
+    }
+
+    /// @notice What `Row.spansHash` must be for these spans.
+    function spansHash(Span[] calldata spans) internal pure returns (bytes32) {
+        uint256 offset;
+        assembly {
+            offset := spans.offset
+        }
+        return _hashStructs(SPAN, offset, spans.length, SPAN_WORDS);
     }
 
     /// @notice What `Head.citationsHash` must be for these citations.
     function citationsHash(Citation[] calldata citations) internal pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](citations.length);
-        for (uint256 i = 0; i < citations.length; ++i) {
-            Citation calldata citation = citations[i];
-            uint256 offset;
-            assembly {
-                offset := citation
-            }
-            hashes[i] = _hashWords(CITATION, offset, CITATION_WORDS);
+        uint256 offset;
+        assembly {
+            offset := citations.offset
         }
-        return keccak256(abi.encodePacked(hashes));
+        return _hashStructs(CITATION, offset, citations.length, CITATION_WORDS);
     }
 
     function listHash(bytes32[] calldata list) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(list));
+    }
+
+    /// @dev Hash of a list of structs of so many words each, one after the other in calldata.
+    function _hashStructs(bytes32 typeHash, uint256 offset, uint256 count, uint256 words)
+        private
+        pure
+        returns (bytes32)
+    {
+        bytes32[] memory hashes = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            hashes[i] = _hashWords(typeHash, offset + i * words * 32, words);
+        }
+        return _hashList(hashes);
+    }
+
+    /// @dev keccak256(abi.encodePacked(list)) without the copy.
+    function _hashList(bytes32[] memory list) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(add(list, 0x20), shl(5, mload(list)))
+        }
     }
 
     /// @dev keccak256 of a type hash and words of calldata as they are. A member with dirty bits

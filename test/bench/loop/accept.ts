@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { DEV } from '#stack/accounts.ts'
 import { edgePart } from '#stack/edge.ts'
 import { createSupervisor, type PartSpec } from '#stack/processes.ts'
 import { ROOT } from '#stack/settings.ts'
@@ -41,7 +40,6 @@ export async function benchAccept(
   await supervisor.run(
     edgePart({
       ...stack,
-      treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
       epochSeconds: 60,
       config: withoutConsumers(stack.dirs.root),
     }),
