@@ -4,7 +4,13 @@ pragma solidity 0.8.37;
 import {Demands} from "./Demands.sol";
 import {ReceiptOpener} from "./ReceiptOpener.sol";
 import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
-import {Credit, CreditGap, IEpochChallenges, PartOpening, PayoutGap} from "./interfaces/IEpochChallenges.sol";
+import {
+    Credit,
+    CreditGap,
+    IEpochChallenges,
+    PartOpening,
+    PayoutGap
+} from "./interfaces/IEpochChallenges.sol";
 import {Draw} from "./interfaces/IInferenceVault.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {ReceiptOpening, RowOpening} from "./interfaces/IReceiptChallenges.sol";

@@ -284,10 +284,11 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
     }
 
     /// @dev Whether every citation gets its equal part and none is of a cluster cited before.
-    function _areCitationsRight(
-        Receipts.Head calldata head,
-        Receipts.Citation[] calldata citations
-    ) private pure returns (bool) {
+    function _areCitationsRight(Receipts.Head calldata head, Receipts.Citation[] calldata citations)
+        private
+        pure
+        returns (bool)
+    {
         for (uint256 i = 0; i < citations.length; ++i) {
             Receipts.Citation calldata citation = citations[i];
             if (citation.amount != Score.citationAmount(head.retrieval, citations.length, i)) {

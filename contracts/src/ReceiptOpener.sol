@@ -93,10 +93,10 @@ abstract contract ReceiptOpener {
         ) revert IReceiptChallenges.WrongOpening("row");
     }
 
-    function _requireCitations(
-        Receipts.Head calldata head,
-        Receipts.Citation[] calldata citations
-    ) internal pure {
+    function _requireCitations(Receipts.Head calldata head, Receipts.Citation[] calldata citations)
+        internal
+        pure
+    {
         if (Receipts.citationsHash(citations) != head.citationsHash) {
             revert IReceiptChallenges.WrongOpening("citations");
         }

@@ -4,7 +4,7 @@ import { encodeFunctionData, parseEther, parseEventLogs } from 'viem'
 import { openGovernorAbi } from '#contracts/open-governor.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { votingOpenAbi } from '#contracts/voting-open.ts'
-import { parameterKey } from '#protocol/parameters.ts'
+import { PARAMETER_BOUNDARY, parameterKey, ruleOf } from '#protocol/parameters.ts'
 import { deployContracts, type Contracts } from '../script/deploy.ts'
 import { CHAIN_ID, devAccount, startAnvil } from './anvil.ts'
 
@@ -90,11 +90,14 @@ test('what was deployed is governed by votes: a threshold is proposed, voted, qu
   )
   await pass(settings.timelockDelay)
   await send({ ...governor, data: byId('execute') })
-  const value = await chain.client.readContract({
-    address: parameters,
-    abi: parametersAbi,
-    functionName: 'get',
-    args: [parameterKey('attribution.significance')],
-  })
-  assert.equal(value, 5_000n)
+  const threshold = () =>
+    chain.client.readContract({
+      address: parameters,
+      abi: parametersAbi,
+      functionName: 'get',
+      args: [parameterKey('attribution.significance')],
+    })
+  assert.equal(await threshold(), 4_000n, 'known before it is in force')
+  await pass(BigInt(ruleOf('attribution.significance').delay + PARAMETER_BOUNDARY))
+  assert.equal(await threshold(), 5_000n)
 })
