@@ -8,7 +8,6 @@ import { eventually } from '../testing/harness.ts'
 import { testParameters } from '../testing/receipts.ts'
 import { startSettlement, sumOf, type Settlement } from '../testing/settlement.ts'
 
-
 let it: Settlement
 before(async () => {
   it = await startSettlement()
