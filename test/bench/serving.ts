@@ -15,7 +15,7 @@ import { openPlace } from './serving/place.ts'
  */
 
 const flags = benchFlags(process.argv.slice(2))
-const registered = flags.quick ? [5, 256] : [1, 5, 16, 64, 256, 1_000, 2_000]
+const registered = flags.quick ? [5, 256] : [1, 16, 64, 256, 1_000, 5, 2_000]
 const rounds = flags.quick ? 2 : 3
 const load = flags.quick
   ? { requests: 64, clients: 32, tokens: 16 }

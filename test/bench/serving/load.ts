@@ -13,11 +13,18 @@ export type Outcome = { tokensPerSecond: number; p95Seconds: number; firstTokenS
 /** Requests of so many tokens each, so many at a time; temperature 1 when absent. */
 export type Load = { requests: number; clients: number; tokens: number; temperature?: number }
 
-/** Runs several loads in turn, so often, and answers the medians of each: what disturbs one disturbs all. */
+export type Turns<Name extends string> = {
+  /** The medians of each load. */
+  medians: Record<Name, Outcome>
+  /** The median over the rounds of one load's tokens per second over another's. */
+  ratio: (of: Name, over: Name) => number
+}
+
+/** Runs several loads in turn, so often: what disturbs one disturbs its neighbours. */
 export async function inTurn<Name extends string>(
   rounds: number,
   loads: Readonly<Record<Name, () => Promise<Outcome>>>,
-): Promise<Record<Name, Outcome>> {
+): Promise<Turns<Name>> {
   const names = Object.keys(loads) as Name[]
   const seen = new Map<Name, Outcome[]>(names.map((name) => [name, []]))
   for (let round = 0; round < rounds; round++)
@@ -27,7 +34,7 @@ export async function inTurn<Name extends string>(
       (seen.get(name) ?? []).map((outcome) => outcome[key]),
       0.5,
     )
-  const medians = names.map((name): [Name, Outcome] => [
+  const each = names.map((name): [Name, Outcome] => [
     name,
     {
       tokensPerSecond: median(name, 'tokensPerSecond'),
@@ -35,7 +42,15 @@ export async function inTurn<Name extends string>(
       firstTokenSeconds: median(name, 'firstTokenSeconds'),
     },
   ])
-  return Object.fromEntries(medians) as Record<Name, Outcome>
+  const rates = (name: Name) => (seen.get(name) ?? []).map((outcome) => outcome.tokensPerSecond)
+  return {
+    medians: Object.fromEntries(each) as Record<Name, Outcome>,
+    ratio: (of, over) =>
+      quantile(
+        rates(of).map((rate, round) => rate / (rates(over)[round] ?? Number.NaN)),
+        0.5,
+      ),
+  }
 }
 
 /** Draws an index below n: by Zipf's law with exponent 1, or uniformly. */

@@ -8,7 +8,7 @@ import { draw, inTurn, run, sourceOf, type Load, type Outcome } from './load.ts'
 /** S-LoRA's drop from 5 to 2,000 adapters (Sheng et al. 2024, table 3). */
 const MANY_GOAL = 0.94
 const MIXED_GOAL = 0.85
-const FEW = 5
+const FEW = 5 // measured right before the most
 
 /** Of the adapters, when memory is scarce. */
 const SCARCE = 1 / 10
@@ -42,7 +42,8 @@ export async function manyAdapters(
       ...Object.fromEntries(registered.map((n) => [`${n} adapters`, loadOf(roomy, n)])),
       [`${most} adapters, a tenth in memory`]: loadOf(scarce, most),
     }
-    const { base: plain, ...seen } = await inTurn(rounds, loads)
+    const { medians, ratio } = await inTurn(rounds, loads)
+    const { base: plain, ...seen } = medians
     if (!plain) throw new Error('the base was not measured')
     for (const [name, outcome] of Object.entries(seen)) {
       const rate = { value: plain.tokensPerSecond, name: 'base only' }
@@ -53,12 +54,10 @@ export async function manyAdapters(
         figure({ name: `${title}: p95`, unit: 's', better: 'lower' }, outcome.p95Seconds, p95),
       )
     }
-    const [few, many] = [seen[`${FEW} adapters`], seen[`${most} adapters`]]
-    if (!few || !many) throw new Error(`${FEW} adapters were not measured`)
     figures.push({
       ...figure(
         { name: `${most} adapters over ${FEW}, ${kind}`, unit: 'ratio', better: 'higher' },
-        many.tokensPerSecond / few.tokensPerSecond,
+        ratio(`${most} adapters`, `${FEW} adapters`),
       ),
       goal: MANY_GOAL,
     })
@@ -85,7 +84,7 @@ export async function mixedBatch(
       load,
     )
   await streams((row) => row)() // loads them
-  const seen = await inTurn(4 * rounds, {
+  const { medians: seen, ratio } = await inTurn(4 * rounds, {
     base: streams(() => null),
     one: streams(() => 0),
     each: streams((row) => row),
@@ -102,7 +101,7 @@ export async function mixedBatch(
     {
       ...figure(
         { name: `${ways} adapters over base only`, unit: 'ratio', better: 'higher' },
-        seen.each.tokensPerSecond / seen.base.tokensPerSecond,
+        ratio('each', 'base'),
       ),
       goal: MIXED_GOAL,
     },

@@ -106,7 +106,7 @@ async function against(
   const theirs = (streams: readonly LlamaStream[]) =>
     timed(streams.length * tokens, () => all(base, streams, tokens))
   progress(`  ${name}: ${rounds} rounds`)
-  const seen = await inTurn<string>(rounds, {
+  const { medians: seen } = await inTurn<string>(rounds, {
     single: ours(1, () => null),
     base: ours(ways, () => null),
     mixed: ours(ways, (row) => adapters[row] ?? null),
