@@ -235,7 +235,9 @@ function figuresOf(name: DatasetName, lines: readonly Line[], ceiling: number | 
   return [...against, { ...ratio, goal: 0.6 * ceiling }, ...single]
 }
 
-const range = ({ low, high }: Interval): string => `[${low.toFixed(3)}, ${high.toFixed(3)}]`
+function range({ low, high }: Interval): string {
+  return `[${low.toFixed(3)}, ${high.toFixed(3)}]`
+}
 
 async function gradientsAt(
   source: GradientSource,
