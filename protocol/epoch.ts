@@ -194,8 +194,11 @@ export const decodeEpoch = (bytes: Uint8Array): EpochFile =>
     JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes)),
   )
 
-/** Roots, counts and total that go on chain. `total` is what this epoch draws and pays. */
-export function epochRoots(file: EpochFile): EpochRoots {
+/**
+ * Roots, counts and total that go on chain; who has the file's bytes passes them, for they are megabytes. `total` is what
+ * this epoch draws and pays.
+ */
+export function epochRoots(file: EpochFile, encoded = encodeEpoch(file)): EpochRoots {
   const credits = creditsTree(file)
   return {
     receiptsRoot: receiptsTree(file).root,
@@ -205,7 +208,7 @@ export function epochRoots(file: EpochFile): EpochRoots {
     credits: credits.leaves.length,
     payouts: file.payouts.length,
     total: file.draws.reduce((n, draw) => n + draw.amount, 0n),
-    dataHash: keccak(encodeEpoch(file)),
+    dataHash: keccak(encoded),
   }
 }
 

@@ -27,7 +27,7 @@ import type { EpochRow, EpochState } from './epoch-tables.ts'
  */
 export type Settlement = { env: Env; settings: Settings; store: EpochStore }
 
-/** AttributionSettlement.MAX_DRAWS; an epoch has at most one draw per receipt. */
+/** AttributionSettlement.MAX_DRAWS; an epoch has at most one draw per payer. */
 const MAX_DRAWS = 1_000
 const POLL_MS = 1_000 // the EVENTS queue tells sooner; this is for messages it lost
 
@@ -43,7 +43,6 @@ export const epochTxKey = ({ epoch, data_hash }: Pick<EpochRow, 'epoch' | 'data_
 /** Closes the next epoch over the waiting receipts, as many as its file and its transaction can carry. */
 export async function buildNextEpoch(settlement: Settlement): Promise<void> {
   const { env, settings, store } = settlement
-  const most = Math.min(settings.EPOCH_MAX_RECEIPTS, MAX_DRAWS)
   const lastEpoch = store.lastEpoch()
   const disabled = store.disabled()
   if (disabled) throw new Error(`epoch ${disabled.epoch} is disabled and not undone yet`)
@@ -51,7 +50,11 @@ export async function buildNextEpoch(settlement: Settlement): Promise<void> {
   if (onChain !== lastEpoch)
     throw new Error(`the chain is at epoch ${onChain}, the receipts are at ${lastEpoch}`)
   for (let bytes = MAX_EPOCH_BYTES; ;) {
-    const receipts = store.take(most, bytes)
+    const receipts = store.take({
+      limit: settings.EPOCH_MAX_RECEIPTS,
+      payers: MAX_DRAWS,
+      bytes,
+    })
     const [first] = receipts
     if (!first) return
     const file = await epochOf(settlement, receipts)
@@ -64,7 +67,7 @@ export async function buildNextEpoch(settlement: Settlement): Promise<void> {
       bytes -= excess
       continue
     }
-    const built = epochRoots(file)
+    const built = epochRoots(file, encoded)
     await keepEpochFile(env.BLOBS, built.dataHash, encoded)
     return store.build(file, built, first.receipt.paramsHash, Date.now())
   }

@@ -196,11 +196,12 @@ export function openEpochStore(storage: DurableObjectStorage) {
         .one()),
 
     /**
-     * The next epoch's receipts: the oldest, all made under the same governed numbers, at most `limit` and so many
-     * that their JSON stays within `bytes`, but at least one.
+     * The next epoch's receipts: the oldest, all made under the same governed numbers, at most `limit`, of at most
+     * `payers` payers, and so many that their JSON stays within `bytes`, but at least one.
      */
-    take(limit: number, bytes: number): SignedReceipt[] {
+    take({ limit, payers, bytes }: Record<'limit' | 'payers' | 'bytes', number>): SignedReceipt[] {
       const taken: SignedReceipt[] = []
+      const paying = new Set<Hex>()
       let size = 0
       for (const { signed } of sql.exec<{ signed: string }>(
         `SELECT signed FROM receipt WHERE ${OPEN} AND params_hash =
@@ -210,7 +211,9 @@ export function openEpochStore(storage: DurableObjectStorage) {
       )) {
         size += signed.length + 1 // ASCII, and a comma
         if (taken.length > 0 && size > bytes) break
-        taken.push(signedReceipt.parse(JSON.parse(signed)))
+        const next = signedReceipt.parse(JSON.parse(signed))
+        if (paying.add(next.receipt.payer).size > payers) break
+        taken.push(next)
       }
       return taken
     },
