@@ -57,7 +57,7 @@ const COMMANDS: readonly Entry[] = [
   {
     name: 'watch',
     arguments: '[--once]',
-    summary: 'Validate every epoch and say what is wrong.',
+    summary: 'Validate every epoch and challenge what is wrong.',
     load: async () => (await import('./commands/watch.ts')).watch,
   },
 ]

@@ -16,6 +16,9 @@ export const contracts = z.looseObject({
   modelRegistry: address,
   inferenceVault: address,
   attributionSettlement: address,
+  validatorStaking: address,
+  receiptChallenges: address,
+  epochChallenges: address,
 })
 export type Contracts = z.infer<typeof contracts>
 

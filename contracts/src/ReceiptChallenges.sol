@@ -156,16 +156,7 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         Receipts.Head calldata head = receipt.head;
         _requireReceipt(receipt);
         if (Receipts.listHash(datanets) != head.datanetsHash) revert WrongOpening("datanets");
-        bool isRight;
-        if (head.adapter == 0) {
-            isRight = MODELS.baseOf(head.base).owner == head.modelOwner && head.indexRoot == 0
-                && datanets.length == 0;
-        } else {
-            IModelRegistry.Adapter memory adapter = MODELS.adapterOf(head.adapter);
-            isRight = adapter.base == head.base && adapter.indexRoot == head.indexRoot
-                && adapter.owner == head.modelOwner && _areSame(adapter.datanetRoots, datanets);
-        }
-        _prove(receipt, isRight, Fault.Model);
+        _prove(receipt, _isModelRight(head, datanets), Fault.Model);
     }
 
     /// @inheritdoc IReceiptChallenges
@@ -235,6 +226,33 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         return
             written
                 == _token(record, indexRow.tokensRoot, indexRow.tokens, span.recordStart + offset);
+    }
+
+    /// @dev A model that the registry does not know is not the receipt's either.
+    function _isModelRight(Receipts.Head calldata head, bytes32[] calldata datanets)
+        private
+        view
+        returns (bool)
+    {
+        if (head.adapter == 0) {
+            try MODELS.baseOf(head.base) returns (IModelRegistry.Base memory base) {
+                return base.owner == head.modelOwner && head.indexRoot == 0 && datanets.length == 0;
+            } catch (bytes memory reason) {
+                return _requireUnknown(reason);
+            }
+        }
+        try MODELS.adapterOf(head.adapter) returns (IModelRegistry.Adapter memory adapter) {
+            return adapter.base == head.base && adapter.indexRoot == head.indexRoot
+                && adapter.owner == head.modelOwner && _areSame(adapter.datanetRoots, datanets);
+        } catch (bytes memory reason) {
+            return _requireUnknown(reason);
+        }
+    }
+
+    /// @dev False; reverts when a call failed for another reason, such as too little gas.
+    function _requireUnknown(bytes memory reason) private pure returns (bool) {
+        if (bytes4(reason) != IModelRegistry.UnknownModel.selector) revert WrongOpening("model");
+        return false;
     }
 
     function _isAmong(bytes calldata clusters, bytes32 cluster) private pure returns (bool found) {

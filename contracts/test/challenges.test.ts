@@ -3,25 +3,39 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
-import type { EpochFile } from '#protocol/epoch.ts'
+import {
+  answerDemand,
+  challengeCitations,
+  challengeCredit,
+  challengeCredits,
+  challengeDraws,
+  challengeEquivocation,
+  challengeListing,
+  challengeOmission,
+  challengePayouts,
+  challengeReplay,
+  challengeScore,
+  challengeShares,
+  challengeSpan,
+  challengeTotal,
+  demand,
+  type Call,
+  type DemandKind,
+  type Disputed,
+} from '#protocol/challenge.ts'
+import { creditsTree, PART, receiptLeaf, type EpochFile } from '#protocol/epoch.ts'
+import { influenceRowLeaf } from '#protocol/influence-row.ts'
 import {
   creditGap,
   creditGapAfter,
   indexRowEvidence,
-  looseReceipt,
-  payoutGap,
   partEvidence,
+  payoutGap,
   payoutGapAfter,
-  receiptContent,
   receiptEvidence,
   rowEvidence,
-  tokenEvidence,
-  type ReceiptEvidence,
 } from '#protocol/proof.ts'
-import { creditsTree, PART, receiptLeaf } from '#protocol/epoch.ts'
-import { influenceRowLeaf } from '#protocol/influence-row.ts'
-import { openRow } from '#protocol/opening.ts'
-import { listedClusters, type Receipt } from '#protocol/receipt.ts'
+import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
 import { MAX_CITATIONS } from '#protocol/wire.ts'
 import { root as repository } from '../script/foundry.ts'
@@ -55,6 +69,14 @@ const withRow = (receipt: Receipt, position: number, change: object): Receipt =>
 
 const siblings = (count: number) => Array.from({ length: count }, (_, i) => keccak(`s${i}`))
 
+/** The call with another argument. */
+const withArg = (call: Call, at: number, value: unknown): Call => ({
+  ...call,
+  args: [...call.args.slice(0, at), value, ...call.args.slice(at + 1)],
+})
+
+const receiptAt = ({ file, receipt }: Disputed) => file.receipts[receipt]!.receipt
+
 describe('challenges', () => {
   let it: Dispute
   const world = makeWorld(40, 64)
@@ -64,74 +86,58 @@ describe('challenges', () => {
   })
   after(() => it?.stop())
 
-  const challenge = (name: string, args: readonly unknown[]) =>
-    it.send(challenger, 'receiptChallenges', name, args)
-  const challengeEpoch = (name: string, args: readonly unknown[]) =>
-    it.send(challenger, 'epochChallenges', name, args)
+  const challenge = (call: Call) => it.challenge(call)
+  const challengeEpoch = (functionName: string, args: readonly unknown[]) =>
+    it.challenge({ contract: 'epochChallenges', functionName, args })
 
   /** Where a row of the receipt stands in the index. */
   const placeOf = (receipt: Receipt, position: number) =>
     world.rows.findIndex(({ record }) => record === receipt.rows[position]?.record)
-
-  const scoreArgs = (opened: ReceiptEvidence, receipt: Receipt, position: number) => {
-    const place = placeOf(receipt, position)
-    return [
-      opened,
-      rowEvidence(receipt, position),
-      indexRowEvidence(world.rows, place),
-      bytesOf(world.query),
-      bytesOf(world.vectors[place]!),
-    ]
+  const indexed = (row: number, { rows, vectors } = world) => ({
+    rows,
+    row,
+    vector: vectors[row]!,
+  })
+  const scoreOfRow = (disputed: Disputed, position: number) =>
+    challengeScore(disputed, position, indexed(placeOf(receiptAt(disputed), position)))
+  const spanOfRow = (
+    disputed: Disputed,
+    position: number,
+    offset: number,
+    answer = world.answer,
+  ) => {
+    const row = placeOf(receiptAt(disputed), position)
+    return challengeSpan(disputed, { position, span: 0, offset }, indexed(row), {
+      answer,
+      record: world.texts[row]!,
+    })
   }
 
   /** Submits one receipt as epoch 1, then challenges it. */
-  const dispute = (receipt: Receipt, work: (opened: ReceiptEvidence) => Promise<unknown>) =>
+  const dispute = (
+    receipt: Receipt,
+    work: (disputed: Disputed) => Promise<unknown>,
+    query = world.query,
+  ) =>
     it.aside(async () => {
-      const file = it.build([receipt])
+      const file = it.build([receipt], null, query)
       await it.submit(file)
-      await work(receiptEvidence(file, 0))
+      await work({ file, receipt: 0 })
     })
 
   test('an honest receipt stands every challenge', () =>
-    dispute(honest, async (opened) => {
+    dispute(honest, async (disputed) => {
       for (let position = 0; position < honest.rows.length; position++) {
-        await refused(challenge('challengeScore', scoreArgs(opened, honest, position)))
-        await refused(
-          challenge('challengeListing', [opened, honest.rows.map(openRow), BigInt(position)]),
-        )
+        await refused(challenge(scoreOfRow(disputed, position)))
+        await refused(challenge(challengeListing(disputed, position)))
       }
-      await refused(challenge('challengeShares', [opened, honest.rows.map(openRow)]))
-      await refused(challenge('challengeCitations', [opened, honest.citations]))
-      const clusters = listedClusters(honest)
-      for (const [i, vector] of world.vectors.entries())
-        await refused(
-          challenge('challengeOmission', [
-            opened,
-            clusters,
-            indexRowEvidence(world.rows, i),
-            bytesOf(world.query),
-            bytesOf(vector),
-          ]),
-        )
+      await refused(challenge(challengeShares(disputed)))
+      await refused(challenge(challengeCitations(disputed)))
+      for (const i of world.rows.keys())
+        await refused(challenge(challengeOmission(disputed, indexed(i))))
       const listed = honest.rows.findIndex(({ spans }) => spans.length > 0)
-      for (const offset of [0, 7, 19])
-        await refused(challenge('challengeSpan', spanArgs(opened, honest, listed, offset)))
+      for (const offset of [0, 7, 19]) await refused(challenge(spanOfRow(disputed, listed, offset)))
     }))
-
-  const spanArgs = (opened: ReceiptEvidence, receipt: Receipt, listed: number, offset: number) => {
-    const place = placeOf(receipt, listed)
-    const [span] = receipt.rows[listed]!.spans
-    return [
-      opened,
-      rowEvidence(receipt, listed),
-      receipt.rows[listed]!.spans,
-      0n,
-      indexRowEvidence(world.rows, place),
-      BigInt(offset),
-      tokenEvidence(world.answer, span!.outputStart + offset),
-      tokenEvidence(world.texts[place]!, span!.recordStart + offset),
-    ]
-  }
 
   for (const [what, change] of [
     ['influence', { influence: 1n }],
@@ -141,29 +147,34 @@ describe('challenges', () => {
   ] as const)
     test(`a row with another ${what} than the index gives is proven wrong`, () => {
       const receipt = withRow(honest, 1, change)
-      return dispute(receipt, async (opened) => {
-        await refused(challenge('challengeScore', scoreArgs(opened, receipt, 0)))
-        await challenge('challengeScore', scoreArgs(opened, receipt, 1))
+      return dispute(receipt, async (disputed) => {
+        await refused(challenge(scoreOfRow(disputed, 0)))
+        await challenge(scoreOfRow(disputed, 1))
         await it.assertSlashed(1)
-        await refused(challenge('challengeScore', scoreArgs(opened, receipt, 1)), /EpochNotPending/)
+        await refused(challenge(scoreOfRow(disputed, 1)), /EpochNotPending/)
       })
     })
 
   test('a query of another length than the rows is proven wrong', () => {
     const query = world.query.slice(1)
     const receipt = { ...honest, queryHash: keccak(new Uint8Array(query)) }
-    return dispute(receipt, async (opened) => {
-      const args = scoreArgs(opened, receipt, 0)
-      await refused(challenge('challengeScore', args), /WrongOpening/)
-      await challenge('challengeScore', args.with(3, bytesOf(query)))
-      await it.assertSlashed(1)
-    })
+    return dispute(
+      receipt,
+      async (disputed) => {
+        const call = scoreOfRow(disputed, 0)
+        await refused(challenge(withArg(call, 3, bytesOf(world.query))), /WrongOpening/)
+        await challenge(call)
+        await it.assertSlashed(1)
+      },
+      query,
+    )
   })
 
   test('evidence that is not what the receipt commits to proves nothing', () => {
     const receipt = withRow(honest, 1, { influence: 1n })
-    return dispute(receipt, async (opened) => {
-      const args = scoreArgs(opened, receipt, 1)
+    return dispute(receipt, async (disputed) => {
+      const call = scoreOfRow(disputed, 1)
+      const opened = receiptEvidence(disputed.file, 0)
       const row = indexRowEvidence(world.rows, placeOf(receipt, 1))
       const forged: [number, unknown, RegExp][] = [
         [0, { ...opened, spent: 1n }, /NotInEpoch/],
@@ -176,7 +187,7 @@ describe('challenges', () => {
         [4, bytesOf(world.vectors[placeOf(receipt, 0)]!), /WrongOpening/],
       ]
       for (const [at, value, reason] of forged)
-        await refused(challenge('challengeScore', (args as unknown[]).with(at, value)), reason)
+        await refused(challenge(withArg(call, at, value)), reason)
     })
   })
 
@@ -192,20 +203,16 @@ describe('challenges', () => {
       [{ length: 4_294_967_295 }, 0],
     ] as const) {
       const receipt = spans(change)
-      await dispute(receipt, async (opened) => {
-        await challenge('challengeSpan', spanArgs(opened, receipt, listed, offset))
+      await dispute(receipt, async (disputed) => {
+        await challenge(spanOfRow(disputed, listed, offset))
         await it.assertSlashed(1)
       })
     }
     const answer = world.answer.with(12, world.answer[12]! + 1)
     const written = { ...honest, outputRoot: tokensRoot(answer) }
-    await dispute(written, async (opened) => {
-      const args = spanArgs(opened, written, listed, 2).with(6, tokenEvidence(answer, 12))
-      await refused(
-        challenge('challengeSpan', spanArgs(opened, written, listed, 2)),
-        /WrongOpening/,
-      )
-      await challenge('challengeSpan', args)
+    await dispute(written, async (disputed) => {
+      await refused(challenge(spanOfRow(disputed, listed, 2)), /WrongOpening/)
+      await challenge(spanOfRow(disputed, listed, 2, answer))
       await it.assertSlashed(1)
     })
   })
@@ -213,17 +220,10 @@ describe('challenges', () => {
   test('a significant row that was left out is proven, and only above the floor', async () => {
     const best = placeOf(honest, 1)
     const receipt = fairReceipt(world, 'omits', { skip: [best] })
-    await dispute(receipt, async (opened) => {
-      const omission = (i: number) => [
-        opened,
-        listedClusters(receipt),
-        indexRowEvidence(world.rows, i),
-        bytesOf(world.query),
-        bytesOf(world.vectors[i]!),
-      ]
+    await dispute(receipt, async (disputed) => {
       const below = world.rows.findIndex((_, i) => scoreOf(world, i).influence <= receipt.floor)
-      if (below >= 0) await refused(challenge('challengeOmission', omission(below)))
-      await challenge('challengeOmission', omission(best))
+      if (below >= 0) await refused(challenge(challengeOmission(disputed, indexed(below))))
+      await challenge(challengeOmission(disputed, indexed(best)))
       await it.assertSlashed(1)
     })
   })
@@ -241,15 +241,15 @@ describe('challenges', () => {
       { ...honest, covered: 1n },
       swapped,
     ])
-      await dispute(receipt, async (opened) => {
-        await challenge('challengeShares', [opened, receipt.rows.map(openRow)])
+      await dispute(receipt, async (disputed) => {
+        await challenge(challengeShares(disputed))
         await it.assertSlashed(1)
       })
   })
 
   test('citations that do not share equally, or cite a cluster twice, are proven wrong', async () => {
     const [first, second, third] = honest.citations
-    const cases: [Receipt, string][] = [
+    const cases: [Receipt, (disputed: Disputed) => Call][] = [
       [
         {
           ...honest,
@@ -259,23 +259,22 @@ describe('challenges', () => {
             third!,
           ],
         },
-        'challengeCitations',
+        challengeCitations,
       ],
       [
         { ...honest, citations: [first!, second!, { ...third!, cluster: first!.cluster }] },
-        'challengeCitations',
+        challengeCitations,
       ],
       [
         { ...honest, retrieval: 0n, unattributed: honest.unattributed + honest.retrieval },
-        'challengeShares',
+        challengeShares,
       ],
-      [{ ...honest, citations: [] }, 'challengeShares'],
+      [{ ...honest, citations: [] }, challengeShares],
     ]
-    for (const [receipt, name] of cases)
-      await dispute(receipt, async (opened) => {
-        await refused(challenge(name, [opened, []]), /WrongOpening/)
-        const list = name === 'challengeShares' ? receipt.rows.map(openRow) : receipt.citations
-        await challenge(name, [opened, list])
+    for (const [receipt, build] of cases)
+      await dispute(receipt, async (disputed) => {
+        await refused(challenge(withArg(build(disputed), 1, [])), /WrongOpening/)
+        await challenge(build(disputed))
         await it.assertSlashed(1)
       })
   })
@@ -299,9 +298,8 @@ describe('challenges', () => {
     const lastOfList = byInfluence[Number(values['attribution.topK']) - 1]
     cases.push([{ ...honest, floor: honest.floor + 1n }, lastOfList?.i ?? 0])
     for (const [receipt, position] of cases)
-      await dispute(receipt, async (opened) => {
-        const rows = receipt.rows.map(openRow)
-        await challenge('challengeListing', [opened, rows, BigInt(position)])
+      await dispute(receipt, async (disputed) => {
+        await challenge(challengeListing(disputed, position))
         await it.assertSlashed(1)
       })
   })
@@ -309,27 +307,28 @@ describe('challenges', () => {
   test('two receipts for one request cost their signer its stake', async () => {
     const other = { ...honest, fee: honest.fee + 1n }
     const [signature, otherSignature] = [await it.sign(honest), await it.sign(other)]
-    const args = [looseReceipt(honest), signature, looseReceipt(other).head, otherSignature]
+    const [signed, twice] = [
+      { receipt: honest, signature, query: '' },
+      { receipt: other, signature: otherSignature, query: '' },
+    ]
+    const built = it.build([honest])
+    const file = { ...built, receipts: [signed] }
+    const loose = (second: SignedReceipt) =>
+      challengeEquivocation({ file, receipt: 0 }, second, { inEpoch: false })
     await it.aside(async () => {
-      await refused(challenge('challengeEquivocation', args), /NothingAtStake/)
+      await refused(challenge(loose(twice)), /NothingAtStake/)
       await it.send(worker, 'validatorStaking', 'stake', [worker.address], 10n ** 18n)
-      await refused(
-        challenge('challengeEquivocation', [
-          args[0],
-          signature,
-          looseReceipt(honest).head,
-          signature,
-        ]),
-      )
-      await refused(challenge('challengeEquivocation', args.with(3, signature)), /WrongOpening/)
-      await challenge('challengeEquivocation', args)
+      await refused(challenge(loose(signed)))
+      await refused(challenge(loose({ ...twice, signature })), /WrongOpening/)
+      await challenge(loose(twice))
       assert.equal(await it.read('validatorStaking', 'owed', [challenger.address]), 5n * 10n ** 17n)
-      await refused(challenge('challengeEquivocation', args), /NothingAtStake/)
+      await refused(challenge(loose(twice)), /NothingAtStake/)
     })
     // In an epoch: it is disabled, its submitter keeps its bond.
-    await dispute(honest, async (opened) => {
+    await it.aside(async () => {
+      await it.submit(file)
       await it.send(worker, 'validatorStaking', 'stake', [worker.address], 10n ** 18n)
-      await challenge('challengeEquivocation', args.with(0, opened))
+      await challenge(challengeEquivocation({ file, receipt: 0 }, twice, { inEpoch: true }))
       assert.equal(await it.read('attributionSettlement', 'statusOf', [1n]), 3)
     })
   })
@@ -352,59 +351,27 @@ describe('challenges', () => {
       ] as const) {
         const credits = creditsTree(file).leaves
         for (const index of [0, 1, 5, credits.length - 1])
-          await refused(
-            challengeEpoch('challengeCredits', [
-              BigInt(file.epoch),
-              creditGap(file, index),
-              payoutGapAfter(before, credits[index]!.account),
-            ]),
-          )
+          await refused(challenge(challengeCredits(file, before, index)))
         for (const account of [...file.payouts.map((payout) => payout.account), contributor(98)])
-          await refused(
-            challengeEpoch('challengeTotal', [
-              BigInt(file.epoch),
-              account,
-              creditGapAfter(file, account),
-              payoutGapAfter(file, account),
-              payoutGapAfter(before, account),
-            ]),
-          )
+          await refused(challenge(challengeTotal(file, before, account)))
         for (let i = 1; i < file.payouts.length; i++)
-          await refused(
-            challengeEpoch('challengePayouts', [BigInt(file.epoch), payoutGap(file, i)]),
-          )
+          await refused(challenge(challengePayouts(file, i)))
         for (let i = 0; i <= file.receipts.length; i++)
-          await refused(challengeEpoch('challengeDraws', drawsArgs(file, i)))
+          await refused(challenge(challengeDraws(file, i, file.draws)))
         for (const index of [0, 4]) {
           const credit = credits[index]!
           if (credit.receipt >= file.receipts.length) continue
-          const { receipt } = file.receipts[credit.receipt]!
           const proof = creditGap(file, index).rightProof
-          await refused(
-            challengeEpoch('challengeCredit', [
-              receiptEvidence(file, credit.receipt),
-              partEvidence(receipt, credit.part),
-              index,
-              credit,
-              proof,
-            ]),
-          )
+          await refused(challenge(challengeCredit(file, index)))
           await refused(
             challengeEpoch('challengeStrayCredit', [BigInt(file.epoch), index, credit, proof]),
           )
         }
       }
       await refused(
-        challengeEpoch('challengeReplay', [receiptEvidence(second, 0), receiptEvidence(first, 0)]),
+        challenge(challengeReplay({ file: second, receipt: 0 }, { file: first, receipt: 0 })),
       )
     }))
-
-  const drawsArgs = (file: EpochFile, index: number, draws = file.draws) => [
-    index,
-    index > 0 ? receiptEvidence(file, index - 1) : looseReceipt(honest),
-    index < file.receipts.length ? receiptEvidence(file, index) : looseReceipt(honest),
-    draws,
-  ]
 
   test('a payout that is not the credits’ sum, with or without credits, is proven wrong', async () => {
     const first = it.build(pair())
@@ -438,11 +405,7 @@ describe('challenges', () => {
           await it.submit(first)
           await it.submit(file, { payouts: raised, credits: raised })
           const index = creditsTree(raised).leaves.findIndex((leaf) => leaf.account === account)
-          await challengeEpoch('challengeCredits', [
-            2n,
-            creditGap(raised, index),
-            payoutGapAfter(first, account),
-          ])
+          await challenge(challengeCredits(raised, first, index))
           await it.assertSlashed(2)
         })
     }
@@ -450,7 +413,7 @@ describe('challenges', () => {
     await it.aside(async () => {
       await it.submit(first)
       await it.submit(file, { payouts: reversed })
-      await challengeEpoch('challengePayouts', [2n, payoutGap(reversed, 1)])
+      await challenge(challengePayouts(reversed, 1))
       await it.assertSlashed(2)
     })
   })
@@ -508,7 +471,7 @@ describe('challenges', () => {
     await it.aside(async () => {
       const reversed = { ...file, receipts: file.receipts.toReversed() }
       await it.submit(reversed)
-      await challengeEpoch('challengeDraws', drawsArgs(reversed, 1, []))
+      await challenge(challengeDraws(reversed, 1, []))
       await it.assertSlashed(1)
     })
     const [one, two] = file.draws
@@ -522,14 +485,14 @@ describe('challenges', () => {
     for (const index of [border, file.receipts.length])
       await it.aside(async () => {
         await it.submit(file, { draws: shifted })
-        await challengeEpoch('challengeDraws', drawsArgs(file, index, shifted))
+        await challenge(challengeDraws(file, index, shifted))
         await it.assertSlashed(1)
       })
     await it.aside(async () => {
       await it.submit(file)
       const again = it.build([file.receipts[0]!.receipt], file)
       await it.submit(again)
-      await challengeEpoch('challengeReplay', [receiptEvidence(again, 0), receiptEvidence(file, 0)])
+      await challenge(challengeReplay({ file: again, receipt: 0 }, { file, receipt: 0 }))
       await it.assertSlashed(2)
       assert.equal(await it.read('attributionSettlement', 'lastEpoch'), 1n)
     })
@@ -537,9 +500,9 @@ describe('challenges', () => {
 
   test('who does not reveal what was demanded in time loses; who reveals gets the bond', async () => {
     const bond = values['challenge.bond']
-    const file = it.build([honest])
-    const demand = (kind: number, index: number, position = 0) =>
-      it.send(challenger, 'epochChallenges', 'demand', [1n, kind, index, position], bond)
+    const file = it.build([honest], null, world.query)
+    const demandOf = (kind: DemandKind, index: number, position = 0, wei = bond) =>
+      challenge(demand(1, { kind, index, position }, wei))
     const demanded = async () => {
       const logs = await it.client.getContractEvents({
         address: it.contracts.epochChallenges,
@@ -552,48 +515,32 @@ describe('challenges', () => {
     }
     await it.aside(async () => {
       await it.submit(file)
-      await refused(
-        it.send(challenger, 'epochChallenges', 'demand', [1n, 0, 1, 0], bond),
-        /OutOfRange/,
-      )
-      await refused(
-        it.send(challenger, 'epochChallenges', 'demand', [1n, 0, 0, 0], bond - 1n),
-        /WrongValue/,
-      )
-      await refused(demand(0, 0), /TooLate/) // the window is shorter than twice the answer time
+      await refused(demandOf('receipt', 1), /OutOfRange/)
+      await refused(demandOf('receipt', 0, 0, bond - 1n), /WrongValue/)
+      await refused(demandOf('receipt', 0), /TooLate/) // the window is shorter than twice the answer time
     })
     await it.aside(async () => {
       await it.setAnswerTime(400n)
       await it.submit(file)
-      await demand(0, 0)
-      const receipt = await demanded()
-      await refused(demand(0, 0), /DemandExists/)
-      await it.send(operator, 'epochChallenges', 'answerReceipt', [
-        receipt,
-        receiptEvidence(file, 0),
-        { ...receiptContent({ receipt: honest, query: '' }), query: bytesOf(world.query) },
-      ])
-      assert.equal(await it.read('epochChallenges', 'owed', [operator.address]), bond)
-      await demand(1, 0)
-      const credit = await demanded()
-      const { right, rightProof } = creditGap(file, 0)
-      await it.send(operator, 'epochChallenges', 'answerCredit', [credit, right, rightProof])
-      await demand(2, 1)
-      const payout = payoutGap(file, 1)
-      await it.send(operator, 'epochChallenges', 'answerPayout', [
-        await demanded(),
-        payout.right,
-        payout.rightProof,
-      ])
-      await demand(3, 0, 1)
-      const row = await demanded()
-      await it.send(operator, 'epochChallenges', 'answerIndexRow', [
-        row,
-        receiptEvidence(file, 0),
-        rowEvidence(honest, 1),
-        indexRowEvidence(world.rows, placeOf(honest, 1)),
-      ])
-      await demand(0, 0)
+      await demandOf('receipt', 0)
+      await refused(demandOf('receipt', 0), /DemandExists/)
+      for (const [kind, index, position] of [
+        ['receipt', 0, 0],
+        ['credit', 0, 0],
+        ['payout', 1, 0],
+        ['indexRow', 0, 1],
+        ['indexRow', 0, 99], // the receipt has no such row, which is shown too
+      ] as const) {
+        if (kind !== 'receipt') await demandOf(kind, index, position)
+        const answer = answerDemand(
+          await demanded(),
+          { kind, index, position },
+          { file, rows: world.rows },
+        )
+        await it.send(operator, answer.contract, answer.functionName, answer.args)
+      }
+      assert.equal(await it.read('epochChallenges', 'owed', [operator.address]), 5n * bond)
+      await demandOf('receipt', 0)
       const unanswered = await demanded()
       await refused(challengeEpoch('resolve', [unanswered]), /TooEarly/)
       await it.client.increaseTime({ seconds: 401 })
@@ -615,7 +562,7 @@ describe('challenges', () => {
       const wrong = { ...honest, unattributed: honest.unattributed + 1n }
       const file = it.build([wrong])
       await it.submit(file)
-      await challenge('challengeShares', [receiptEvidence(file, 0), wrong.rows.map(openRow)])
+      await challenge(challengeShares({ file, receipt: 0 }))
       await it.send(payer, 'attributionSettlement', 'refund', [1n, file.draws])
       await refused(it.submit(it.build([honest])), /BondTooLow/)
       await it.send(
@@ -654,10 +601,9 @@ describe('challenges', () => {
 
     /** A receipt in an epoch of 1,024, over an index of 131,072 rows of which one can be opened. */
     const deep = async (
-      name: string,
       receipt: Receipt,
       row: number | null,
-      args: (opened: ReceiptEvidence, indexRow: object | null) => readonly unknown[],
+      build: (disputed: Disputed) => Call,
     ) =>
       it.aside(async () => {
         const indexProof = siblings(17)
@@ -666,11 +612,16 @@ describe('challenges', () => {
         const proof = siblings(10)
         const domain = { chainId: 901_612, settlement: it.contracts.attributionSettlement }
         const root: Hex = proof.reduce(hashPairOf, receiptLeaf(indexed, indexed.fee, domain))
-        const file = it.build([indexed])
+        const file = it.build([indexed], null, large.query)
         await it.submit(file, { receipts: { root, count: 1_024 } })
+        const call = build({ file, receipt: 0 })
+        const args = call.args.map((arg) =>
+          typeof arg === 'object' && arg && 'vectorHash' in arg
+            ? { ...arg, proof: indexProof }
+            : arg,
+        )
         const opened = { ...receiptEvidence(file, 0), index: 1_023, proof }
-        const indexRow = row === null ? null : { ...large.rows[row]!, proof: indexProof }
-        gas[name] = await challenge(name, args(opened, indexRow))
+        gas[call.functionName] = await challenge({ ...call, args: [opened, ...args.slice(1)] })
       })
     // As many rows as can be listed: twice topK, half of them for their text.
     const texts = Array.from({ length: 32 - full.rows.length }, (_, i) => ({
@@ -683,54 +634,31 @@ describe('challenges', () => {
     const wide: Receipt = { ...full, rows: [...full.rows, ...texts] }
     assert.equal(wide.rows.length, 32)
     const scored = place(wide, 1)
-    await deep(
-      'challengeScore',
-      withRow(wide, 1, { influence: 1n }),
-      scored,
-      (opened, indexRow) => [
-        opened,
-        rowEvidence(withRow(wide, 1, { influence: 1n }), 1),
-        indexRow,
-        bytesOf(large.query),
-        bytesOf(large.vectors[scored]!),
-      ],
+    await deep(withRow(wide, 1, { influence: 1n }), scored, (disputed) =>
+      challengeScore(disputed, 1, indexed(scored, large)),
     )
     const omits = { ...wide, rows: wide.rows.map((r, i) => (i === 1 ? texts[0]! : r)) }
-    await deep('challengeOmission', omits, scored, (opened, indexRow) => [
-      opened,
-      listedClusters(omits),
-      indexRow,
-      bytesOf(large.query),
-      bytesOf(large.vectors[scored]!),
-    ])
-    const listed = wide.rows.findIndex(({ spans }) => spans.length > 0)
-    const moved = withRow(wide, listed, {
+    await deep(omits, scored, (disputed) => challengeOmission(disputed, indexed(scored, large)))
+    const position = wide.rows.findIndex(({ spans }) => spans.length > 0)
+    const moved = withRow(wide, position, {
       spans: [{ outputStart: 10, recordStart: 41, length: 20 }],
     })
-    await deep('challengeSpan', moved, 0, (opened, indexRow) => [
-      opened,
-      rowEvidence(moved, listed),
-      moved.rows[listed]!.spans,
-      0n,
-      indexRow,
-      0n,
-      tokenEvidence(large.answer, 10),
-      tokenEvidence(large.texts[0]!, 41),
-    ])
-    await deep('challengeShares', wide, null, (opened) => [opened, wide.rows.map(openRow)])
+    await deep(moved, 0, (disputed) =>
+      challengeSpan(disputed, { position, span: 0, offset: 0 }, indexed(0, large), {
+        answer: large.answer,
+        record: large.texts[0]!,
+      }),
+    )
+    await deep(wide, null, challengeShares)
     const [cited, ...others] = wide.citations
     const twice = { ...wide, citations: [...others, { ...cited!, cluster: others[0]!.cluster }] }
-    await deep('challengeCitations', twice, null, (opened) => [opened, twice.citations])
+    await deep(twice, null, challengeCitations)
     // Of 17 rows with text the one with the last cluster is the seventeenth.
     const lastText = wide.rows
       .map(({ text, cluster }, i) => ({ text, cluster, i }))
       .filter(({ text }) => text === 70_000n)
       .toSorted((a, b) => (a.cluster < b.cluster ? 1 : -1))[0]!
-    await deep('challengeListing', wide, null, (opened) => [
-      opened,
-      wide.rows.map(openRow),
-      BigInt(lastText.i),
-    ])
+    await deep(wide, null, (disputed) => challengeListing(disputed, lastText.i))
 
     await it.aside(async () => {
       const first = it.build(pair())
@@ -755,12 +683,12 @@ describe('challenges', () => {
       await it.send(worker, 'validatorStaking', 'stake', [worker.address], 10n ** 18n)
       await it.client.increaseTime({ seconds: 5 }) // another second, another checkpoint of stake
       await it.client.mine({ blocks: 1 })
-      gas['challengeEquivocation'] = await challenge('challengeEquivocation', [
-        looseReceipt(honest),
-        await it.sign(honest),
-        looseReceipt(other).head,
-        await it.sign(other),
-      ])
+      const signed = { receipt: honest, signature: await it.sign(honest), query: '' }
+      const twice = { receipt: other, signature: await it.sign(other), query: '' }
+      const file = { ...it.build([honest]), receipts: [signed] }
+      gas['challengeEquivocation'] = await challenge(
+        challengeEquivocation({ file, receipt: 0 }, twice, { inEpoch: false }),
+      )
     })
     const found = Object.fromEntries(Object.entries(gas).map(([name, n]) => [name, Number(n)]))
     if (!existsSync(SNAPSHOT) || process.env['FORGE_SNAPSHOT_CHECK'] === 'false')

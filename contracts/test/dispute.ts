@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { parseEther, type Abi } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { keccak, toHex, type Hex } from '#protocol/bytes.ts'
+import type { Call } from '#protocol/challenge.ts'
 import {
   buildEpoch,
   creditsTree,
@@ -12,7 +13,7 @@ import {
 import { influenceRowLeaf, type InfluenceRow } from '#protocol/influence-row.ts'
 import { merkleTree } from '#protocol/merkle.ts'
 import { defaultParameters, parameterKey, paramsHash } from '#protocol/parameters.ts'
-import { receiptTypedData, type Receipt, type ReceiptRow } from '#protocol/receipt.ts'
+import { encodeQuery, receiptTypedData, type Receipt, type ReceiptRow } from '#protocol/receipt.ts'
 import {
   allocate,
   citationAmounts,
@@ -190,6 +191,9 @@ export async function startDispute() {
     assert.equal(status, 'success')
     return gasUsed
   }
+  /** Sends a challenge, as it was built. */
+  const challenge = ({ contract, functionName, args, value }: Call): Promise<bigint> =>
+    send(challenger, contract, functionName, args, value)
   const read = (contract: keyof Contracts, functionName: string, args: readonly unknown[] = []) =>
     client.readContract({
       address: contracts[contract],
@@ -201,13 +205,22 @@ export async function startDispute() {
   await send(payer, 'inferenceVault', 'deposit', [payer.address], parseEther('10'))
   await send(payer, 'inferenceVault', 'deposit', [challenger.address], parseEther('10'))
 
-  const build = (receipts: Receipt[], previous: EpochFile | null = null): EpochFile =>
+  /** `query` is what all receipts publish as theirs. */
+  const build = (
+    receipts: Receipt[],
+    previous: EpochFile | null = null,
+    query: Int8Array = new Int8Array(),
+  ): EpochFile =>
     buildEpoch(new Map(previous?.payouts.map(({ account, amount }) => [account, amount])), {
       chainId: CHAIN_ID,
       settlement,
       epoch: (previous?.epoch ?? 0) + 1,
       treasuries: { platform: contracts.openTimelock, stakers: contracts.validatorStaking },
-      receipts: receipts.map((receipt) => ({ receipt, signature: '0x', query: '' })),
+      receipts: receipts.map((receipt) => ({
+        receipt,
+        signature: '0x',
+        query: encodeQuery(query),
+      })),
       presence: [{ root: VERSION, clusters: [{ contributor: contributor(50), count: 1 }] }],
     })
 
@@ -279,6 +292,7 @@ export async function startDispute() {
     setAnswerTime,
     contracts,
     send,
+    challenge,
     read,
     build,
     submit,

@@ -1,6 +1,7 @@
 /** What the chain says, as a validator needs it: epochs, models with the prices they ever had, every set of governed numbers. */
 import type { PublicClient } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
@@ -11,12 +12,17 @@ import {
   type ParameterName,
   type ParameterValues,
 } from '#protocol/parameters.ts'
-import { receiptLeaf } from '#protocol/epoch.ts'
+import { receiptLeaf, type EpochFile, type Treasuries } from '#protocol/epoch.ts'
 import { verifyOrdered } from '#protocol/merkle.ts'
 import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'
 import { check, type Check } from './checks.ts'
 
-export type ChainAddresses = { parameters: Hex; modelRegistry: Hex; attributionSettlement: Hex }
+export type ChainAddresses = {
+  parameters: Hex
+  modelRegistry: Hex
+  inferenceVault: Hex
+  attributionSettlement: Hex
+}
 
 /** An epoch as it was submitted. */
 export type Submission = {
@@ -34,6 +40,9 @@ export type Submission = {
   paramsHash: Hex
   /** Unix seconds from which it can be claimed against and no longer challenged. */
   activeAt: number
+  /** Where it was submitted. */
+  block: bigint
+  transaction: Hex
 }
 
 export const STATUS = ['none', 'pending', 'active', 'disabled'] as const
@@ -95,27 +104,58 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
     chain,
     contracts,
 
-    /** Epochs as they stand on chain now: of a number that was disabled and submitted again, the last. */
-    submissions: async (): Promise<Submission[]> => {
+    /**
+     * Epochs that were submitted in a block from `fromBlock` on and stand on chain now, in their order: of a number that
+     * was disabled and submitted again, the last. Nothing that comes later stands before block `final`.
+     */
+    submissions: async (fromBlock = 0n): Promise<{ submissions: Submission[]; final: bigint }> => {
+      const { number: final } = await chain.getBlock({ blockTag: 'finalized' })
       const events = await chain.getContractEvents({
         ...settlement,
         eventName: 'EpochSubmitted',
-        fromBlock: 0n,
+        fromBlock: fromBlock > final + 1n ? 0n : fromBlock, // a chain that was set up anew
         strict: true,
       })
-      const last = new Map<number, Submission>()
-      for (const { args } of events) {
-        const epoch = Number(args.epoch)
+      const last = new Map(events.map((event) => [Number(event.args.epoch), event]))
+      const submissions: Submission[] = []
+      for (const [epoch, { args, blockNumber, transactionHash }] of last) {
         const record = await epochOf(epoch)
-        if (record.dataHash !== args.dataHash) continue // disabled, and another one in its place
-        last.set(epoch, {
+        if (record.dataHash !== args.dataHash) continue // disabled and refunded, or another chain by now
+        submissions.push({
           ...record,
           epoch,
           submitter: lower(record.submitter),
           commitment: args.commitment,
+          block: blockNumber,
+          transaction: transactionHash,
         })
       }
-      return [...last.values()].toSorted((a, b) => a.epoch - b.epoch)
+      return { submissions: submissions.toSorted((a, b) => a.epoch - b.epoch), final }
+    },
+
+    /** What an epoch drew from whom, in the order in which it did. */
+    draws: async ({ epoch, block, transaction }: Submission): Promise<EpochFile['draws']> => {
+      const events = await chain.getContractEvents({
+        address: contracts.inferenceVault,
+        abi: inferenceVaultAbi,
+        eventName: 'Drawn',
+        args: { epoch: BigInt(epoch) },
+        fromBlock: block,
+        toBlock: block,
+        strict: true,
+      })
+      return events
+        .filter(({ transactionHash }) => transactionHash === transaction)
+        .map(({ args }) => ({ payer: lower(args.payer), amount: args.amount }))
+    },
+
+    /** Who gets the parts of a fee that are neither the model's nor the contributors'. */
+    treasuries: async (): Promise<Treasuries> => {
+      const [platform, stakers] = await Promise.all([
+        chain.readContract({ ...settlement, functionName: 'TREASURY' }),
+        chain.readContract({ ...settlement, functionName: 'STAKING' }),
+      ])
+      return { platform: lower(platform), stakers: lower(stakers) }
     },
 
     /** Whether a receipt is in the epoch where it is said to be. */

@@ -1,14 +1,16 @@
 /** An epoch file against what is on chain, against the epoch before it, and against the Datanets it pays. */
-import type { Hex } from '#protocol/bytes.ts'
-import { canonicalJson } from '#protocol/bytes.ts'
+import { canonicalJson, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   creditsByAccount,
+  creditsTree,
   decodeEpoch,
   encodeEpoch,
   epochCredits,
-  epochRoots,
+  payoutsTree,
+  receiptsTree,
   type EpochFile,
   type Presence,
+  type Treasuries,
 } from '#protocol/epoch.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
@@ -18,6 +20,9 @@ import type { VersionLeaf } from './published-files.ts'
 
 export type EpochContext = {
   domain: ReceiptDomain
+  /** What the chain drew from whom for this epoch. */
+  draws: EpochFile['draws']
+  treasuries: Treasuries
 } & History
 
 /** What was settled before an epoch. */
@@ -48,7 +53,7 @@ export function readEpoch(bytes: Uint8Array): EpochFile | Check {
 export function checkEpoch(
   submission: Submission,
   file: EpochFile,
-  { domain, before, settledIn }: EpochContext,
+  { domain, draws, treasuries, before, settledIn }: EpochContext,
 ): Check[] {
   const names = { ...domain, epoch: submission.epoch }
   const isOurs = Object.entries(names).every(
@@ -57,88 +62,152 @@ export function checkEpoch(
   const foreign = file.receipts.findIndex(
     ({ receipt }) => receipt.paramsHash !== submission.paramsHash,
   )
+  const hidden = hiddenIn(submission, file)
   return [
     check('file', isOurs, `epoch ${file.epoch} of ${file.settlement} on chain ${file.chainId}`),
+    check(
+      'roots',
+      hidden.length === 0,
+      hidden.length === 0
+        ? submission.receiptsRoot
+        : `the file does not give the ${hidden.join('s, ')}s that stand on chain`,
+    ),
     check(
       'parameters',
       foreign < 0,
       foreign < 0 ? submission.paramsHash : `receipt ${foreign} was made under other parameters`,
     ),
+    checkTreasuries(file, treasuries),
     checkOrder(file),
-    checkDraws(file),
-    ...checkMoney(submission, file, before),
+    checkDraws(file, draws),
+    ...(before ? [checkPayouts(file, before)] : []),
     checkRepeated(file, settledIn),
+    checkEquivocation(file),
   ]
 }
 
-/** Roots, counts, total; and payouts that are those before plus what the receipts pay. */
-function checkMoney(submission: Submission, file: EpochFile, before: History['before']): Check[] {
+/** What of an epoch's content is not in its file, for which its trees then have other roots than on chain. */
+export function hiddenIn(submission: Submission, file: EpochFile | null): LedgerKind[] {
+  return (Object.keys(LEDGERS) as LedgerKind[]).filter((kind) => {
+    const { treeOf, root, count } = LEDGERS[kind]
+    if (submission[count] === 0 && submission[root] === ZERO_HASH) return false
+    try {
+      const tree = file && treeOf(file)
+      return tree?.root !== submission[root] || tree.leaves.length !== submission[count]
+    } catch {
+      return true // numbers that no tree can hold
+    }
+  })
+}
+
+const LEDGERS = {
+  receipt: { treeOf: receiptsTree, root: 'receiptsRoot', count: 'receipts' },
+  credit: { treeOf: creditsTree, root: 'creditsRoot', count: 'credits' },
+  payout: { treeOf: payoutsTree, root: 'payoutsRoot', count: 'payouts' },
+} as const
+type LedgerKind = keyof typeof LEDGERS
+
+/** The platform's and the stakers' parts go where the chain says. */
+function checkTreasuries({ treasuries, receipts }: EpochFile, expected: Treasuries): Check {
+  const holds = treasuries.platform === expected.platform && treasuries.stakers === expected.stakers
+  const paid = receipts.findIndex(({ receipt: { platform, stakers } }) =>
+    treasuries.platform === expected.platform ? stakers > 0n : platform > 0n,
+  )
+  return check(
+    'treasuries',
+    holds,
+    `platform ${treasuries.platform}, stakers ${treasuries.stakers}`,
+    ...(holds ? [] : [{ receipt: Math.max(0, paid) }]),
+  )
+}
+
+/** Payouts are those before plus what the receipts pay. */
+function checkPayouts(file: EpochFile, before: ReadonlyMap<Hex, bigint>): Check {
+  const expected = new Map(before)
   try {
-    const roots = epochRoots(file)
-    const wrong = (Object.keys(roots) as (keyof typeof roots)[]).filter(
-      (name) => roots[name] !== submission[name],
-    )
-    const expected = new Map(before ?? [])
     for (const [account, wei] of creditsByAccount(epochCredits(file)))
       expected.set(account, (expected.get(account) ?? 0n) + wei)
-    const paid = new Map(file.payouts.map(({ account, amount }) => [account, amount]))
-    const wrongly = [...new Set([...expected.keys(), ...paid.keys()])].filter(
-      (account) => expected.get(account) !== paid.get(account),
-    )
-    const [first] = wrongly
-    const rootsCheck = check(
-      'roots',
-      wrong.length === 0,
-      wrong.length === 0
-        ? submission.receiptsRoot
-        : `the file gives other ${wrong.join(', ')} than stand on chain`,
-    )
-    if (!before) return [rootsCheck]
-    return [
-      rootsCheck,
-      check(
-        'payouts',
-        first === undefined,
-        first === undefined
-          ? `${file.payouts.length} accounts`
-          : `${first} may claim ${paid.get(first) ?? 0n} wei, not ${expected.get(first) ?? 0n}; ${wrongly.length} accounts differ`,
-      ),
-    ]
   } catch (error) {
     // A presence table is missing, for instance: nobody can tell what the receipts pay.
-    return [check('payouts', false, error instanceof Error ? error.message : String(error))]
+    return check('payouts', false, error instanceof Error ? error.message : String(error))
   }
+  const paid = new Map(file.payouts.map(({ account, amount }) => [account, amount]))
+  const wrong = [...new Set([...expected.keys(), ...paid.keys()])].filter(
+    (account) => expected.get(account) !== paid.get(account),
+  )
+  const [account] = wrong
+  return account === undefined
+    ? check('payouts', true, `${file.payouts.length} accounts`)
+    : check(
+        'payouts',
+        false,
+        `${account} may claim ${paid.get(account) ?? 0n} wei, not ${expected.get(account) ?? 0n}; ${wrong.length} accounts differ`,
+        { account },
+      )
 }
 
-function checkOrder({ receipts, payouts, draws }: EpochFile): Check {
-  const keys = [
-    receipts.map(({ receipt }) => `${receipt.payer} ${receipt.requestId}`),
-    payouts.map(({ account }) => account),
-    draws.map(({ payer }) => payer),
-  ]
-  const isRising = keys.every((list) =>
-    list.every((key, i) => i === 0 || key > (list[i - 1] as string)),
+function checkOrder({ receipts, payouts }: EpochFile): Check {
+  const receipt = outOfOrder(
+    receipts.map(({ receipt: { payer, requestId } }) => `${payer} ${requestId}`),
   )
-  return check(
-    'order',
-    isRising,
-    isRising ? 'rising, none twice' : 'receipts, payouts or draws are out of order or twice',
-  )
+  const payout = outOfOrder(payouts.map(({ account }) => account))
+  return receipt === null && payout === null
+    ? check('order', true, 'rising, none twice')
+    : check(
+        'order',
+        false,
+        receipt === null
+          ? `payout ${payout} is out of order or twice`
+          : `receipt ${receipt} is out of order or twice`,
+        { ...(receipt !== null && { receipt }), ...(payout !== null && { payout }) },
+      )
 }
 
-function checkDraws({ receipts, draws }: EpochFile): Check {
-  const owed = new Map<Hex, bigint>()
-  for (const { receipt } of receipts)
-    if (receipt.fee > 0n) owed.set(receipt.payer, (owed.get(receipt.payer) ?? 0n) + receipt.fee)
-  const wrong = draws.find(({ payer, amount }) => owed.get(payer) !== amount)
-  const holds = wrong === undefined && draws.length === owed.size
-  return check(
-    'draws',
-    holds,
-    holds
-      ? `${draws.length} payers`
-      : `${wrong?.payer ?? 'a payer'} is drawn ${wrong?.amount ?? 0n} wei, its receipts say ${wrong ? (owed.get(wrong.payer) ?? 0n) : 'more'}`,
+/** Position of the first key that does not come after the one before it; null when all do. */
+function outOfOrder(keys: readonly string[]): number | null {
+  const position = keys.findIndex((key, i) => i > 0 && key <= (keys[i - 1] as string))
+  return position < 0 ? null : position
+}
+
+/** What the chain drew is what each payer's receipts cost. */
+function checkDraws({ receipts }: EpochFile, draws: EpochFile['draws']): Check {
+  const owed = sums(receipts.map(({ receipt: { payer, fee } }) => [payer, fee]))
+  const drawn = sums(draws.map(({ payer, amount }) => [payer, amount]))
+  const payer = [...owed.keys(), ...drawn.keys()].find(
+    (candidate) => (owed.get(candidate) ?? 0n) !== (drawn.get(candidate) ?? 0n),
   )
+  return payer === undefined
+    ? check('draws', true, `${draws.length} payers`)
+    : check(
+        'draws',
+        false,
+        `${payer} was drawn ${drawn.get(payer) ?? 0n} wei, its receipts say ${owed.get(payer) ?? 0n}`,
+        // Where its receipts end, or would.
+        { receipt: receipts.filter(({ receipt }) => receipt.payer <= payer).length },
+      )
+}
+
+function sums(entries: readonly (readonly [Hex, bigint])[]): Map<Hex, bigint> {
+  const found = new Map<Hex, bigint>()
+  for (const [key, wei] of entries) found.set(key, (found.get(key) ?? 0n) + wei)
+  return found
+}
+
+/** No worker signed two receipts for one request. */
+function checkEquivocation({ receipts }: EpochFile): Check {
+  const first = new Map<Hex, number>()
+  for (const [other, { receipt }] of receipts.entries()) {
+    const known = first.get(receipt.requestId)
+    if (known !== undefined)
+      return check(
+        'equivocation',
+        false,
+        `receipts ${known} and ${other} are for one request, ${receipt.requestId}`,
+        { receipt: known, other },
+      )
+    first.set(receipt.requestId, other)
+  }
+  return check('equivocation', true, `${receipts.length} requests`)
 }
 
 function checkRepeated({ receipts }: EpochFile, settledIn: History['settledIn']): Check {

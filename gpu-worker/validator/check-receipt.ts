@@ -1,5 +1,6 @@
 /** Every integer of a receipt, from public data alone. */
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import type { InfluenceRow } from '#protocol/influence-row.ts'
 import type { ParameterValues } from '#protocol/parameters.ts'
 import {
   CLOCK_SECONDS,
@@ -52,9 +53,20 @@ export async function checkReceipt(signed: SignedReceipt, facts: ReceiptFacts): 
     ...(values ? [checkShares(receipt, values)] : []),
     ...(texts ? checkTexts(receipt, texts) : []),
     checkRevoked(receipt, revocations),
-    ...checkIndex(signed, { values, index, revocations, texts: texts ?? null }),
+    // Other texts than the receipt's show nothing about its spans.
+    ...checkIndex(signed, {
+      values,
+      index,
+      revocations,
+      texts: texts && isAnswer(receipt, texts) ? texts : null,
+    }),
   ]
 }
+
+const isAnswer = (receipt: Receipt, { output, tokens }: KeptTexts): boolean =>
+  keccak(output) === receipt.outputHash &&
+  tokens.length === receipt.outputTokens &&
+  tokensRoot(tokens) === receipt.outputRoot
 
 async function checkSignature(signed: SignedReceipt, domain: ReceiptDomain): Promise<Check> {
   const { worker } = signed.receipt
@@ -103,16 +115,14 @@ function checkShares(receipt: Receipt, values: ParameterValues): Check {
 }
 
 /** Texts against their hashes. */
-function checkTexts(receipt: Receipt, { input, output, tokens }: KeptTexts): Check[] {
-  const isWhole =
-    keccak(output) === receipt.outputHash &&
-    tokens.length === receipt.outputTokens &&
-    tokensRoot(tokens) === receipt.outputRoot
-  return [
-    check('prompt', promptHash(input) === receipt.promptHash, receipt.promptHash),
-    check('answer', isWhole, `${receipt.outputHash}, ${receipt.outputTokens} tokens`),
-  ]
-}
+const checkTexts = (receipt: Receipt, texts: KeptTexts): Check[] => [
+  check('prompt', promptHash(texts.input) === receipt.promptHash, receipt.promptHash),
+  check(
+    'answer',
+    isAnswer(receipt, texts),
+    `${receipt.outputHash}, ${receipt.outputTokens} tokens`,
+  ),
+]
 
 /** Nothing that was revoked for long enough is listed or cited. */
 function checkRevoked({ rows, citations, time }: Receipt, log: RevocationLog): Check {
@@ -157,7 +167,7 @@ function checkIndex(
     check('query', isQuery, `${query.length} dimensions, ${receipt.queryHash}`),
   ]
   if (!isQuery) return checks
-  const places = new Map<Hex, number>(index.rows.map(({ cluster }, i) => [cluster, i]))
+  const places = new Map<Hex, number>(index.rows.map(({ record }, i) => [record, i]))
   return [
     ...checks,
     ...checkRows(receipt, index, places, { query, values, revocations }),
@@ -179,24 +189,26 @@ function checkRows(
   }
   const scores = scoreRows(index, { values: query, self: dotInt8(query, query) })
   const faults: Check[] = []
-  const listed = new Set<number>()
+  const listed = new Set(receipt.rows.map(({ cluster }) => cluster))
   for (const [row, claimed] of receipt.rows.entries()) {
-    const indexRow = places.get(claimed.cluster)
+    const indexRow = places.get(claimed.record)
     const known = indexRow === undefined ? undefined : index.rows[indexRow]
     const score = indexRow === undefined ? undefined : scores[indexRow]
     if (indexRow === undefined || !known || !score) {
       faults.push(
-        check('rows', false, `row ${row}: the index has no cluster ${claimed.cluster}`, { row }),
+        check('unlisted', false, `row ${row}: the index has no record ${claimed.record}`, { row }),
       )
       continue
     }
-    listed.add(indexRow)
-    if (known.record !== claimed.record || known.contributor !== claimed.contributor)
+    const isSame = known.cluster === claimed.cluster && known.contributor === claimed.contributor
+    if (!isSame)
       faults.push(
-        check('rows', false, `row ${row}: record ${known.record} is of ${known.contributor}`, {
-          row,
-          indexRow,
-        }),
+        check(
+          'rows',
+          false,
+          `row ${row}: record ${known.record} is of cluster ${known.cluster} and of ${known.contributor}`,
+          { row, indexRow },
+        ),
       )
     if (score.influence !== claimed.influence || score.significance !== claimed.significance)
       faults.push(
@@ -211,9 +223,9 @@ function checkRows(
   if (values)
     for (const score of scores)
       if (
-        !listed.has(score.row) &&
         isSignificant(score, values) &&
         score.influence > receipt.floor &&
+        !listed.has((index.rows[score.row] as InfluenceRow).cluster) &&
         !mayBeRevoked(score.row)
       )
         faults.push(
@@ -225,7 +237,7 @@ function checkRows(
           ),
         )
   return withHeld(
-    ['rows', 'scores', 'omission'],
+    ['unlisted', 'rows', 'scores', 'omission'],
     faults,
     `${receipt.rows.length} of ${scores.length} rows`,
   )
@@ -240,16 +252,18 @@ function checkSpans(
 ): Check[] {
   const faults: Check[] = []
   let count = 0
-  for (const [row, { cluster, spans }] of receipt.rows.entries()) {
-    const indexRow = places.get(cluster)
+  for (const [row, { record: claimed, spans }] of receipt.rows.entries()) {
+    const indexRow = places.get(claimed)
     if (indexRow === undefined || spans.length === 0) continue
     const tokens = index.tokensOf(indexRow)
     for (const [span, { outputStart, recordStart, length }] of spans.entries()) {
       count++
-      for (let offset = 0; offset < length; offset++) {
+      // A span of no tokens is none.
+      for (let offset = 0; offset < Math.max(1, length); offset++) {
         const record = tokens[recordStart + offset]
         const output = texts ? texts.tokens[outputStart + offset] : record
         const isSame =
+          length > 0 &&
           record !== undefined &&
           record !== SEGMENT_END &&
           record === output &&
@@ -260,7 +274,7 @@ function checkSpans(
             row,
             span,
             indexRow,
-            position: offset,
+            offset,
           }),
         )
         break

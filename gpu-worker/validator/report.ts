@@ -1,4 +1,7 @@
 /** What a validator found, for people. */
+import { formatEther } from 'viem'
+import type { Outcome } from './actor.ts'
+import type { Remedy } from './checks.ts'
 import type { EpochReport, Finding } from './validator.ts'
 
 const MOST_SHOWN = 20
@@ -17,6 +20,25 @@ export function reportText(report: EpochReport): string {
 
 /** One finding in a line. */
 export const findingText = ({ name, detail, receipt, requestId, remedy }: Finding): string =>
-  `${receipt === null ? '' : `receipt ${receipt} (${requestId}): `}${name}: ${detail} [${
-    remedy === 're-execution' ? 'to be attested by validators' : `challenge ${remedy}`
-  }]`
+  `${receipt === null ? '' : `receipt ${receipt} (${requestId}): `}${name}: ${detail} [${REMEDIES[remedy]}]`
+
+const REMEDIES: Record<Remedy, string> = {
+  challenge: 'one transaction shows it',
+  demand: 'it can be demanded',
+  vote: 'for validators to vote on',
+}
+
+/** What came of an action in a line. */
+export function outcomeText({
+  epoch,
+  action,
+  status,
+  transaction,
+  reward,
+  detail,
+}: Outcome): string {
+  const about = epoch > 0 ? `epoch ${epoch}: ` : ''
+  if (status === 'dry-run') return `  → ${about}would send ${action} (${detail})`
+  const won = reward > 0n ? `; ${formatEther(reward)} OPEN are ours` : ''
+  return `  → ${about}${action} ${status} in ${transaction} (${detail})${won}`
+}

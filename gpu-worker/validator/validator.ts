@@ -5,13 +5,13 @@
 import { randomInt } from 'node:crypto'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
-import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import type { KeptTexts } from '#protocol/wire.ts'
 import { checkEpoch, checkPresence, readEpoch, type History } from './check-epoch.ts'
 import { checkReceipt } from './check-receipt.ts'
-import { check, CHECKS, type Check, type Remedy } from './checks.ts'
-import type { ChainFacts, Submission } from './chain-facts.ts'
-import { openIndexes } from './open-index.ts'
+import { check, CHECKS, type Check, type CheckName, type Remedy } from './checks.ts'
+import type { ChainFacts, ModelFacts, Submission } from './chain-facts.ts'
+import { openIndexes, type OpenIndex } from './open-index.ts'
 import type { PublishedFiles, Source } from './published-files.ts'
 import type { ReExecution } from './re-execute.ts'
 
@@ -41,6 +41,10 @@ export type Validator = {
   ) => Promise<{ report: EpochReport; file: EpochFile | null }>
   /** All that can be checked about one receipt. */
   receipt: (signed: SignedReceipt) => Promise<Check[]>
+  /** The index of the adapter that a receipt names; an Error says why it cannot be had, null is a bare base's. */
+  index: (receipt: Receipt) => Promise<OpenIndex | Error | null>
+  /** Prompt and answer of a request; null when they are not kept or not for us. */
+  texts: (requestId: Hex) => Promise<KeptTexts | null>
 }
 
 export type ValidatorOptions = {
@@ -56,11 +60,29 @@ export type ValidatorOptions = {
   onProgress?: (done: number, of: number) => void
 }
 
+/** Without these the model would not be run on what the receipt is about. */
+const NEEDED_TO_RUN: ReadonlySet<CheckName> = new Set([
+  'readable',
+  'index',
+  'query',
+  'prompt',
+  'answer',
+])
+
 /** Puts a validator together. */
 export function openValidator(options: ValidatorOptions): Validator {
   const { facts, files, domain, texts, reExecution, sample = 1, onProgress = () => {} } = options
   const indexOf = openIndexes(files)
   const presences = new Map<Hex, Promise<Check>>()
+
+  const openIndexOf = async ({ adapter }: Receipt, model: ModelFacts | null) => {
+    if (adapter === ZERO_HASH) return null
+    return model ? indexOf(adapter, model) : new Error('the adapter is not registered')
+  }
+
+  /** An edge that does not give them keeps nobody from checking the rest. */
+  const textsOf = async (requestId: Hex): Promise<KeptTexts | null> =>
+    texts ? texts(requestId).catch(() => null) : null
 
   const judge = async (
     signed: SignedReceipt,
@@ -71,28 +93,25 @@ export function openValidator(options: ValidatorOptions): Validator {
     const [values, model, revocations] = await Promise.all([
       facts.parameters(receipt.paramsHash),
       modelOf(receipt),
-      files.revocations(),
+      files.revocations().catch((error: unknown) => new Error(messageOf(error))),
     ])
     const isBase = receipt.adapter === ZERO_HASH
-    const index = isBase
-      ? null
-      : model
-        ? await indexOf(receipt.adapter, model)
-        : new Error('the adapter is not registered')
-    const kept = mayRead && receipt.stored && texts ? await texts(receipt.requestId) : null
-    const checks = await checkReceipt(signed, {
-      domain,
-      values,
-      model,
-      index,
-      revocations,
-      texts: kept,
-    })
-    if (!kept || !reExecution || !model || !values || isBase) return { checks, ran: false }
-    return {
-      checks: [...checks, ...(await reExecution.run(signed, kept, { model, values, revocations }))],
-      ran: true,
-    }
+    const index = await openIndexOf(receipt, model)
+    // Without the log a revoked row would look as if it had been left out wrongly.
+    if (revocations instanceof Error)
+      return { checks: [check('published', false, revocations.message)], ran: false }
+    const kept = mayRead && receipt.stored ? await textsOf(receipt.requestId) : null
+    const known = { domain, values, model, index, revocations, texts: kept }
+    const checks = await checkReceipt(signed, known).catch((error: unknown) => [
+      check('readable', false, messageOf(error)), // numbers that no contract could take, for instance
+    ])
+    const isWhole = checks.every(({ name, holds }) => holds || !NEEDED_TO_RUN.has(name))
+    if (!isWhole || !kept || !reExecution || !model || !values || isBase)
+      return { checks, ran: false }
+    const again = await reExecution
+      .run(signed, kept, { model, values, revocations })
+      .catch((error: unknown) => [check('published', false, messageOf(error))])
+    return { checks: [...checks, ...again], ran: true }
   }
 
   /** The presence tables of a file against the Datanets that its adapters name. */
@@ -121,8 +140,8 @@ export function openValidator(options: ValidatorOptions): Validator {
       presences.set(key, found)
       checks.push(
         await found.catch((error: unknown) => {
-          presences.delete(key)
-          throw error
+          presences.delete(key) // it may be there later
+          return check('published', false, messageOf(error))
         }),
       )
     }
@@ -131,6 +150,8 @@ export function openValidator(options: ValidatorOptions): Validator {
 
   return {
     receipt: async (signed) => (await judge(signed, facts.model, true)).checks,
+    index: async (receipt) => openIndexOf(receipt, await facts.model(receipt)),
+    texts: textsOf,
     epoch: async (submission, history) => {
       const findings: Finding[] = []
       let checks = 0
@@ -160,17 +181,20 @@ export function openValidator(options: ValidatorOptions): Validator {
       })
 
       const found = await files.epochFile(submission).catch((error: unknown) => {
-        add([check('available', false, error instanceof Error ? error.message : String(error))])
+        add([check('available', false, messageOf(error))])
         return null
       })
       if (!found) return { report: report(null, 0, 0), file: null }
       add([check('available', true, found.source)])
-      const file = readEpoch(found.bytes)
-      if ('holds' in file) {
-        add([file])
+      const read = readEpoch(found.bytes)
+      if ('holds' in read) {
+        add([read])
         return { report: report(found.source, 0, 0), file: null }
       }
-      add(checkEpoch(submission, file, { domain, ...history }))
+      const [draws, treasuries] = await Promise.all([facts.draws(submission), facts.treasuries()])
+      add(checkEpoch(submission, read, { domain, draws, treasuries, ...history }))
+      // Whatever it calls itself: what it is good for is this epoch of this contract.
+      const file: EpochFile = { ...read, ...domain, epoch: submission.epoch }
       const modelOf = askedOnce(facts.model)
       add(await checkPresences(file, modelOf))
       let reExecuted = 0
@@ -199,3 +223,6 @@ function askedOnce(ask: ChainFacts['model']): ChainFacts['model'] {
 const SAMPLE_UNIT = 1_000_000
 /** Drawn anew by every validator, so that no worker can know which of its receipts are looked at. */
 const isSampled = (share: number): boolean => randomInt(SAMPLE_UNIT) < share * SAMPLE_UNIT
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)

@@ -1,30 +1,60 @@
-/** What a watching validator remembers: epochs it has checked, and requests that are settled. */
+/** What a watching validator remembers: its place on the chain, epochs it has checked, what it has sent, open demands. */
 import { DatabaseSync } from 'node:sqlite'
+import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
+import { bytes32 } from '#protocol/wire.ts'
 
 export type WatchState = ReturnType<typeof openWatchState>
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS epoch (
-  epoch INTEGER PRIMARY KEY, data_hash TEXT NOT NULL, findings INTEGER NOT NULL
+  epoch INTEGER PRIMARY KEY, data_hash TEXT NOT NULL, commitment TEXT NOT NULL, findings INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS request (id TEXT PRIMARY KEY, epoch INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS request_epoch ON request (epoch);
+CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), block TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sent (key TEXT PRIMARY KEY, hash TEXT NOT NULL, raw TEXT NOT NULL, nonce INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS demand (id TEXT PRIMARY KEY);
 `
 
-/** Opens or creates the state in a SQLite file; every change is one transaction, so a kill loses nothing half. */
+const bytes = z.templateLiteral(['0x', z.string()])
+const checkedRow = z.object({ data_hash: bytes32, commitment: bytes, findings: z.int() })
+const sentRow = z.object({ hash: bytes32, raw: bytes, nonce: z.int() })
+
+/** An epoch that was checked: where its file is, and how much was wrong. */
+export type Checked = { dataHash: Hex; commitment: Hex; findings: number }
+
+/** A signed transaction, as it was written down before it was sent. */
+export type Sent = z.infer<typeof sentRow>
+
 export function openWatchState(path: string) {
   const database = new DatabaseSync(path)
   database.exec('PRAGMA journal_mode = WAL')
   database.exec(SCHEMA)
-  const find = database.prepare('SELECT findings FROM epoch WHERE epoch = ? AND data_hash = ?')
+  const find = database.prepare('SELECT * FROM epoch WHERE epoch = ?')
   const findRequest = database.prepare('SELECT epoch FROM request WHERE id = ?')
   const insertRequest = database.prepare('INSERT OR IGNORE INTO request (id, epoch) VALUES (?, ?)')
+  const findPlace = database.prepare('SELECT block FROM place')
+  const setPlace = database.prepare('INSERT OR REPLACE INTO place (one, block) VALUES (1, ?)')
+  const findSent = database.prepare('SELECT hash, raw, nonce FROM sent WHERE key = ?')
+  const insertSent = database.prepare(
+    'INSERT OR REPLACE INTO sent (key, hash, raw, nonce) VALUES (?, ?, ?, ?)',
+  )
+  const deleteSent = database.prepare('DELETE FROM sent WHERE key = ?')
+  const insertDemand = database.prepare('INSERT OR IGNORE INTO demand (id) VALUES (?)')
+  const deleteDemand = database.prepare('DELETE FROM demand WHERE id = ?')
+  const allDemands = database.prepare('SELECT id FROM demand ORDER BY id')
   return {
-    /** What is known of an epoch with this very file; null when it has not been checked. */
-    checked(epoch: number, dataHash: Hex): { findings: number } | null {
-      const row = find.get(epoch, dataHash)
-      return row ? { findings: Number(row['findings']) } : null
+    /** Block from which submissions and demands have to be looked at. */
+    place: (): bigint => BigInt(z.string().parse(findPlace.get()?.['block'] ?? '0')),
+    setPlace: (block: bigint): void => void setPlace.run(block.toString()),
+
+    /** What is known of an epoch; null when none of its number has been checked. */
+    checked(epoch: number): Checked | null {
+      const row = find.get(epoch)
+      if (!row) return null
+      const { data_hash: dataHash, commitment, findings } = checkedRow.parse(row)
+      return { dataHash, commitment, findings }
     },
     /** Epoch in which a request was settled; only of epochs before `before`. */
     settledIn(requestId: Hex, before: number): number | undefined {
@@ -32,14 +62,18 @@ export function openWatchState(path: string) {
       return typeof epoch === 'number' && epoch < before ? epoch : undefined
     },
     /** Remembers an epoch and its requests, in the place of what stood under its number and all later ones. */
-    save(epoch: number, dataHash: Hex, findings: number, requests: readonly Hex[]): void {
+    save(
+      epoch: number,
+      { dataHash, commitment, findings }: Checked,
+      requests: readonly Hex[],
+    ): void {
       database.exec('BEGIN IMMEDIATE')
       try {
         database.prepare('DELETE FROM epoch WHERE epoch >= ?').run(epoch)
         database.prepare('DELETE FROM request WHERE epoch >= ?').run(epoch)
         database
-          .prepare('INSERT INTO epoch (epoch, data_hash, findings) VALUES (?, ?, ?)')
-          .run(epoch, dataHash, findings)
+          .prepare('INSERT INTO epoch (epoch, data_hash, commitment, findings) VALUES (?, ?, ?, ?)')
+          .run(epoch, dataHash, commitment, findings)
         for (const id of requests) insertRequest.run(id, epoch)
         database.exec('COMMIT')
       } catch (error) {
@@ -47,6 +81,21 @@ export function openWatchState(path: string) {
         throw error
       }
     },
+
+    /** The transaction that was signed for an intent; null when there is none. */
+    sent(key: string): Sent | null {
+      const row = findSent.get(key)
+      return row ? sentRow.parse(row) : null
+    },
+    saveSent: (key: string, { hash, raw, nonce }: Sent): void =>
+      void insertSent.run(key, hash, raw, nonce),
+    forgetSent: (key: string): void => void deleteSent.run(key),
+
+    /** Demands that were open when they were looked at last. */
+    demands: (): Hex[] => allDemands.all().map((row) => bytes32.parse(row['id'])),
+    addDemand: (id: Hex): void => void insertDemand.run(id),
+    closeDemand: (id: Hex): void => void deleteDemand.run(id),
+
     close: () => database.close(),
   }
 }

@@ -1,9 +1,18 @@
-/** Checks every epoch as it is settled and says what is wrong. May be killed at any time: the chain and the state file say where to go on. */
+/**
+ * Checks every epoch as it is settled, says what is wrong, and with a challenger acts on it. May be killed at any time: the
+ * chain and the state file say where to go on. A round costs what is new: it looks at blocks that are not final yet or came
+ * since, and at epochs that are not done with.
+ */
 import type { Hex } from '#protocol/bytes.ts'
+import type { Disputed } from '#protocol/challenge.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
 import { pause } from '../blobs.ts'
+import type { Actor, Outcome } from './actor.ts'
+import { approve, withdrawOwed } from './attest.ts'
 import type { ChainFacts, Submission } from './chain-facts.ts'
+import type { Challenger } from './challenger.ts'
 import { readEpoch } from './check-epoch.ts'
+import { followDemands } from './demands.ts'
 import type { PublishedFiles } from './published-files.ts'
 import type { EpochReport, Validator } from './validator.ts'
 import { openWatchState, type WatchState } from './watch-state.ts'
@@ -13,7 +22,10 @@ export type WatchOptions = {
   files: PublishedFiles
   validator: Validator
   state: WatchState
+  /** Absent: nothing is done about what is found. */
+  acting?: { actor: Actor; challenger: Challenger } | undefined
   onReport: (report: EpochReport, file: EpochFile | null) => void
+  onOutcome?: (outcome: Outcome) => void
   /** What keeps it from going on, such as a chain that does not answer; it tries again. */
   onTrouble: (error: unknown) => void
   signal: AbortSignal
@@ -38,59 +50,95 @@ export async function watch(options: WatchOptions): Promise<number> {
   }
 }
 
-/** One look at every epoch, in order. One with findings is checked again as long as it can be disabled. */
-async function round({
-  facts,
-  files,
-  validator,
-  state,
-  onReport,
-  signal,
-}: WatchOptions): Promise<number> {
+/** One look at what came since the last one, in order, and at epochs with findings for as long as they can be disabled. */
+async function round(options: WatchOptions): Promise<number> {
+  const { facts, state, acting, onOutcome = () => {}, signal } = options
+  const place = state.place()
+  const { submissions, final } = await facts.submissions(place)
   let faulty = 0
-  let previous: Previous = null
-  for (const submission of await facts.submissions()) {
+  let next = final + 1n
+  for (const submission of submissions) {
     signal.throwIfAborted()
-    const { epoch, dataHash } = submission
-    const status = await facts.statusOf(epoch)
-    if (status === 'disabled' || status === 'none') continue
-    const known = state.checked(epoch, dataHash)
-    if (known && (known.findings === 0 || status !== 'pending')) {
-      previous = { submission, file: null }
-      if (known.findings > 0) faulty++
-      continue
-    }
-    const previousFile = await fileOf(files, previous)
-    const before = previous && !previousFile ? null : payoutsOf(previousFile)
-    const settledIn = (requestId: Hex) => state.settledIn(requestId, epoch)
-    const { report, file } = await validator.epoch(submission, { before, settledIn })
-    onReport(report, file)
-    // An epoch whose file cannot be had now is looked at again.
-    if (file)
-      state.save(
-        epoch,
-        dataHash,
-        report.findings.length,
-        file.receipts.map(({ receipt }) => receipt.requestId),
-      )
-    previous = { submission, file }
-    if (report.findings.length > 0) faulty++
+    const { hasFindings, isDone } = await look(options, submission)
+    if (hasFindings) faulty++
+    if (!isDone && submission.block < next) next = submission.block
   }
+  if (acting) {
+    const honestFile = async (epoch: number, dataHash: Hex) => {
+      const known = state.checked(epoch)
+      return known?.findings === 0 && known.dataHash === dataHash ? fileAt(options, epoch) : null
+    }
+    const demands = await followDemands({ ...options, ...acting, honestFile }, place)
+    for (const outcome of [...demands, ...(await withdrawOwed(acting.actor))]) onOutcome(outcome)
+  }
+  state.setPlace(next)
   return faulty
 }
 
-type Previous = { submission: Submission; file: EpochFile | null } | null
+/** Looks at an epoch unless that is done, and does something about it; done: no later round has to look again. */
+async function look(
+  options: WatchOptions,
+  submission: Submission,
+): Promise<{ hasFindings: boolean; isDone: boolean }> {
+  const { facts, validator, state, acting, onReport, onOutcome = () => {} } = options
+  const { epoch, dataHash, commitment } = submission
+  const known = state.checked(epoch)
+  const isKnown = known?.dataHash === dataHash
+  if (isKnown && known.findings === 0) return { hasFindings: false, isDone: true }
+  const status = await facts.statusOf(epoch)
+  const isPending = status === 'pending'
+  if (status === 'disabled' || status === 'none') return { hasFindings: false, isDone: true }
+  if (isKnown && !isPending) return { hasFindings: true, isDone: true }
 
-/** The file of the epoch before; null when there is none, or it is nowhere. */
-async function fileOf(files: PublishedFiles, previous: Previous): Promise<EpochFile | null> {
-  return previous && (previous.file ?? readAgain(files, previous.submission))
+  const previous = await fileAt(options, epoch - 1)
+  const before = epoch > 1 && !previous ? null : payoutsOf(previous)
+  const settledIn = (requestId: Hex) => state.settledIn(requestId, epoch)
+  const { report, file } = await validator.epoch(submission, { before, settledIn })
+  const { findings } = report
+  if (!isKnown || known.findings !== findings.length) onReport(report, file)
+  if (acting && isPending) {
+    const { actor, challenger } = acting
+    const outcomes =
+      findings.length === 0
+        ? await approve(actor, submission)
+        : await challenger({
+            submission,
+            file,
+            previous,
+            draws: await facts.draws(submission),
+            findings,
+            earlier: (requestId) => earlierOf(options, requestId, epoch),
+            validator,
+          })
+    for (const outcome of outcomes) onOutcome(outcome)
+  }
+  const requests = file?.receipts.map(({ receipt }) => receipt.requestId) ?? []
+  state.save(epoch, { dataHash, commitment, findings: findings.length }, requests)
+  return { hasFindings: findings.length > 0, isDone: !isPending || findings.length === 0 }
+}
+
+/** Where an epoch before `before` settled a request; null when it is not known or its file is nowhere. */
+async function earlierOf(
+  options: WatchOptions,
+  requestId: Hex,
+  before: number,
+): Promise<Disputed | null> {
+  const epoch = options.state.settledIn(requestId, before)
+  const file = epoch === undefined ? null : await fileAt(options, epoch)
+  const receipt = file?.receipts.findIndex((signed) => signed.receipt.requestId === requestId) ?? -1
+  return file && epoch !== undefined && receipt >= 0 ? { file: { ...file, epoch }, receipt } : null
 }
 
 const payoutsOf = (file: EpochFile | null): ReadonlyMap<Hex, bigint> =>
   new Map(file?.payouts.map(({ account, amount }) => [account, amount]))
 
-async function readAgain(files: PublishedFiles, submission: Submission): Promise<EpochFile | null> {
-  const found = await files.epochFile(submission).catch(() => null)
+/** The file of an epoch that was looked at; null when there was none, or it is nowhere. */
+async function fileAt(
+  { state, files }: Pick<WatchOptions, 'state' | 'files'>,
+  epoch: number,
+): Promise<EpochFile | null> {
+  const known = state.checked(epoch)
+  const found = known && (await files.epochFile(known).catch(() => null))
   if (!found) return null
   const file = readEpoch(found.bytes)
   return 'holds' in file ? null : file

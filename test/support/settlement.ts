@@ -9,6 +9,7 @@ import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { putData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import {
@@ -19,13 +20,13 @@ import {
   type EpochFile,
 } from '#protocol/epoch.ts'
 import { defaultParameters, PARAMETERS, paramsHash } from '#protocol/parameters.ts'
-import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import type { KeptTexts } from '#protocol/wire.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import { CHAIN_ID, devAccount, startAnvil } from '../../contracts/test/anvil.ts'
 import { deployContracts, type Contracts } from '../../contracts/script/deploy.ts'
 import { openledger, valueOf } from './command.ts'
-import { callAdapter, syntheticAdapter, type SyntheticAdapter } from './synthetic.ts'
+import { callAdapter, syntheticAdapter, type Call, type SyntheticAdapter } from './synthetic.ts'
 
 /**
  * The real contracts and data-availability server, with a submitter and a worker that do what a test tells them, and the
@@ -34,12 +35,12 @@ import { callAdapter, syntheticAdapter, type SyntheticAdapter } from './syntheti
 export type Settlement = Awaited<ReturnType<typeof startSettlement>>
 
 export const PRICE = 10n ** 13n
-const WINDOW_SECONDS = 3_600n
+export const WINDOW_SECONDS = 7_200n
+export const ANSWER_SECONDS = 600n
 const [governor, submitter, modelOwner, payer] = [0, 1, 2, 3].map(devAccount) as Dev[]
 type Dev = ReturnType<typeof devAccount>
 const account = (n: number): Hex => `0x${(0xc0ffee00 + n).toString(16).padStart(40, '0')}`
 export const CONTRIBUTORS = [1, 2, 3, 4].map(account)
-const TREASURIES = { platform: account(100), stakers: account(101) }
 const BASE = keccak('base')
 const API_KEY = `ol_live_${'v'.repeat(32)}`
 
@@ -50,20 +51,32 @@ export type Watched = {
     source: string | null
     findings: { name: string; remedy: string; detail: string }[]
   }[]
+  outcomes: {
+    epoch: number
+    action: string
+    status: string
+    transaction: Hex | null
+    reward: string
+    detail: string
+  }[]
 }
 
 export async function startSettlement() {
   const dir = mkdtempSync(join(tmpdir(), 'openledger-faults-'))
   const chain = await startAnvil()
   const { client } = chain
-  const values = { ...defaultParameters(), 'settlement.window': WINDOW_SECONDS }
+  const parameters = {
+    'settlement.window': WINDOW_SECONDS,
+    'challenge.answerTime': ANSWER_SECONDS,
+  }
+  const values = { ...defaultParameters(), ...parameters }
   const contracts = await deployContracts({
     rpcUrl: chain.rpcUrl,
     chainId: CHAIN_ID,
     deployerKey: governor!.key,
     operator: governor!.address,
     submitter: submitter!.address,
-    parameters: { 'settlement.window': WINDOW_SECONDS },
+    parameters,
     handOver: false,
   })
   const domain: ReceiptDomain = { chainId: CHAIN_ID, settlement: contracts.attributionSettlement }
@@ -129,8 +142,8 @@ export async function startSettlement() {
     dir,
     daUrl,
 
-    /** A receipt of the worker's, which `tamper` makes a lie. */
-    async call(tamper?: (receipt: Receipt) => Receipt): Promise<SignedReceipt> {
+    /** A receipt of the worker's, which `lie` makes one. */
+    async call(lie: Pick<Call, 'tamper' | 'tamperScores'> = {}): Promise<SignedReceipt> {
       const made = await callAdapter(adapter, {
         seed: ++seed,
         payer: payer!.address,
@@ -139,7 +152,7 @@ export async function startSettlement() {
         domain,
         worker,
         time: await now(),
-        ...(tamper && { tamper }),
+        ...lie,
       })
       texts.set(made.signed.receipt.requestId, made.texts)
       return made.signed
@@ -148,7 +161,15 @@ export async function startSettlement() {
     /** Settles receipts as the next epoch; `tamper` makes the file a lie, `keep` says whether it is put to DA. */
     async submit(
       receipts: SignedReceipt[],
-      { tamper = (it: EpochFile) => it, keep = true } = {},
+      {
+        tamper = (it: EpochFile) => it,
+        keep = true,
+        bytesOf = encodeEpoch,
+      }: {
+        tamper?: (file: EpochFile) => EpochFile
+        keep?: boolean
+        bytesOf?: (file: EpochFile) => Uint8Array
+      } = {},
     ): Promise<EpochFile> {
       const last = Number(
         await client.readContract({
@@ -162,13 +183,13 @@ export async function startSettlement() {
         buildEpoch(new Map(before.map(({ account: to, amount }) => [to, amount])), {
           ...domain,
           epoch: last + 1,
-          treasuries: TREASURIES,
+          treasuries: { platform: contracts.openTimelock, stakers: contracts.validatorStaking },
           receipts,
           presence: [adapter.presence],
         }),
       )
-      const roots = epochRoots(file)
-      const bytes = encodeEpoch(file)
+      const bytes = bytesOf(file)
+      const roots = { ...epochRoots(file), dataHash: keccak(bytes) }
       const commitment: Hex = keep ? await putData([daUrl], bytes) : `0x01${'00'.repeat(33)}`
       await write(submitter!.account, [
         contracts.attributionSettlement,
@@ -224,10 +245,52 @@ export async function startSettlement() {
         }),
       ),
 
-    /** Lets the challenge window of everything pass. */
-    async passWindow(): Promise<void> {
-      await client.increaseTime({ seconds: Number(WINDOW_SECONDS) + 1 })
+    async passTime(seconds: bigint): Promise<void> {
+      await client.increaseTime({ seconds: Number(seconds) + 1 })
       await client.mine({ blocks: 1 })
+    },
+
+    /** Wei that the submitter has at stake. */
+    bond: async (): Promise<bigint> => {
+      const { bond } = await client.readContract({
+        address: contracts.attributionSettlement,
+        abi: attributionSettlementAbi,
+        functionName: 'submitterOf',
+        args: [submitter!.address],
+      })
+      return bond
+    },
+
+    /** Puts what the submitter lost at stake again. */
+    async bondAgain(): Promise<void> {
+      await write(submitter!.account, [
+        contracts.attributionSettlement,
+        attributionSettlementAbi,
+        'bond',
+        [submitter!.address],
+        values['settlement.bond'],
+      ])
+    },
+
+    /** Puts wei at stake for an account. */
+    async stake(who: Hex, wei: bigint): Promise<void> {
+      await write(governor!.account, [
+        contracts.validatorStaking,
+        validatorStakingAbi,
+        'stake',
+        [who],
+        wei,
+      ])
+    },
+
+    stakeOf: async (who: Hex): Promise<bigint> => {
+      const { stake } = await client.readContract({
+        address: contracts.validatorStaking,
+        abi: validatorStakingAbi,
+        functionName: 'validatorOf',
+        args: [who],
+      })
+      return stake
     },
 
     /** Claims for an account against an epoch; answers the wei that came. */

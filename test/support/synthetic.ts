@@ -19,8 +19,16 @@ import {
   type Receipt,
   type ReceiptDomain,
   type SignedReceipt,
+  type Span,
 } from '#protocol/receipt.ts'
-import { dotInt8, METHOD_VERSION, methodOf, RELATIVE_ONE, splitFee } from '#protocol/score.ts'
+import {
+  dotInt8,
+  METHOD_VERSION,
+  methodOf,
+  RELATIVE_ONE,
+  splitFee,
+  type Candidate,
+} from '#protocol/score.ts'
 import { joinSegments, tokensRoot } from '#protocol/tokens.ts'
 import { ADAPTER_FILES, type AdapterManifest, type KeptTexts } from '#protocol/wire.ts'
 
@@ -173,14 +181,28 @@ export type Call = {
   time: bigint
   /** Changes the receipt before the worker signs it. */
   tamper?: (receipt: Receipt) => Receipt
+  /** Changes what the records score before anything is paid by it: a lie that adds up. */
+  tamperScores?: (candidates: Scored[]) => Scored[]
 }
+
+export type Scored = Candidate & { spans: Span[] }
 
 const PROMPT_TOKENS = 9
 
 /** A receipt whose answer repeats words of two records and leans toward two others, and the texts of it. */
 export async function callAdapter(
   adapter: SyntheticAdapter,
-  { seed, payer, pricePerToken, values, domain, worker, time, tamper = (it) => it }: Call,
+  {
+    seed,
+    payer,
+    pricePerToken,
+    values,
+    domain,
+    worker,
+    time,
+    tamper = (it) => it,
+    tamperScores = (it) => it,
+  }: Call,
 ): Promise<{ signed: SignedReceipt; texts: KeptTexts }> {
   const random = numbers(seed)
   const [a, b, c] = [random(ROWS), random(ROWS), random(ROWS)] as [number, number, number]
@@ -194,13 +216,15 @@ export async function callAdapter(
     ...adapter.tokens[c]!.slice(30, 48),
   ]
   const credit = creditSpans(adapter.spans, tokens, () => false)
-  const candidates = scoreRows(adapter.index, { values: query, self: dotInt8(query, query) }).map(
-    ({ row, influence, significance }) => {
-      const { record, cluster, contributor } = adapter.index.rows[row]!
-      const { text = 0n, spans = [] } = credit.rows.get(row) ?? {}
-      return { record, cluster, contributor, influence, significance, text, spans }
-    },
-  )
+  const scored: Scored[] = scoreRows(adapter.index, {
+    values: query,
+    self: dotInt8(query, query),
+  }).map(({ row, influence, significance }) => {
+    const { record, cluster, contributor } = adapter.index.rows[row]!
+    const { text = 0n, spans = [] } = credit.rows.get(row) ?? {}
+    return { record, cluster, contributor, influence, significance, text, spans }
+  })
+  const candidates = tamperScores(scored)
   const { shortlist, allocate } = methodOf(METHOD_VERSION)
   const { rows: listed, floor } = shortlist(candidates, values)
   const fee = BigInt(PROMPT_TOKENS + tokens.length) * pricePerToken
