@@ -19,6 +19,7 @@ const contracts = z.object({
   openGovernor: address,
   votingOpen: address,
   validatorStaking: address,
+  epochChallenges: address,
   openTimelock: address,
 })
 
@@ -55,12 +56,6 @@ const variables = z.object({
   WORKER_TOKEN: z.string().min(16),
   /** Secret from which the keys of kept prompts and answers are derived. */
   TEXTS_KEY: hex(32),
-  /** Addresses that may read kept prompts and answers, separated by commas. */
-  VALIDATORS: z
-    .string()
-    .default('')
-    .transform((text) => text.split(',').filter(Boolean))
-    .pipe(z.array(address)),
 })
 
 export type Settings = z.output<typeof variables>

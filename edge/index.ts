@@ -43,6 +43,7 @@ const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {
   adapter: onAdapterTx,
   epoch: onEpochTx,
   refund: onEpochTx,
+  answer: onEpochTx,
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   creditGapAfter,
   indexRowEvidence,
   looseReceipt,
+  NO_INDEX_ROW,
   partEvidence,
   payoutGap,
   payoutGapAfter,
@@ -259,8 +260,7 @@ export function answerDemand(
         id,
         evidenceOf(disputed),
         rowEvidence(receipt, position),
-        // Beyond the receipt's rows no row of the index is looked at.
-        indexRowEvidence(rows, listed ? row : 0),
+        listed ? indexRowEvidence(rows, row) : NO_INDEX_ROW,
       )
     }
   }

@@ -123,6 +123,21 @@ export function indexRowEvidence(rows: readonly InfluenceRow[], index: number): 
   return { ...row, proof: merkleTree(rows.map(influenceRowLeaf)).proof(influenceRowLeaf(row)) }
 }
 
+/** In the place of a row that a receipt does not list: what is not looked at. */
+export const NO_INDEX_ROW: IndexRowEvidence = {
+  record: ZERO_HASH,
+  cluster: ZERO_HASH,
+  contributor: ZERO_ADDRESS,
+  vectorHash: ZERO_HASH,
+  exponent: 0,
+  nullMean: 0n,
+  nullDeviation: 0n,
+  self: 0n,
+  tokensRoot: ZERO_HASH,
+  tokens: 0,
+  proof: [],
+}
+
 export type TokenEvidence = { leaf: Hex; proof: Hex[] }
 
 /** The token at a position; zeros outside, where none is looked at. */

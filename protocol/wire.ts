@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Hex } from './bytes.ts'
+import { MAX_DIMENSIONS, type InfluenceRow } from './influence-row.ts'
 import type { Receipt } from './receipt.ts'
 
 /** Schemas of what edge, gpu-worker, clients and webhooks say to each other. Parsed at every boundary, nowhere else. */
@@ -96,6 +97,26 @@ export const receipt = z.object({
 }) satisfies z.ZodType<Receipt, unknown>
 
 export const signedReceipt = z.object({ receipt, signature: hex(65), query })
+
+/** index/rows.json of an adapter: the rows of its influence index, in the order of their vectors of `dims` numbers. */
+export const indexRowsFile = z.object({
+  format: z.literal('openledger-index-rows-1'),
+  dims: z.int().positive().max(MAX_DIMENSIONS),
+  rows: z.array(
+    z.object({
+      record: bytes32,
+      cluster: bytes32,
+      contributor: address,
+      vectorHash: bytes32,
+      exponent: z.int().min(-0x8000).max(0x7fff),
+      nullMean: signedDecimal,
+      nullDeviation: decimal,
+      self: decimal,
+      tokensRoot: bytes32,
+      tokens: z.int().min(0),
+    }) satisfies z.ZodType<InfluenceRow, unknown>,
+  ),
+})
 
 /** A file in the content-addressed store. */
 export const blobRef = z.object({ sha256: bytes32, bytes: z.int().min(0) })

@@ -3,6 +3,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import { log } from '../log.ts'
 import { settingsOf, type Env } from '../env.ts'
 import { buildNextEpoch, isStep, readmitSolvent, STEPS, type Settlement } from './epoch-steps.ts'
+import { answerDemands } from './demands.ts'
 import { followEpochs } from './standing.ts'
 import { forgetArchivedWords } from './archive.ts'
 import { openEpochStore } from './epoch-store.ts'
@@ -29,6 +30,8 @@ export class ReceiptBatcher extends DurableObject<Env> {
   /** When to look at the epochs on chain again, and what the last look failed with; forgotten in a restart. */
   #followAt = 0
   #followError: string | null = null
+  /** Block from which demands are looked for; null begins with the oldest pending epoch, as after a restart. */
+  #demandsFrom: bigint | null = null
 
   /** Takes receipts of an inbox (`ReceiptInbox`), each once. */
   async receive(inbox: string, rows: InboxRow[]): Promise<void> {
@@ -131,6 +134,7 @@ export class ReceiptBatcher extends DurableObject<Env> {
     if (this.#followAt > Date.now()) return
     try {
       await followEpochs(settlement)
+      this.#demandsFrom = await answerDemands(settlement, this.#demandsFrom)
       this.#followError = null
     } catch (error) {
       this.#followError = messageOf(error)

@@ -15,9 +15,8 @@ import type { QuantFormat } from '#engine/quant.ts'
 import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
 import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
 import { canonicalJson, type Hex } from '#protocol/bytes.ts'
-import { MAX_DIMENSIONS } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
-import { address, bytes32, decimal } from '#protocol/wire.ts'
+import { bytes32, indexRowsFile } from '#protocol/wire.ts'
 import { metadata } from '../safetensors-metadata.ts'
 import {
   directionsFor,
@@ -41,28 +40,6 @@ export type IndexFiles = {
 /** The base's matrices under which the gradients were taken; float32 when absent. Queries must use the same. */
 type BaseFormat = { format?: QuantFormat | undefined }
 
-const integer = z
-  .string()
-  .regex(/^(0|-?[1-9][0-9]{0,18})$/)
-  .transform(BigInt)
-const rowsFile = z.object({
-  format: z.literal('openledger-index-rows-1'),
-  dims: z.int().min(RESIDUAL_DIMS).max(MAX_DIMENSIONS),
-  rows: z.array(
-    z.object({
-      record: bytes32,
-      cluster: bytes32,
-      contributor: address,
-      vectorHash: bytes32,
-      exponent: z.int().min(-0x8000).max(0x7fff),
-      nullMean: integer,
-      nullDeviation: decimal,
-      self: decimal,
-      tokensRoot: bytes32,
-      tokens: z.int().min(0),
-    }),
-  ),
-})
 const projectionMetadata = z.object({
   format: z.literal('openledger-projection-1'),
   adapter: bytes32,
@@ -129,7 +106,7 @@ function joined(count: number, dims: number, vector: (row: number) => Int8Array)
  * against the one on chain. Throws an Error that names what does not hold.
  */
 export function decodeRows(files: Pick<IndexFiles, 'rows' | 'vectors'>, root: Hex): ComparedRows {
-  const { rows, dims } = rowsFile.parse(JSON.parse(new TextDecoder().decode(files.rows)))
+  const { rows, dims } = indexRowsFile.parse(JSON.parse(new TextDecoder().decode(files.rows)))
   if (files.vectors.length !== rows.length * dims)
     throw new Error(`index/vectors.i8 does not hold ${rows.length} vectors of ${dims}`)
   const index = comparedRows(rows, int8(files.vectors), dims)
