@@ -251,6 +251,7 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
 
     /// @dev False; reverts when a call failed for another reason, such as too little gas.
     function _requireUnknown(bytes memory reason) private pure returns (bool) {
+        // forge-lint: disable-next-line(unsafe-typecast)
         if (bytes4(reason) != IModelRegistry.UnknownModel.selector) revert WrongOpening("model");
         return false;
     }

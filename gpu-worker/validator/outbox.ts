@@ -30,6 +30,8 @@ export type Outbox = (key: string, transaction: Transaction) => Promise<Transact
 
 /** A transaction cannot be priced anew, so it offers so many times the price of now; what it pays is the price then. */
 const FEE_MARGIN = 4n
+/** One part in so many more gas than an estimate of a moment before. */
+const GAS_MARGIN = 4n
 const MINED_WITHIN_MS = 120_000
 
 /** Sends one transaction after the other. Throws when one is not mined in time; asked again, it goes on waiting. */
@@ -45,14 +47,16 @@ export function openOutbox(
       address: account.address,
       blockTag: 'pending',
     })
-    const request = await wallet.prepareTransactionRequest({
+    const gas = await reader.estimateGas({ account: account.address, ...transaction })
+    const raw = await account.signTransaction({
       ...transaction,
+      chainId: chain.id,
       nonce,
       type: 'eip1559',
+      gas: gas + gas / GAS_MARGIN,
       maxFeePerGas: maxFeePerGas * FEE_MARGIN,
       maxPriorityFeePerGas,
     })
-    const raw = await account.signTransaction(request)
     return { hash: keccak256(raw), raw, nonce }
   }
 
