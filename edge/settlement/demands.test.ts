@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { encodeFunctionData, parseEther, type Abi } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
