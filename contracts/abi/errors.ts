@@ -1143,6 +1143,11 @@ export const errors = [
   },
   {
     "type": "error",
+    "name": "OmissionNotJudged",
+    "inputs": []
+  },
+  {
+    "type": "error",
     "name": "WrongOpening",
     "inputs": [
       {

@@ -13,6 +13,7 @@ import {
     TokenOpening
 } from "./interfaces/IReceiptChallenges.sol";
 import {IValidatorStaking} from "./interfaces/IValidatorStaking.sol";
+import {Keys} from "./libraries/Keys.sol";
 import {Leaf} from "./libraries/Leaf.sol";
 import {OrderedTree} from "./libraries/OrderedTree.sol";
 import {Receipts} from "./libraries/Receipts.sol";
@@ -86,6 +87,9 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         bytes calldata query,
         bytes calldata vector
     ) external {
+        if (PARAMETERS.get(Keys.OMISSION_JUDGED) == 0) {
+            revert OmissionNotJudged();
+        }
         _requireReceipt(receipt);
         _requireIndexed(receipt.head, indexRow);
         if (keccak256(clusters) != receipt.head.clustersHash) {

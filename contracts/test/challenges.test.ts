@@ -223,6 +223,9 @@ describe('challenges', () => {
     await dispute(receipt, async (disputed) => {
       const below = world.rows.findIndex((_, i) => scoreOf(world, i).influence <= receipt.floor)
       if (below >= 0) await refused(challenge(challengeOmission(disputed, indexed(below))))
+      await it.govern('challenge.omission', 0n)
+      await refused(challenge(challengeOmission(disputed, indexed(best))), /OmissionNotJudged/)
+      await it.govern('challenge.omission', 1n)
       await challenge(challengeOmission(disputed, indexed(best)))
       await it.assertSlashed(1)
     })
@@ -520,7 +523,7 @@ describe('challenges', () => {
       await refused(demandOf('receipt', 0), /TooLate/) // the window is shorter than twice the answer time
     })
     await it.aside(async () => {
-      await it.setAnswerTime(400n)
+      await it.govern('challenge.answerTime', 400n)
       await it.submit(file)
       await demandOf('receipt', 0)
       await refused(demandOf('receipt', 0), /DemandExists/)

@@ -12,7 +12,12 @@ import {
 } from '#protocol/epoch.ts'
 import { influenceRowLeaf, type InfluenceRow } from '#protocol/influence-row.ts'
 import { merkleTree } from '#protocol/merkle.ts'
-import { defaultParameters, parameterKey, paramsHash } from '#protocol/parameters.ts'
+import {
+  type ParameterName,
+  defaultParameters,
+  parameterKey,
+  paramsHash,
+} from '#protocol/parameters.ts'
 import { encodeQuery, receiptTypedData, type Receipt, type ReceiptRow } from '#protocol/receipt.ts'
 import {
   allocate,
@@ -40,7 +45,11 @@ export const [governor, operator, worker, payer, challenger, validator] = [0, 1,
 ) as [Account, Account, Account, Account, Account, Account]
 export type Account = ReturnType<typeof devAccount>
 
-export const values = { ...defaultParameters(), 'settlement.window': 1_000n }
+export const values = {
+  ...defaultParameters(),
+  'settlement.window': 1_000n,
+  'challenge.omission': 1n,
+}
 export const VERSION = keccak('version')
 export const MODEL_OWNER: Hex = `0x${'0d'.repeat(20)}`
 export const contributor = (i: number): Hex =>
@@ -284,12 +293,12 @@ export async function startDispute() {
     assert.equal(await read('attributionSettlement', 'owed', [contracts.openTimelock]), half)
   }
 
-  const setAnswerTime = (seconds: bigint) =>
-    send(governor, 'parameters', 'set', [parameterKey('challenge.answerTime'), seconds])
+  const govern = (name: ParameterName, value: bigint) =>
+    send(governor, 'parameters', 'set', [parameterKey(name), value])
 
   return {
     ...chain,
-    setAnswerTime,
+    govern,
     contracts,
     send,
     challenge,

@@ -80,6 +80,7 @@ interface IReceiptChallenges {
     error NotInIndex(bytes32 record);
     error WrongOpening(string what);
     error NothingAtStake(address worker);
+    error OmissionNotJudged();
 
     /// @notice Shows that a row's influence or significance is not what the vectors give, or that
     /// its record is another cluster's or contributor's in the index.
@@ -113,6 +114,8 @@ interface IReceiptChallenges {
 
     /// @notice Shows that a row of the index is significant and has more influence than the
     /// receipt's floor, and is not listed.
+    /// @dev Off unless `challenge.omission` is 1: a row may be left out because its record was
+    /// taken back, which is not known on chain.
     /// @param clusters The first 20 bytes of every listed cluster.
     function challengeOmission(
         ReceiptOpening calldata receipt,
