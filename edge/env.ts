@@ -19,6 +19,7 @@ const contracts = z.object({
   openGovernor: address,
   votingOpen: address,
   validatorStaking: address,
+  receiptChallenges: address,
   epochChallenges: address,
   openTimelock: address,
 })

@@ -1,6 +1,7 @@
 import { encodeFunctionData } from 'viem'
 import { creditsByAccount, epochCredits } from '#protocol/epoch.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { receiptChallengesAbi } from '#contracts/receipt-challenges.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
 import { log } from '../log.ts'
@@ -29,6 +30,7 @@ const RELEASE_AFTER_MS = 3_000
 export async function followEpochs(settlement: Settlement): Promise<void> {
   await settledToSafe(settlement)
   await safeToFinal(settlement)
+  await findDisabled(settlement)
   await undoDisabled(settlement)
 }
 
@@ -66,19 +68,42 @@ async function safeToFinal({ env, settings, store }: Settlement): Promise<void> 
       await archiveAnswers(env, row.data_hash, store.answersOf(row.epoch))
       store.finish(row.epoch)
     }
+}
 
+/** An epoch is disabled when its transaction is final and the chain does not have it: maybe before it ever was safe. */
+async function findDisabled(settlement: Settlement): Promise<void> {
+  const { env, settings, store } = settlement
+  const rows = [...store.inState('safe'), ...store.inState('settled')]
+  if (rows.length === 0) return
+  const standing = await newestOurs(settings, rows, 'finalized')
   const absent: EpochRow[] = []
-  for (const row of safe.filter(({ epoch }) => epoch > standing)) {
+  for (const row of rows.filter(({ epoch }) => epoch > standing)) {
     const { status, final } = await transactionStatus({ env, settings }, epochTxKey(row))
     if (status === 'success' && final) absent.push(row)
   }
   if (absent.length === 0) return
   // Whatever was final a moment ago is in the finalized state that is read now, unless it was disabled.
-  const now = await newestOurs(settings, safe, 'finalized')
+  const now = await newestOurs(settings, rows, 'finalized')
   for (const row of absent.filter(({ epoch }) => epoch > now)) {
+    await refuseProven(settlement, row)
     log('error', { during: 'settlement', epoch: row.epoch, disabled: true })
     store.set(row.epoch, { state: 'disabled', next_at: 0 })
   }
+}
+
+/** Keeps the receipts that a challenge has proven wrong out of the epoch that is built in the place of this one. */
+async function refuseProven({ settings, store }: Settlement, row: EpochRow): Promise<void> {
+  const proofs = await chainClient(settings).getContractEvents({
+    address: settings.CONTRACTS.receiptChallenges,
+    abi: receiptChallengesAbi,
+    eventName: 'FaultProven',
+    args: { epoch: BigInt(row.epoch) },
+    fromBlock: BigInt(row.block_number ?? settings.START_BLOCK),
+    toBlock: 'finalized',
+    strict: true,
+  })
+  for (const { args, transactionHash } of proofs)
+    store.refuse(args.requestId, `proven wrong by transaction ${transactionHash}`)
 }
 
 /** Number of our newest epoch that stands at a head; throws when the chain has another one in its place. */

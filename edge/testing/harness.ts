@@ -17,6 +17,7 @@ const VARS = {
     openGovernor: `0x${'06'.repeat(20)}`,
     votingOpen: `0x${'07'.repeat(20)}`,
     validatorStaking: `0x${'08'.repeat(20)}`,
+    receiptChallenges: `0x${'0b'.repeat(20)}`,
     epochChallenges: `0x${'0c'.repeat(20)}`,
     openTimelock: `0x${'09'.repeat(20)}`,
   }),

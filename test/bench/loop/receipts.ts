@@ -116,6 +116,8 @@ const SETTINGS = {
     openGovernor: contract,
     votingOpen: contract,
     validatorStaking: contract,
+    receiptChallenges: contract,
+    epochChallenges: contract,
     openTimelock: contract,
   }),
   EPOCH_SECONDS: '86400',
