@@ -6,6 +6,7 @@ import { withoutWords } from '../custody/texts.ts'
 import type { Archived } from './archive.ts'
 import {
   SCHEMA,
+  storedReceipt,
   UNSETTLED,
   type Debt,
   type EpochRow,
@@ -125,15 +126,9 @@ export function openEpochStore(storage: DurableObjectStorage) {
       const [row] = sql
         .exec<ReceiptRow>('SELECT * FROM receipt WHERE request_id = ?', requestId)
         .toArray()
-      return row
-        ? {
-            signed: signedReceipt.parse(JSON.parse(row.signed)),
-            explanation: explanation.parse(JSON.parse(row.explanation)),
-            accountId: row.account_id,
-            epoch: row.epoch === null ? null : (epochs('WHERE epoch = ?', row.epoch)[0] ?? null),
-            refused: row.refused,
-          }
-        : null
+      if (!row) return null
+      const epoch = row.epoch === null ? null : (epochs('WHERE epoch = ?', row.epoch)[0] ?? null)
+      return storedReceipt(row, { epoch, refused: row.refused })
     },
 
     /** The epoch in whose archive a receipt is; null when it is in none. */

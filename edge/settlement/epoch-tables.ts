@@ -1,6 +1,6 @@
 import type { Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
-import type { Explanation } from '#protocol/wire.ts'
+import { explanation, signedReceipt, type Explanation } from '#protocol/wire.ts'
 
 /** Tables of the ReceiptBatcher's SQLite (epoch-store.ts), their rows, and what it answers with. */
 
@@ -101,6 +101,17 @@ export type StoredReceipt = {
   /** Why no epoch will have it any more; null for an honest one. */
   refused: string | null
 }
+
+/** What a row of an inbox or of the batcher says of a receipt. */
+export const storedReceipt = (
+  row: Pick<InboxRow, 'signed' | 'explanation' | 'account_id'>,
+  standing: Pick<StoredReceipt, 'epoch' | 'refused'>,
+): StoredReceipt => ({
+  signed: signedReceipt.parse(JSON.parse(row.signed)),
+  explanation: explanation.parse(JSON.parse(row.explanation)),
+  accountId: row.account_id,
+  ...standing,
+})
 
 export const SCHEMA = `
 CREATE TABLE IF NOT EXISTS receipt (

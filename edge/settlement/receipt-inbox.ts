@@ -1,11 +1,11 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Hex } from '#protocol/bytes.ts'
-import { explanation, signedReceipt } from '#protocol/wire.ts'
 import { log } from '../log.ts'
 import type { Env } from '../env.ts'
 import {
   INBOXES,
   inboxName,
+  storedReceipt,
   type InboxRow,
   type NewReceipt,
   type StoredReceipt,
@@ -82,15 +82,7 @@ export class ReceiptInbox extends DurableObject<Env> {
     const [row] = this.ctx.storage.sql
       .exec<InboxRow>('SELECT * FROM receipt WHERE request_id = ?', requestId)
       .toArray()
-    return row
-      ? {
-          signed: signedReceipt.parse(JSON.parse(row.signed)),
-          explanation: explanation.parse(JSON.parse(row.explanation)),
-          accountId: row.account_id,
-          epoch: null,
-          refused: null,
-        }
-      : null
+    return row ? storedReceipt(row, { epoch: null, refused: null }) : null
   }
 
   /** Forwards soon: the sweep's remedy for an alarm that the platform gave up on. */

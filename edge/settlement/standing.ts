@@ -29,8 +29,7 @@ const RELEASE_AFTER_MS = 3_000
 /** Moves settled epochs to safe and safe ones to final, and undoes what the chain has disabled. Idempotent. */
 export async function followEpochs(settlement: Settlement): Promise<void> {
   await settledToSafe(settlement)
-  await safeToFinal(settlement)
-  await findDisabled(settlement)
+  await finalOrDisabled(settlement)
   await undoDisabled(settlement)
 }
 
@@ -58,24 +57,23 @@ async function settledToSafe({ env, settings, store }: Settlement): Promise<void
   }
 }
 
-async function safeToFinal({ env, settings, store }: Settlement): Promise<void> {
+/**
+ * What the finalized chain has is final once it can be claimed against. What it lacks although its transaction is final was
+ * disabled, maybe before it ever was safe.
+ */
+async function finalOrDisabled(settlement: Settlement): Promise<void> {
+  const { env, settings, store } = settlement
   const safe = store.inState('safe')
-  if (safe.length === 0) return
+  const rows = [...safe, ...store.inState('settled')]
+  if (rows.length === 0) return
   const { timestamp } = await chainClient(settings).getBlock({ blockTag: 'finalized' })
-  const standing = await newestOurs(settings, safe, 'finalized')
+  const standing = await newestOurs(settings, rows, 'finalized')
   for (const row of safe)
     if (row.epoch <= standing && (row.active_at ?? Infinity) <= Number(timestamp) * 1_000) {
       await archiveAnswers(env, row.data_hash, store.answersOf(row.epoch))
       store.finish(row.epoch)
     }
-}
 
-/** An epoch is disabled when its transaction is final and the chain does not have it: maybe before it ever was safe. */
-async function findDisabled(settlement: Settlement): Promise<void> {
-  const { env, settings, store } = settlement
-  const rows = [...store.inState('safe'), ...store.inState('settled')]
-  if (rows.length === 0) return
-  const standing = await newestOurs(settings, rows, 'finalized')
   const absent: EpochRow[] = []
   for (const row of rows.filter(({ epoch }) => epoch > standing)) {
     const { status, final } = await transactionStatus({ env, settings }, epochTxKey(row))

@@ -14,7 +14,7 @@
 import { hash } from 'node:crypto'
 import type { Sequence } from '#engine/batch.ts'
 import { gradientSize, type Block } from '#engine/programs/influence.ts'
-import type { TensorMap } from '#engine/tensor.ts'
+import { areWithin, type TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { topEigenvectors } from './eigenvectors.ts'
 import { runsByLength, type GradientSource } from './gradients.ts'
@@ -78,7 +78,7 @@ async function fitBlocks(
     const part = run.map((i) => sample[i] as Sequence)
     const flat = await source.gradients(snapshot, part)
     const rows = part.map((_, row) => flat.subarray(row * size, (row + 1) * size))
-    gradients.push(...rows.filter((row) => row.every(Number.isFinite)))
+    gradients.push(...rows.filter((row) => areWithin(row)))
   }
   const count = directionsFor(size)
   const directions = new Float32Array(count * size)

@@ -13,7 +13,7 @@ import { fromPeft, toPeft, type LoraConfig } from '#engine/models/lora.ts'
 import { gradientSize, influenceBlocks } from '#engine/programs/influence.ts'
 import type { QuantFormat } from '#engine/quant.ts'
 import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
-import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
+import { areWithin, requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
 import { canonicalJson, type Hex } from '#protocol/bytes.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { bytes32, indexRowsFile } from '#protocol/wire.ts'
@@ -145,7 +145,7 @@ export function decodeIndex(
   const tensors = readSafetensors(files.projection)
   const numbers = (name: string, length: number): Float32Array => {
     const { data } = requireTensor(tensors, name)
-    if (data.length !== length || !areFinite(data))
+    if (data.length !== length || !areWithin(data))
       throw new Error(`index/projection.safetensors: "${name}" is not ${length} finite numbers`)
     return data
   }
@@ -172,12 +172,6 @@ export function decodeIndex(
     features: openFeatures(blocks, features),
     ...(format && { format }),
   }
-}
-
-/** A loop, because a callback for each of millions of numbers takes ten times as long. */
-function areFinite(data: Float32Array): boolean {
-  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return false
-  return true
 }
 
 function snapshotsOf(

@@ -6,7 +6,7 @@
  */
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { LoraConfig } from '#engine/models/lora.ts'
-import type { TensorMap } from '#engine/tensor.ts'
+import { areWithin, type TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
 import { adapterManifest, type AdapterManifest } from '#protocol/wire.ts'
@@ -184,7 +184,7 @@ async function loadAdapter(
   const adapter = importPeft(base.config, peft)
   // An overflow would answer every request of the adapter with noise: better to refuse it once.
   for (const [name, { data }] of adapter.tensors)
-    if (!isWithin(data, MOST_WEIGHT))
+    if (!areWithin(data, MOST_WEIGHT))
       throw new MismatchError(`${name} has a weight beyond ±${MOST_WEIGHT}`)
   return {
     tier: isLocal ? 'disk' : 'edge',
@@ -233,12 +233,6 @@ async function manifestOf(
   if (manifest.digest !== digest || manifest.indexRoot !== indexRoot)
     throw new MismatchError('its manifest names another digest or index root')
   return manifest
-}
-
-/** Whether all numbers are at most so large, and numbers at all. */
-function isWithin(data: Float32Array, most: number): boolean {
-  for (let i = 0; i < data.length; i++) if (!(Math.abs(data[i] as number) <= most)) return false
-  return true
 }
 
 const bytesOf = (tensors: TensorMap): number =>

@@ -14,7 +14,7 @@ import {
 } from '#protocol/epoch.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
-import { check, type Check } from './checks.ts'
+import { check, messageOf, type Check } from './checks.ts'
 import type { Submission } from './chain-facts.ts'
 import type { VersionLeaf } from './published-files.ts'
 
@@ -41,11 +41,7 @@ export function readEpoch(bytes: Uint8Array): EpochFile | Check {
     const isCanonical = again.length === bytes.length && again.every((byte, i) => byte === bytes[i])
     return isCanonical ? file : check('file', false, 'the file is not in canonical form')
   } catch (error) {
-    return check(
-      'file',
-      false,
-      `the file cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    )
+    return check('file', false, `the file cannot be read: ${messageOf(error)}`)
   }
 }
 
@@ -129,7 +125,7 @@ function checkPayouts(file: EpochFile, before: ReadonlyMap<Hex, bigint>): Check 
       expected.set(account, (expected.get(account) ?? 0n) + wei)
   } catch (error) {
     // A presence table is missing, for instance: nobody can tell what the receipts pay.
-    return check('payouts', false, error instanceof Error ? error.message : String(error))
+    return check('payouts', false, messageOf(error))
   }
   const paid = new Map(file.payouts.map(({ account, amount }) => [account, amount]))
   const wrong = [...new Set([...expected.keys(), ...paid.keys()])].filter(

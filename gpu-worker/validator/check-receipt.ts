@@ -18,7 +18,7 @@ import { SEGMENT_END, tokensRoot } from '#protocol/tokens.ts'
 import type { KeptTexts } from '#protocol/wire.ts'
 import { promptHash } from '../attribution/receipt.ts'
 import { scoreRows } from '../attribution/index-rows.ts'
-import { check, type Check } from './checks.ts'
+import { check, messageOf, type Check } from './checks.ts'
 import type { ModelFacts } from './chain-facts.ts'
 import type { OpenIndex } from './open-index.ts'
 
@@ -110,7 +110,7 @@ function checkShares(receipt: Receipt, values: ParameterValues): Check {
     const fault = sharesFault(receipt, values)
     return check('shares', fault === null, fault ?? `${receipt.rows.length} rows`)
   } catch (error) {
-    return check('shares', false, error instanceof Error ? error.message : String(error)) // unknown method
+    return check('shares', false, messageOf(error)) // unknown method
   }
 }
 

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { adapterManifest, address, bytes32, type AdapterManifest } from '#protocol/wire.ts'
 import { openRevocations } from '../serving/revocations.ts'
 import { CorruptBlobError, edgeFetch, retrying, sha256Of } from '../blobs.ts'
+import { messageOf } from './checks.ts'
 
 export type PublishedFiles = ReturnType<typeof openPublishedFiles>
 
@@ -109,6 +110,3 @@ async function withHash(read: Promise<Uint8Array>, dataHash: Hex): Promise<Uint8
   if (found !== dataHash) throw new Error(`the file there has the hash ${found}`)
   return bytes
 }
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error)

@@ -9,7 +9,7 @@ import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts
 import type { KeptTexts } from '#protocol/wire.ts'
 import { checkEpoch, checkPresence, readEpoch, type History } from './check-epoch.ts'
 import { checkReceipt } from './check-receipt.ts'
-import { check, CHECKS, type Check, type CheckName, type Remedy } from './checks.ts'
+import { check, CHECKS, messageOf, type Check, type CheckName, type Remedy } from './checks.ts'
 import type { ChainFacts, ModelFacts, Submission } from './chain-facts.ts'
 import { openIndexes, type OpenIndex } from './open-index.ts'
 import type { PublishedFiles, Source } from './published-files.ts'
@@ -223,6 +223,3 @@ function askedOnce(ask: ChainFacts['model']): ChainFacts['model'] {
 const SAMPLE_UNIT = 1_000_000
 /** Drawn anew by every validator, so that no worker can know which of its receipts are looked at. */
 const isSampled = (share: number): boolean => randomInt(SAMPLE_UNIT) < share * SAMPLE_UNIT
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error)
