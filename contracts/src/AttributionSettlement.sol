@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Debts} from "./Debts.sol";
 import {Governed} from "./Governed.sol";
 import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
 import {Draw, IInferenceVault} from "./interfaces/IInferenceVault.sol";
@@ -16,7 +17,7 @@ import {SignatureCheckerLib} from "solady/utils/SignatureCheckerLib.sol";
 
 /// @notice Implements IAttributionSettlement.
 /// @dev Its EIP-712 domain is the one receipts are signed in (protocol/receipt.ts).
-contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
+contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP712 {
     using SafeCastLib for uint256;
 
     /// @notice Draws of one epoch: as many as can surely also be refunded in one transaction.
@@ -55,8 +56,6 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
     mapping(address account => uint256 wei_) public claimed;
     /// @inheritdoc IAttributionSettlement
     mapping(address account => uint256) public nonces;
-    /// @inheritdoc IAttributionSettlement
-    mapping(address account => uint256 wei_) public owed;
     mapping(uint64 number => Epoch) private _epochs;
     mapping(address submitter => Submitter) private _submitters;
     /// @dev An epoch that is active, found by the last submission: where the next one looks on.
@@ -168,16 +167,6 @@ contract AttributionSettlement is IAttributionSettlement, Governed, EIP712 {
         owed[challenger] += reward;
         owed[TREASURY] += slashed - reward;
         emit SubmitterSlashed(epoch, submitter, challenger, slashed, reward);
-    }
-
-    /// @inheritdoc IAttributionSettlement
-    function withdrawOwed(address to) external {
-        if (to == address(0)) revert ZeroAddress();
-        uint256 amount = owed[msg.sender];
-        if (amount == 0) revert ZeroAmount();
-        owed[msg.sender] = 0;
-        emit OwedWithdrawn(msg.sender, to, amount);
-        SafeTransferLib.safeTransferETH(to, amount);
     }
 
     /// @inheritdoc IAttributionSettlement

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Debts} from "./Debts.sol";
 import {ReceiptOpener} from "./ReceiptOpener.sol";
 import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
 import {Credit, IEpochChallenges, Payout, ReceiptContent} from "./interfaces/IEpochChallenges.sol";
@@ -14,11 +15,9 @@ import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @notice Reveal or lose: the demands of IEpochChallenges.
-abstract contract Demands is IEpochChallenges, ReceiptOpener {
+abstract contract Demands is IEpochChallenges, Debts, ReceiptOpener {
     using SafeCastLib for uint256;
 
-    /// @inheritdoc IEpochChallenges
-    mapping(address account => uint256 wei_) public owed;
     mapping(bytes32 id => Demand) private _demands;
 
     /// @inheritdoc IEpochChallenges
@@ -133,16 +132,6 @@ abstract contract Demands is IEpochChallenges, ReceiptOpener {
         delete _demands[id];
         owed[asked.challenger] += asked.bond;
         emit DemandReturned(id, asked.challenger);
-    }
-
-    /// @inheritdoc IEpochChallenges
-    function withdrawOwed(address to) external {
-        if (to == address(0)) revert ZeroAddress();
-        uint256 amount = owed[msg.sender];
-        if (amount == 0) revert ZeroAmount();
-        owed[msg.sender] = 0;
-        emit OwedWithdrawn(msg.sender, to, amount);
-        SafeTransferLib.safeTransferETH(to, amount);
     }
 
     /// @inheritdoc IEpochChallenges

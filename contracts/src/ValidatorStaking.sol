@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Debts} from "./Debts.sol";
 import {Governed} from "./Governed.sol";
 import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
@@ -12,7 +13,7 @@ import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @notice Implements IValidatorStaking.
-contract ValidatorStaking is IValidatorStaking, Governed {
+contract ValidatorStaking is IValidatorStaking, Debts, Governed {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCastLib for uint256;
 
@@ -26,8 +27,6 @@ contract ValidatorStaking is IValidatorStaking, Governed {
 
     /// @inheritdoc IValidatorStaking
     uint256 public rewards;
-    /// @inheritdoc IValidatorStaking
-    mapping(address account => uint256 wei_) public owed;
     mapping(address account => Validator) private _validators;
     mapping(address account => Checkpoints.Trace208) private _stakes;
     Checkpoints.Trace208 private _totals;
@@ -97,16 +96,6 @@ contract ValidatorStaking is IValidatorStaking, Governed {
                 && msg.sender != SETTLEMENT.EPOCH_CHALLENGES()
         ) revert NotSlasher(msg.sender);
         return _slash(account, amount, challenger);
-    }
-
-    /// @inheritdoc IValidatorStaking
-    function withdrawOwed(address to) external {
-        if (to == address(0)) revert ZeroAddress();
-        uint256 amount = owed[msg.sender];
-        if (amount == 0) revert ZeroAmount();
-        owed[msg.sender] = 0;
-        emit OwedWithdrawn(msg.sender, to, amount);
-        SafeTransferLib.safeTransferETH(to, amount);
     }
 
     /* ---------------------------------- attestations -------------------------------- */

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {IDebts} from "../src/interfaces/IDebts.sol";
 import {Leaf} from "../src/libraries/Leaf.sol";
 import {Reentrant, Refuser} from "./Receivers.sol";
 import {Test} from "./Test.sol";
@@ -155,7 +156,7 @@ contract ClaimsTest is Test {
         );
         vm.prank(stranger);
         settlement.claimTo(stranger, 2 ether, 1, 0, forAlice);
-        vm.expectRevert(IAttributionSettlement.ZeroAddress.selector);
+        vm.expectRevert(IDebts.ZeroAddress.selector);
         vm.prank(alice);
         settlement.claimTo(address(0), 2 ether, 1, 0, forAlice);
         uint256 before = stranger.balance;

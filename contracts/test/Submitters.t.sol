@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {IDebts} from "../src/interfaces/IDebts.sol";
 import {Draw} from "../src/interfaces/IInferenceVault.sol";
 import {IParameters} from "../src/interfaces/IParameters.sol";
 import {Reentrant} from "./Receivers.sol";
@@ -109,13 +110,13 @@ contract SubmittersTest is Test {
     }
 
     function test_bondRefusesNothing() public {
-        vm.expectRevert(IAttributionSettlement.ZeroAmount.selector);
+        vm.expectRevert(IDebts.ZeroAmount.selector);
         settlement.bond(submitter);
-        vm.expectRevert(IAttributionSettlement.ZeroAddress.selector);
+        vm.expectRevert(IDebts.ZeroAddress.selector);
         settlement.bond{value: 1}(address(0));
-        vm.expectRevert(IAttributionSettlement.ZeroAmount.selector);
+        vm.expectRevert(IDebts.ZeroAmount.selector);
         settlement.requestUnbond();
-        vm.expectRevert(IAttributionSettlement.ZeroAddress.selector);
+        vm.expectRevert(IDebts.ZeroAddress.selector);
         settlement.unbond(address(0));
     }
 

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {IDebts} from "../src/interfaces/IDebts.sol";
 import {IValidatorStaking} from "../src/interfaces/IValidatorStaking.sol";
 import {Reentrant, Refuser} from "./Receivers.sol";
 import {Test} from "./Test.sol";
@@ -42,9 +43,9 @@ contract ValidatorStakingTest is Test {
     }
 
     function test_refusals() public {
-        vm.expectRevert(IValidatorStaking.ZeroAmount.selector);
+        vm.expectRevert(IDebts.ZeroAmount.selector);
         staking.stake(alice);
-        vm.expectRevert(IValidatorStaking.ZeroAddress.selector);
+        vm.expectRevert(IDebts.ZeroAddress.selector);
         staking.stake{value: 1}(address(0));
         vm.expectRevert(
             abi.encodeWithSelector(
@@ -53,10 +54,10 @@ contract ValidatorStakingTest is Test {
         );
         vm.prank(alice);
         staking.requestLeave(7 ether);
-        vm.expectRevert(IValidatorStaking.ZeroAmount.selector);
+        vm.expectRevert(IDebts.ZeroAmount.selector);
         vm.prank(alice);
         staking.withdraw(alice);
-        vm.expectRevert(IValidatorStaking.ZeroAmount.selector);
+        vm.expectRevert(IDebts.ZeroAmount.selector);
         staking.withdrawOwed(alice);
         vm.expectRevert(
             abi.encodeWithSelector(IValidatorStaking.NotSlasher.selector, address(this))

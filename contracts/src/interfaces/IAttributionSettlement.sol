@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IDebts} from "./IDebts.sol";
 import {Draw} from "./IInferenceVault.sol";
 
 /// @title Epochs of receipts: what payers owe, what contributors may claim
@@ -16,7 +17,7 @@ import {Draw} from "./IInferenceVault.sol";
 /// A disabled epoch gives its draws back to exactly who they were taken from, and only then
 /// can its
 /// number be submitted again: it ends as if it had never been.
-interface IAttributionSettlement {
+interface IAttributionSettlement is IDebts {
     /// @dev None: never submitted, or disabled and refunded. Disabled: waits for its refund.
     enum Status {
         None,
@@ -118,7 +119,6 @@ interface IAttributionSettlement {
         uint256 slashed,
         uint256 reward
     );
-    event OwedWithdrawn(address indexed account, address indexed to, uint256 amount);
     event SubmitterSet(address indexed submitter, bool allowed);
     event Bonded(address indexed submitter, address indexed from, uint256 amount, uint256 bond);
     event UnbondRequested(address indexed submitter, uint256 unbondableAt);
@@ -147,8 +147,6 @@ interface IAttributionSettlement {
     error Unbonding(address submitter, uint256 unbondableAt);
     error NotUnbonding(address submitter);
     error BondLocked(address submitter, uint256 unbondableAt);
-    error ZeroAmount();
-    error ZeroAddress();
     error ZeroReceiptsRoot();
     error EpochOutOfOrder(uint64 given, uint64 expected);
     error EpochNotRefunded(uint64 epoch);
@@ -204,9 +202,6 @@ interface IAttributionSettlement {
     /// submitter's whole bond: half is owed to the challenger, half to the treasury. By the
     /// challenge contracts alone.
     function fault(uint64 epoch, address challenger) external;
-
-    /// @notice Sends what the caller is owed (rewards for challenges) to `to`.
-    function withdrawOwed(address to) external;
 
     /// @notice Gives the draws of a disabled epoch back to its payers; anyone may call.
     /// @param draws As submitted; `drawsHash` binds them.
@@ -266,9 +261,6 @@ interface IAttributionSettlement {
 
     /// @notice The next signed claim of an account has this nonce.
     function nonces(address account) external view returns (uint256);
-
-    /// @notice Wei that an account can withdraw with `withdrawOwed`.
-    function owed(address account) external view returns (uint256);
 
     function STAKING() external view returns (address);
 

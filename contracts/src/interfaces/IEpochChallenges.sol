@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Receipts} from "../libraries/Receipts.sol";
+import {IDebts} from "./IDebts.sol";
 import {Draw} from "./IInferenceVault.sol";
 import {IndexRow, ReceiptOpening, RowOpening} from "./IReceiptChallenges.sol";
 
@@ -84,7 +85,7 @@ struct PayoutGap {
 /// bond goes to who answers, else back.
 ///
 /// As in IReceiptChallenges: `NoFault` when what is shown is right.
-interface IEpochChallenges {
+interface IEpochChallenges is IDebts {
     enum Fault {
         Credit,
         MissingCredit,
@@ -130,7 +131,6 @@ interface IEpochChallenges {
     );
     event Answered(bytes32 indexed id, address indexed by);
     event DemandReturned(bytes32 indexed id, address indexed challenger);
-    event OwedWithdrawn(address indexed account, address indexed to, uint256 amount);
 
     error NoFault();
     error WrongOpening(string what);
@@ -141,8 +141,6 @@ interface IEpochChallenges {
     error DemandExists(bytes32 id);
     error UnknownDemand(bytes32 id);
     error OutOfRange(uint32 index, uint32 count);
-    error ZeroAddress();
-    error ZeroAmount();
 
     /// @notice Shows that a credit is not what its receipt says.
     function challengeCredit(
@@ -245,10 +243,5 @@ interface IEpochChallenges {
     /// @notice Gives a demand's bond back when its epoch is not pending any more.
     function reclaim(bytes32 id) external;
 
-    /// @notice Sends what the caller is owed to `to`.
-    function withdrawOwed(address to) external;
-
     function demandOf(bytes32 id) external view returns (Demand memory);
-
-    function owed(address account) external view returns (uint256);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IDebts} from "./IDebts.sol";
+
 /// @title Stake of validators and workers, and what it says about epochs
 /// @notice Stake votes (`IVotingOpen`), approves and rejects epochs, and can be lost: to proofs
 /// alone, never to an account. It leaves slowly, so that it is still there when a proof comes.
@@ -8,7 +10,7 @@ pragma solidity 0.8.37;
 /// that most of the stake rejects within its window is disabled, and nobody is slashed for it.
 ///
 /// Where the wei are: balance = stakes + leaving + owed + rewards not collected.
-interface IValidatorStaking {
+interface IValidatorStaking is IDebts {
     /// @param stake Wei that vote and attest.
     /// @param leaving Wei on their way out; they can still be slashed.
     /// @param leavesAt Unix time from which they can be withdrawn.
@@ -40,10 +42,7 @@ interface IValidatorStaking {
     event EpochFaulted(uint64 indexed epoch, bytes32 dataHash);
     event Slashed(address indexed account, address indexed challenger, uint256 amount);
     event RewardCollected(uint64 indexed epoch, address indexed validator, uint256 amount);
-    event OwedWithdrawn(address indexed account, address indexed to, uint256 amount);
 
-    error ZeroAddress();
-    error ZeroAmount();
     error NotSlasher(address caller);
     error NotSettlement(address caller);
     error InsufficientStake(address account, uint256 stake, uint256 required);
@@ -97,15 +96,10 @@ interface IValidatorStaking {
     /// @notice Notes that an epoch was proven wrong, by the settlement contract.
     function epochFaulted(uint64 epoch, bytes32 dataHash) external;
 
-    /// @notice Sends what the caller is owed to `to`.
-    function withdrawOwed(address to) external;
-
     function validatorOf(address account) external view returns (Validator memory);
 
     /// @notice All wei that vote and attest.
     function totalStake() external view returns (uint256);
-
-    function owed(address account) external view returns (uint256);
 
     /// @notice Wei claimed from the settlement contract and not collected.
     function rewards() external view returns (uint256);
