@@ -13,7 +13,7 @@ import {
 import type { ReExecution } from '#gpu-worker/validator/re-execute.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { ID_PREFIX } from '#protocol/ids.ts'
-import type { KeptTexts } from '#protocol/wire.ts'
+import type { KeptTexts } from '#protocol/generation.ts'
 import { ApiError, createClient, type Client } from './openledger.ts'
 
 /** Where what is to be checked stands. */

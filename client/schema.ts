@@ -1,12 +1,11 @@
 import { z } from 'zod'
 import { RECEIPT_STATUSES } from '#protocol/receipt.ts'
 import { revocationReason } from '#protocol/revocations.ts'
+import { explanation, keptTexts } from '#protocol/generation.ts'
 import {
   address,
   bytes32,
   decimal,
-  explanation,
-  keptTexts,
   loraMethod,
   recordFields,
   signedReceipt,

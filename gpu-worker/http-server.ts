@@ -11,7 +11,7 @@ import {
   generateRequest,
   type GenerateEvent,
   type GenerateRequest,
-} from '#protocol/wire.ts'
+} from '#protocol/generation.ts'
 import { describeError, log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Inference } from './serving/inference.ts'

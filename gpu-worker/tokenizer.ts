@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PreTrainedTokenizer } from '@huggingface/transformers'
 import { z } from 'zod'
-import type { GenerateRequest, RecordFields } from '#protocol/wire.ts'
+import type { GenerateRequest } from '#protocol/generation.ts'
+import type { RecordFields } from '#protocol/wire.ts'
 
 export type Message = { role: 'system' | 'user' | 'assistant'; content: string }
 

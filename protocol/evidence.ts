@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { address, bytes32, decimal, generateError, query, signedDecimal, uint32 } from './wire.ts'
+import { generateError } from './generation.ts'
+import { address, bytes32, decimal, query, signedDecimal, uint32 } from './wire.ts'
 
 /**
  * What became of a stretch that an answer shares with records.

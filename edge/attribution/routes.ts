@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { RECEIPT_STATUSES } from '#protocol/receipt.ts'
-import { bytes32, explanation, hex } from '#protocol/wire.ts'
+import { explanation } from '#protocol/generation.ts'
+import { bytes32, hex } from '#protocol/wire.ts'
 import type { Ctx } from '../context.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'

@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { chatMessage } from '#protocol/wire.ts'
+import { chatMessage } from '#protocol/generation.ts'
 import { findReceipt } from '../attribution/receipts.ts'
 import { accountOf, type Ctx } from '../context.ts'
 import { newApp } from '../http/new-app.ts'

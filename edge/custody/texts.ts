@@ -1,6 +1,6 @@
 import type { Hex } from '#protocol/bytes.ts'
 import { fromHex } from '#protocol/bytes.ts'
-import { keptTexts, type Explanation, type KeptTexts } from '#protocol/wire.ts'
+import { keptTexts, type Explanation, type KeptTexts } from '#protocol/generation.ts'
 import { readParameters } from '../chain/parameters.ts'
 import type { Ctx } from '../context.ts'
 import type { Env, Settings } from '../env.ts'

@@ -11,7 +11,7 @@ import {
 import { sharesFault } from '#protocol/shares.ts'
 import { METHOD_VERSION } from '#protocol/score.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
-import type { GenerateRequest } from '#protocol/wire.ts'
+import type { GenerateRequest } from '#protocol/generation.ts'
 import type { Parameters } from '../chain/parameters.ts'
 
 /** What a receipt has to say, by what was asked and what came back. */

@@ -1,6 +1,6 @@
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
-import type { Explanation, GenerateEvent, GenerateRequest } from '#protocol/wire.ts'
+import type { Explanation, GenerateEvent, GenerateRequest } from '#protocol/generation.ts'
 import { spendableBalance } from '../accounts/balance.ts'
 import { readChain } from '../chain/client.ts'
 import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import type { TokenLogprobs } from '#protocol/wire.ts'
+import type { TokenLogprobs } from '#protocol/generation.ts'
 
 /** Log-probabilities in OpenAI's two forms; `bytes` is null for a token that is a part of a character only. */
 

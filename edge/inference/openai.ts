@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { explanation, type Explanation, type TokenLogprobs } from '#protocol/wire.ts'
+import { explanation, type Explanation, type TokenLogprobs } from '#protocol/generation.ts'
 import { receiptId } from '../attribution/receipts.ts'
 import type { AtLeastOne } from './choices.ts'
 import type { Ended, Generation } from './generate.ts'

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
-import { chatMessage, MAX_CITATIONS, type GenerateRequest } from '#protocol/wire.ts'
+import { chatMessage, type GenerateRequest } from '#protocol/generation.ts'
+import { MAX_CITATIONS } from '#protocol/wire.ts'
 import { Problem } from '../problem.ts'
 import type { Retrieval } from './retrieval.ts'
 

@@ -1,5 +1,5 @@
 import { and, desc, eq } from 'drizzle-orm'
-import type { GenerateRequest } from '#protocol/wire.ts'
+import type { GenerateRequest } from '#protocol/generation.ts'
 import type { Ctx } from '../context.ts'
 import { versions } from '../db/schema.ts'
 import { Problem } from '../problem.ts'

@@ -3,7 +3,7 @@ import {
   generateEvent,
   type GenerateEvent,
   type GenerateRequest,
-} from '#protocol/wire.ts'
+} from '#protocol/generation.ts'
 import { log } from '../log.ts'
 import { postToWorker, type Worker } from '../jobs/workers.ts'
 import { isProblemType, Problem } from '../problem.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
-import { explanation } from '#protocol/wire.ts'
+import { explanation } from '#protocol/generation.ts'
 import { withoutWords } from '../custody/texts.ts'
 import type { Env } from '../env.ts'
 import { epochKey, readEpochFile } from './epoch-files.ts'

@@ -1,7 +1,8 @@
 import { fromHex, type Hex } from '#protocol/bytes.ts'
 import type { EpochFile, EpochRoots } from '#protocol/epoch.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
-import { explanation, signedReceipt } from '#protocol/wire.ts'
+import { explanation } from '#protocol/generation.ts'
+import { signedReceipt } from '#protocol/wire.ts'
 import { withoutWords } from '../custody/texts.ts'
 import type { Archived } from './archive.ts'
 import {

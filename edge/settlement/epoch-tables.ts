@@ -1,6 +1,7 @@
 import type { Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
-import { explanation, signedReceipt, type Explanation } from '#protocol/wire.ts'
+import { explanation, type Explanation } from '#protocol/generation.ts'
+import { signedReceipt } from '#protocol/wire.ts'
 
 /** Tables of the ReceiptBatcher's SQLite (epoch-store.ts), their rows, and what it answers with. */
 

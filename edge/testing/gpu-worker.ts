@@ -10,7 +10,7 @@ import {
   type Explanation,
   type GenerateEvent,
   type GenerateRequest,
-} from '#protocol/wire.ts'
+} from '#protocol/generation.ts'
 import { WORKER_TOKEN, type Edge } from './harness.ts'
 import { receiptOf, sign, type Said } from './receipts.ts'
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import OpenAI, { APIError } from 'openai'
 import { parseEther } from 'viem'
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import type { AdapterManifest, GenerateRequest } from '#protocol/wire.ts'
+import type { GenerateRequest } from '#protocol/generation.ts'
+import type { AdapterManifest } from '#protocol/wire.ts'
 import {
   BASE,
   BASE_PRICE,

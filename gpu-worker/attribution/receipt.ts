@@ -11,7 +11,7 @@ import {
 } from '#protocol/receipt.ts'
 import { citationAmounts, METHOD_VERSION, type FeeSplit } from '#protocol/score.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
-import type { GenerateRequest } from '#protocol/wire.ts'
+import type { GenerateRequest } from '#protocol/generation.ts'
 import type { Attribution } from './attribute.ts'
 
 export type ReceiptInput = {

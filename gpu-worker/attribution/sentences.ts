@@ -1,6 +1,6 @@
 /** Which records shaped each sentence of a response: for showing only, money follows the response as a whole. */
 import type { ParameterValues } from '#protocol/parameters.ts'
-import type { Explanation } from '#protocol/wire.ts'
+import type { Explanation } from '#protocol/generation.ts'
 import { responseVector, type AttributionIndex, type Response } from './attribute.ts'
 import type { GradientSource } from './gradients.ts'
 import { scoreRows } from './index-rows.ts'

@@ -1,6 +1,6 @@
 /** The piece of a record that is shown beside an answer, and where it holds the answer's words. */
 import type { Span } from '#protocol/receipt.ts'
-import type { Explanation } from '#protocol/wire.ts'
+import type { Explanation } from '#protocol/generation.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import { rowSymbols, type SpanIndex } from './span-index.ts'
 import { SEPARATOR } from './suffix-array.ts'

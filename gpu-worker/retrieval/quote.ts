@@ -3,7 +3,7 @@
  * know, because they follow from the request. Everybody who has the request and the records makes the same prompt.
  */
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import type { GenerateRequest } from '#protocol/wire.ts'
+import type { GenerateRequest } from '#protocol/generation.ts'
 import type { Message } from '../tokenizer.ts'
 
 type Conversation = Extract<GenerateRequest['input'], { messages: unknown }>['messages']

@@ -1,7 +1,7 @@
 /** Retrieves records for a request that asks for it and puts them before its conversation. */
 import type { SessionOptions } from '#engine/session.ts'
 import { revocationOf } from '#protocol/revocations.ts'
-import type { GenerateRequest } from '#protocol/wire.ts'
+import type { GenerateRequest } from '#protocol/generation.ts'
 import type { BaseModel } from '../base-model.ts'
 import { EdgeError, type BlobStore } from '../blobs.ts'
 import { describeError } from '../log.ts'

@@ -6,7 +6,7 @@ import { receiptFault, receiptSigner } from '#protocol/receipt.ts'
 import { emptyRevocations } from '#protocol/revocations.ts'
 import { splitFee } from '#protocol/score.ts'
 import { sharesFault } from '#protocol/shares.ts'
-import { generateRequest, type GenerateEvent } from '#protocol/wire.ts'
+import { generateRequest, type GenerateEvent } from '#protocol/generation.ts'
 import { promptHash } from '../attribution/receipt.ts'
 import { revokeRecord } from '../testing/revocations.ts'
 import {

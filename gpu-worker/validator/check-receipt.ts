@@ -15,7 +15,7 @@ import { headOf, heededAt, revocationOf, type RevocationLog } from '#protocol/re
 import { dotInt8, isSignificant } from '#protocol/score.ts'
 import { sharesFault } from '#protocol/shares.ts'
 import { SEGMENT_END, tokensRoot } from '#protocol/tokens.ts'
-import type { KeptTexts } from '#protocol/wire.ts'
+import type { KeptTexts } from '#protocol/generation.ts'
 import { promptHash } from '../attribution/receipt.ts'
 import { scoreRows } from '../attribution/index-rows.ts'
 import { check, messageOf, type Check } from './checks.ts'

@@ -21,7 +21,7 @@ import {
 } from '#protocol/epoch.ts'
 import { defaultParameters, PARAMETERS, paramsHash } from '#protocol/parameters.ts'
 import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
-import type { KeptTexts } from '#protocol/wire.ts'
+import type { KeptTexts } from '#protocol/generation.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import { CHAIN_ID, devAccount, startAnvil } from '../../contracts/test/anvil.ts'
 import { deployContracts, type Contracts } from '../../contracts/script/deploy.ts'

@@ -30,7 +30,8 @@ import {
   type Candidate,
 } from '#protocol/score.ts'
 import { joinSegments, tokensRoot } from '#protocol/tokens.ts'
-import { ADAPTER_FILES, type AdapterManifest, type KeptTexts } from '#protocol/wire.ts'
+import type { KeptTexts } from '#protocol/generation.ts'
+import { ADAPTER_FILES, type AdapterManifest } from '#protocol/wire.ts'
 
 /**
  * An adapter without a model: its index is random but real, in the product's own files, so that receipts over it can be
