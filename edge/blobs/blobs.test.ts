@@ -29,6 +29,16 @@ test('an empty blob is a blob', async () => {
   assert.equal((await put(sha256Hex(''), '')).status, 200)
 })
 
+test('bytes that are there already are taken as often as they come, many at once', async () => {
+  const bytes = new Uint8Array(200)
+  for (let round = 0; round < 50; round++) {
+    const responses = await Promise.all(
+      Array.from({ length: 8 }, () => put(sha256Hex(bytes), bytes)),
+    )
+    assert.deepEqual(new Set(responses.map(({ status }) => status)), new Set([200]))
+  }
+})
+
 test('bytes under a wrong hash are refused and not stored', async () => {
   const hash = sha256Hex('something else')
   const response = await put(hash, 'something')

@@ -63,7 +63,8 @@ blobRoutes.openapi(getRoute, async (c) => {
 async function storeStream({ env }: Ctx, sha256: Hex, request: Request): Promise<number> {
   const known = await env.BLOBS.head(blobKey(sha256))
   if (known) {
-    await request.body?.cancel()
+    // Read to its end: cancelling it now and then loses the connection, and with it the answer.
+    await request.body?.pipeTo(new WritableStream())
     return known.size
   }
   const length = Number(request.headers.get('content-length') ?? Number.NaN)
