@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -126,7 +126,3 @@ export function keepChainState(
     },
   }
 }
-
-/** Whether there is a saved chain to continue from. */
-export const hasChainState = (dir: string): boolean =>
-  existsSync(stateFile(dir)) && readFileSync(stateFile(dir)).length > 0

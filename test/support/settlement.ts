@@ -1,14 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseEther, type Abi, type ContractFunctionArgs } from 'viem'
+import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
-import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
-import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { putData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
@@ -19,14 +16,15 @@ import {
   payoutsTree,
   type EpochFile,
 } from '#protocol/epoch.ts'
-import { defaultParameters, PARAMETERS, paramsHash } from '#protocol/parameters.ts'
+import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
 import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import { CHAIN_ID, devAccount, startAnvil } from '../../contracts/test/anvil.ts'
 import { deployContracts, type Contracts } from '../../contracts/script/deploy.ts'
 import { openledger, valueOf } from './command.ts'
-import { callAdapter, syntheticAdapter, type Call, type SyntheticAdapter } from './synthetic.ts'
+import { publish, register, type Transaction } from './published.ts'
+import { callAdapter, syntheticAdapter, type Call } from './synthetic.ts'
 
 /**
  * The real contracts and data-availability server, with a submitter and a worker that do what a test tells them, and the
@@ -90,20 +88,14 @@ export async function startSettlement() {
     contributors: CONTRIBUTORS,
   })
   const texts = new Map<Hex, KeptTexts>()
-  const published = await publish(adapter, texts)
+  const published = await publish(adapter, texts, API_KEY)
   const contractsFile = join(dir, 'contracts.json')
   writeFileSync(contractsFile, JSON.stringify({ chainId: CHAIN_ID, contracts }))
 
   /** Sends a transaction; throws the decoded reason of a revert. */
   async function write(
     from: PrivateKeyAccount | Dev['account'],
-    [address, abi, functionName, args, value = 0n]: [
-      Hex,
-      Abi,
-      string,
-      ContractFunctionArgs<Abi>,
-      bigint?,
-    ],
+    [address, abi, functionName, args, value = 0n]: Transaction,
   ) {
     const { request } = await client.simulateContract({
       account: from,
@@ -115,7 +107,11 @@ export async function startSettlement() {
     })
     return client.waitForTransactionReceipt({ hash: await client.writeContract(request) })
   }
-  await register(contracts, adapter, (...call) => write(governor!.account, call))
+  await register(contracts, adapter, {
+    contributor: CONTRIBUTORS[0]!,
+    pricePerToken: PRICE,
+    write: (...call) => write(governor!.account, call),
+  })
   await write(payer!.account, [
     contracts.inferenceVault,
     inferenceVaultAbi,
@@ -318,91 +314,9 @@ const claimCall = (
   { attributionSettlement }: Contracts,
   file: EpochFile,
   { to, amount, index }: { to: Hex; amount: bigint; index: number },
-): [Hex, Abi, string, ContractFunctionArgs<Abi>] => [
+): Transaction => [
   attributionSettlement,
   attributionSettlementAbi,
   'claim',
   [to, amount, BigInt(file.epoch), BigInt(index), payoutsTree(file).proof(index)],
 ]
-
-const fee = (name: 'fee.datanet' | 'fee.model' | 'bond.contribution'): bigint =>
-  PARAMETERS[name].value
-
-/** A Datanet with one version, the base and the adapter, on chain. */
-async function register(
-  { datanetRegistry, modelRegistry }: Contracts,
-  adapter: SyntheticAdapter,
-  write: (...call: [Hex, Abi, string, ContractFunctionArgs<Abi>, bigint?]) => Promise<unknown>,
-): Promise<void> {
-  const datanet = keccak(adapter.datanet.id)
-  const { root } = adapter.datanet
-  const count = adapter.leaves.length
-  const batch = [datanet, keccak('ctr_1'), root, count, CONTRIBUTORS[0], keccak('pipeline')]
-  await write(
-    datanetRegistry,
-    datanetRegistryAbi,
-    'createDatanet',
-    [datanet, CONTRIBUTORS[0], keccak('metadata'), keccak('CC0-1.0'), 0],
-    fee('fee.datanet'),
-  )
-  await write(datanetRegistry, datanetRegistryAbi, 'anchorBatch', batch, fee('bond.contribution'))
-  await write(datanetRegistry, datanetRegistryAbi, 'publishVersion', [
-    datanet,
-    1,
-    root,
-    keccak('manifest'),
-    count,
-  ])
-  await write(
-    modelRegistry,
-    modelRegistryAbi,
-    'registerBase',
-    [BASE, adapter.owner, PRICE, keccak('manifest')],
-    fee('fee.model'),
-  )
-  await write(
-    modelRegistry,
-    modelRegistryAbi,
-    'registerAdapter',
-    [
-      {
-        digest: adapter.digest,
-        base: BASE,
-        indexRoot: adapter.indexRoot,
-        manifestHash: adapter.manifestHash,
-        owner: adapter.owner,
-        pricePerToken: PRICE,
-        datanetRoots: [root],
-      },
-    ],
-    fee('fee.model'),
-  )
-}
-
-/** What an edge publishes for validators. */
-async function publish(
-  adapter: SyntheticAdapter,
-  texts: ReadonlyMap<Hex, KeptTexts>,
-): Promise<{ url: string; server: Server }> {
-  const answer = (path: string, authorization: string | undefined): Uint8Array | object | null => {
-    const [, , kind, id, what, last] = path.split('/')
-    if (kind === 'revocations') return { data: [], has_more: false }
-    if (kind === 'adapters' && id === adapter.digest && what === 'files')
-      return adapter.files.get(last as Hex) ?? null
-    if (kind === 'datanets' && id === adapter.datanet.id)
-      return { data: adapter.leaves, has_more: false, last_id: null }
-    if (kind === 'receipts' && what === 'texts' && authorization === `Bearer ${API_KEY}`) {
-      const kept = texts.get(`0x${id?.slice(4)}`)
-      return kept ? { id, ...kept } : null
-    }
-    return null
-  }
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://edge')
-    const found = answer(pathname, request.headers.authorization)
-    response.writeHead(found ? 200 : 404)
-    response.end(found instanceof Uint8Array ? found : JSON.stringify(found))
-  }).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server }
-}
