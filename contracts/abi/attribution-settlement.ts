@@ -778,7 +778,7 @@ const own = [
       {
         "name": "",
         "type": "tuple",
-        "internalType": "struct IAttributionSettlement.Submitter",
+        "internalType": "struct ISubmitters.Submitter",
         "components": [
           {
             "name": "bond",

@@ -810,10 +810,10 @@ const own = [
   },
   {
     "type": "function",
-    "name": "withdraw",
+    "name": "withdrawOwed",
     "inputs": [
       {
-        "name": "account",
+        "name": "to",
         "type": "address",
         "internalType": "address"
       }
@@ -1011,6 +1011,31 @@ const own = [
   },
   {
     "type": "event",
+    "name": "OwedWithdrawn",
+    "inputs": [
+      {
+        "name": "account",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
+      },
+      {
+        "name": "to",
+        "type": "address",
+        "indexed": true,
+        "internalType": "address"
+      },
+      {
+        "name": "amount",
+        "type": "uint256",
+        "indexed": false,
+        "internalType": "uint256"
+      }
+    ],
+    "anonymous": false
+  },
+  {
+    "type": "event",
     "name": "PanelDrawn",
     "inputs": [
       {
@@ -1198,25 +1223,6 @@ const own = [
         "type": "uint8",
         "indexed": false,
         "internalType": "enum ICuration.Verdict"
-      }
-    ],
-    "anonymous": false
-  },
-  {
-    "type": "event",
-    "name": "Withdrawn",
-    "inputs": [
-      {
-        "name": "account",
-        "type": "address",
-        "indexed": true,
-        "internalType": "address"
-      },
-      {
-        "name": "amount",
-        "type": "uint256",
-        "indexed": false,
-        "internalType": "uint256"
       }
     ],
     "anonymous": false

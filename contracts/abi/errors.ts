@@ -1375,17 +1375,6 @@ export const errors = [
   },
   {
     "type": "error",
-    "name": "NothingOwed",
-    "inputs": [
-      {
-        "name": "account",
-        "type": "address",
-        "internalType": "address"
-      }
-    ]
-  },
-  {
-    "type": "error",
     "name": "StillListed",
     "inputs": [
       {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Debts} from "./Debts.sol";
 import {Governed} from "./Governed.sol";
+import {Submitters} from "./Submitters.sol";
 import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
 import {Draw, IInferenceVault} from "./interfaces/IInferenceVault.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
@@ -17,7 +17,7 @@ import {SignatureCheckerLib} from "solady/utils/SignatureCheckerLib.sol";
 
 /// @notice Implements IAttributionSettlement.
 /// @dev Its EIP-712 domain is the one receipts are signed in (protocol/receipt.ts).
-contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP712 {
+contract AttributionSettlement is IAttributionSettlement, Submitters, EIP712 {
     using SafeCastLib for uint256;
 
     /// @notice Draws of one epoch: as many as can surely also be refunded in one transaction.
@@ -57,7 +57,6 @@ contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP71
     /// @inheritdoc IAttributionSettlement
     mapping(address account => uint256) public nonces;
     mapping(uint64 number => Epoch) private _epochs;
-    mapping(address submitter => Submitter) private _submitters;
     /// @dev An epoch that is active, found by the last submission: where the next one looks on.
     uint64 private _knownActive;
 
@@ -76,57 +75,6 @@ contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP71
         if (msg.sender != address(VAULT)) revert NotVault(msg.sender);
     }
 
-    /* ---------------------------------- submitters ---------------------------------- */
-
-    /// @inheritdoc IAttributionSettlement
-    function setSubmitter(address submitter, bool allowed) external onlyGovernance {
-        _submitters[submitter].allowed = allowed;
-        emit SubmitterSet(submitter, allowed);
-    }
-
-    /// @inheritdoc IAttributionSettlement
-    function bond(address submitter) external payable {
-        if (submitter == address(0)) revert ZeroAddress();
-        if (msg.value == 0) revert ZeroAmount();
-        Submitter storage staker = _submitters[submitter];
-        _requireNotUnbonding(submitter, staker.unbondableAt);
-        uint96 total = (staker.bond + msg.value).toUint96();
-        staker.bond = total;
-        emit Bonded(submitter, msg.sender, msg.value, total);
-    }
-
-    /// @inheritdoc IAttributionSettlement
-    function requestUnbond() external {
-        Submitter storage staker = _submitters[msg.sender];
-        if (staker.bond == 0) revert ZeroAmount();
-        _requireNotUnbonding(msg.sender, staker.unbondableAt);
-        uint256 unbondableAt = block.timestamp + 2 * PARAMETERS.get(Keys.SETTLEMENT_WINDOW);
-        if (unbondableAt < staker.lastActiveAt) unbondableAt = staker.lastActiveAt;
-        staker.unbondableAt = unbondableAt.toUint40();
-        emit UnbondRequested(msg.sender, unbondableAt);
-    }
-
-    /// @inheritdoc IAttributionSettlement
-    function cancelUnbond() external {
-        Submitter storage staker = _submitters[msg.sender];
-        if (staker.unbondableAt == 0) revert NotUnbonding(msg.sender);
-        staker.unbondableAt = 0;
-        emit UnbondCancelled(msg.sender);
-    }
-
-    /// @inheritdoc IAttributionSettlement
-    function unbond(address to) external {
-        if (to == address(0)) revert ZeroAddress();
-        Submitter storage staker = _submitters[msg.sender];
-        (uint256 amount, uint256 unbondableAt) = (staker.bond, staker.unbondableAt);
-        if (unbondableAt == 0) revert NotUnbonding(msg.sender);
-        if (block.timestamp < unbondableAt) revert BondLocked(msg.sender, unbondableAt);
-        staker.bond = 0;
-        staker.unbondableAt = 0;
-        emit Unbonded(msg.sender, to, amount);
-        SafeTransferLib.safeTransferETH(to, amount);
-    }
-
     /* ------------------------------------ epochs ------------------------------------ */
 
     /// @inheritdoc IAttributionSettlement
@@ -139,7 +87,8 @@ contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP71
         if (draws.length > MAX_DRAWS) revert TooManyDraws(draws.length, MAX_DRAWS);
         _requireUsable(submission.paramsHash);
 
-        _requireBonded(submission.total);
+        _knownActive = _newestActive();
+        _requireBonded(msg.sender, requiredBond(submission.total));
         _announce(submission, _record(submission, draws));
 
         uint256 drawn = VAULT.draw(number, draws);
@@ -161,8 +110,7 @@ contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP71
         address submitter = _epochs[epoch].submitter;
         _disable(epoch);
         IValidatorStaking(STAKING).epochFaulted(epoch, _epochs[epoch].dataHash);
-        uint256 slashed = _submitters[submitter].bond;
-        _submitters[submitter].bond = 0;
+        uint256 slashed = _takeBond(submitter);
         uint256 reward = slashed / 2;
         owed[challenger] += reward;
         owed[TREASURY] += slashed - reward;
@@ -271,11 +219,6 @@ contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP71
         return block.timestamp < activeAt ? Status.Pending : Status.Active;
     }
 
-    /// @inheritdoc IAttributionSettlement
-    function submitterOf(address submitter) external view returns (Submitter memory) {
-        return _submitters[submitter];
-    }
-
     /* ----------------------------------- internals ---------------------------------- */
 
     /// @dev Epochs become active in order, so every later one is pending too. They stay in place,
@@ -324,7 +267,7 @@ contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP71
             credits: submission.credits,
             payouts: submission.payouts
         });
-        _submitters[msg.sender].lastActiveAt = activeAt;
+        _holdBond(msg.sender, activeAt);
     }
 
     function _announce(Submission calldata submission, uint40 activeAt) private {
@@ -391,22 +334,9 @@ contract AttributionSettlement is IAttributionSettlement, Debts, Governed, EIP71
         }
     }
 
-    function _requireBonded(uint256 total) private {
-        _knownActive = _newestActive();
-        Submitter memory staker = _submitters[msg.sender];
-        if (!staker.allowed) revert NotSubmitter(msg.sender);
-        _requireNotUnbonding(msg.sender, staker.unbondableAt);
-        uint256 required = requiredBond(total);
-        if (staker.bond < required) revert BondTooLow(msg.sender, staker.bond, required);
-    }
-
     function _requireUsable(bytes32 paramsHash) private view {
         uint256 until = PARAMETERS.inForceUntil(paramsHash);
         if (block.timestamp > until + PARAMS_GRACE) revert ParamsNotUsable(paramsHash, until);
-    }
-
-    function _requireNotUnbonding(address submitter, uint256 unbondableAt) private pure {
-        if (unbondableAt != 0) revert Unbonding(submitter, unbondableAt);
     }
 
     function _domainNameAndVersion()

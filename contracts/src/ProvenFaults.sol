@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Debts} from "./Debts.sol";
 import {Governed} from "./Governed.sol";
 import {ICuration} from "./interfaces/ICuration.sol";
 import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
@@ -11,11 +12,8 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 
 /// @notice The part of ICuration that needs no opinion.
-abstract contract ProvenFaults is ICuration, Governed {
+abstract contract ProvenFaults is ICuration, Debts, Governed {
     IDatanetRegistry public immutable REGISTRY;
-
-    /// @inheritdoc ICuration
-    mapping(address account => uint256 wei_) public owed;
 
     constructor(IDatanetRegistry registry) {
         REGISTRY = registry;

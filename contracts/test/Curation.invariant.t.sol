@@ -107,7 +107,9 @@ contract CurationHandler is CurationBase {
 
     function withdraw(uint256 who) external {
         address account = who % 2 == 0 ? party(who / 2) : reviewer(who / 2);
-        if (curation.owed(account) != 0) curation.withdraw(account);
+        if (curation.owed(account) == 0) return;
+        vm.prank(account);
+        curation.withdrawOwed(account);
     }
 
     function wait(uint256 time) external {

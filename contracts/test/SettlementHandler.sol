@@ -6,6 +6,7 @@ import {InferenceVault} from "../src/InferenceVault.sol";
 import {Parameters} from "../src/Parameters.sol";
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
 import {Draw} from "../src/interfaces/IInferenceVault.sol";
+import {ISubmitters} from "../src/interfaces/ISubmitters.sol";
 import {Leaf} from "../src/libraries/Leaf.sol";
 import {Test} from "./Test.sol";
 
@@ -76,7 +77,7 @@ contract SettlementHandler is Test {
     }
 
     function submit(uint256 seed) external {
-        IAttributionSettlement.Submitter memory staker = settlement.submitterOf(STAKER);
+        ISubmitters.Submitter memory staker = settlement.submitterOf(STAKER);
         if (staker.bond < parameters.get("settlement.bond") || staker.unbondableAt != 0) return;
         uint64 last = settlement.lastEpoch();
         uint64 number = last + 1;
@@ -142,7 +143,7 @@ contract SettlementHandler is Test {
     }
 
     function unbond(bool cancel) external {
-        IAttributionSettlement.Submitter memory staker = settlement.submitterOf(STAKER);
+        ISubmitters.Submitter memory staker = settlement.submitterOf(STAKER);
         if (staker.bond == 0) return;
         vm.prank(STAKER);
         if (staker.unbondableAt == 0) {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {ISubmitters} from "../src/interfaces/ISubmitters.sol";
 import {Test} from "./Test.sol";
 
 /// @notice Claims by signature, and bonds that grow with what is pending.
@@ -94,9 +95,7 @@ contract SignedClaimsTest is Test {
         _submit(operator, 4 ether, "root");
         IAttributionSettlement.Submission memory next = _submission(2 ether, "root");
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IAttributionSettlement.BondTooLow.selector, submitter, BOND, 12 ether
-            )
+            abi.encodeWithSelector(ISubmitters.BondTooLow.selector, submitter, BOND, 12 ether)
         );
         vm.prank(submitter);
         settlement.submitEpoch(next, _draws(operator, 2 ether));

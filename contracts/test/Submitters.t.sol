@@ -5,6 +5,7 @@ import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.s
 import {IDebts} from "../src/interfaces/IDebts.sol";
 import {Draw} from "../src/interfaces/IInferenceVault.sol";
 import {IParameters} from "../src/interfaces/IParameters.sol";
+import {ISubmitters} from "../src/interfaces/ISubmitters.sol";
 import {Reentrant} from "./Receivers.sol";
 import {Test} from "./Test.sol";
 
@@ -16,14 +17,11 @@ contract SubmittersTest is Test {
         settlement.setSubmitter(bob, true);
         vm.prank(bob);
         settlement.bond{value: BOND}(bob);
-        _refuse(bob, abi.encodeWithSelector(IAttributionSettlement.NotSubmitter.selector, bob));
+        _refuse(bob, abi.encodeWithSelector(ISubmitters.NotSubmitter.selector, bob));
         vm.prank(governance);
         settlement.setSubmitter(bob, true);
         _setParameter("settlement.bond", BOND + 1);
-        _refuse(
-            bob,
-            abi.encodeWithSelector(IAttributionSettlement.BondTooLow.selector, bob, BOND, BOND + 1)
-        );
+        _refuse(bob, abi.encodeWithSelector(ISubmitters.BondTooLow.selector, bob, BOND, BOND + 1));
         vm.prank(alice);
         settlement.bond{value: 1}(bob);
         IAttributionSettlement.Submission memory submission = _submission(0, 0);
@@ -32,7 +30,7 @@ contract SubmittersTest is Test {
         vm.assertEq(settlement.submitterOf(bob).lastActiveAt, block.timestamp + WINDOW);
         vm.prank(governance);
         settlement.setSubmitter(bob, false);
-        _refuse(bob, abi.encodeWithSelector(IAttributionSettlement.NotSubmitter.selector, bob));
+        _refuse(bob, abi.encodeWithSelector(ISubmitters.NotSubmitter.selector, bob));
     }
 
     function test_bondLeavesAfterTwiceTheWindow() public {
@@ -41,15 +39,11 @@ contract SubmittersTest is Test {
         uint256 unbondableAt = block.timestamp + 2 * WINDOW;
         _refuse(
             submitter,
-            abi.encodeWithSelector(
-                IAttributionSettlement.Unbonding.selector, submitter, unbondableAt
-            )
+            abi.encodeWithSelector(ISubmitters.Unbonding.selector, submitter, unbondableAt)
         );
         vm.warp(unbondableAt - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IAttributionSettlement.BondLocked.selector, submitter, unbondableAt
-            )
+            abi.encodeWithSelector(ISubmitters.BondLocked.selector, submitter, unbondableAt)
         );
         _unbond(stranger);
         vm.warp(unbondableAt);
@@ -57,13 +51,10 @@ contract SubmittersTest is Test {
         _unbond(stranger);
         vm.assertEq(stranger.balance, before + BOND);
         vm.assertEq(address(settlement).balance, 0);
-        vm.expectRevert(
-            abi.encodeWithSelector(IAttributionSettlement.NotUnbonding.selector, submitter)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISubmitters.NotUnbonding.selector, submitter));
         _unbond(stranger);
         _refuse(
-            submitter,
-            abi.encodeWithSelector(IAttributionSettlement.BondTooLow.selector, submitter, 0, BOND)
+            submitter, abi.encodeWithSelector(ISubmitters.BondTooLow.selector, submitter, 0, BOND)
         );
     }
 
@@ -76,7 +67,7 @@ contract SubmittersTest is Test {
         vm.assertEq(settlement.submitterOf(submitter).unbondableAt, activeAt);
         vm.warp(activeAt - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(IAttributionSettlement.BondLocked.selector, submitter, activeAt)
+            abi.encodeWithSelector(ISubmitters.BondLocked.selector, submitter, activeAt)
         );
         _unbond(submitter);
         vm.warp(activeAt);
@@ -88,20 +79,16 @@ contract SubmittersTest is Test {
         settlement.requestUnbond();
         uint256 unbondableAt = block.timestamp + 2 * WINDOW;
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IAttributionSettlement.Unbonding.selector, submitter, unbondableAt
-            )
+            abi.encodeWithSelector(ISubmitters.Unbonding.selector, submitter, unbondableAt)
         );
         vm.prank(alice);
         settlement.bond{value: 1}(submitter);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IAttributionSettlement.Unbonding.selector, submitter, unbondableAt
-            )
+            abi.encodeWithSelector(ISubmitters.Unbonding.selector, submitter, unbondableAt)
         );
         vm.prank(submitter);
         settlement.requestUnbond();
-        vm.expectRevert(abi.encodeWithSelector(IAttributionSettlement.NotUnbonding.selector, alice));
+        vm.expectRevert(abi.encodeWithSelector(ISubmitters.NotUnbonding.selector, alice));
         vm.prank(alice);
         settlement.cancelUnbond();
         vm.prank(submitter);

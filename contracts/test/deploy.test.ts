@@ -250,6 +250,7 @@ function governedFunctions(): { contract: keyof Contracts; functionName: string 
 /** Deployed contracts that have an abstract contract's functions, or the contract itself. */
 function heirsOf(name: string): (keyof Contracts)[] {
   if (name === 'Registry') return ['datanetRegistry', 'modelRegistry']
+  if (name === 'Submitters') return ['attributionSettlement']
   return [`${name.charAt(0).toLowerCase()}${name.slice(1)}` as keyof Contracts]
 }
 

@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IDebts} from "./IDebts.sol";
 import {Draw} from "./IInferenceVault.sol";
+import {ISubmitters} from "./ISubmitters.sol";
 
 /// @title Epochs of receipts: what payers owe, what contributors may claim
 /// @notice A bonded submitter settles epoch after epoch. Each draws its total from the payers'
 /// prepaid balances and carries a Merkle root over what every account may have claimed in all. A
-/// root becomes
-/// claimable after a window in which its epoch, and with it every later one, can be disabled;
-/// earlier roots stay claimable meanwhile.
+/// root becomes claimable after a window in which its epoch, and with it every later one, can be
+/// disabled; earlier roots stay claimable meanwhile.
 ///
 /// Where the wei are, at any time:
 ///   balance = bonds + owed + totals of epochs 1..lastEpoch + totals of disabled epochs not
 ///   refunded - claimed
-/// A disabled epoch gives its draws back to exactly who they were taken from, and only then
-/// can its
+/// A disabled epoch gives its draws back to exactly who they were taken from, and only then can its
 /// number be submitted again: it ends as if it had never been.
-interface IAttributionSettlement is IDebts {
+interface IAttributionSettlement is ISubmitters {
     /// @dev None: never submitted, or disabled and refunded. Disabled: waits for its refund.
     enum Status {
         None,
@@ -56,8 +54,9 @@ interface IAttributionSettlement is IDebts {
     /// @param drawsHash keccak256(abi.encode(draws)).
     /// @param submitter Whose bond stands for it.
     /// @param total Wei drawn for this epoch.
-    /// @param cumulativeTotal Wei drawn for this and all earlier epochs; 96 bits hold 79 times all
-    /// OPEN. @param activeAt Unix time from which its root can be claimed against.
+    /// @param cumulativeTotal Wei drawn for this and all earlier epochs: 96 bits hold 79 times all
+    /// OPEN.
+    /// @param activeAt Unix time from which its root can be claimed against.
     struct Epoch {
         bytes32 receiptsRoot;
         bytes32 creditsRoot;
@@ -72,17 +71,6 @@ interface IAttributionSettlement is IDebts {
         uint32 receipts;
         uint32 credits;
         uint32 payouts;
-    }
-
-    /// @param bond Wei at stake.
-    /// @param unbondableAt Unix time from which the bond can be taken out; zero when not unbonding.
-    /// @param lastActiveAt Unix time at which the submitter's last epoch becomes active.
-    /// @param allowed Whether governance lets it submit.
-    struct Submitter {
-        uint96 bond;
-        uint40 unbondableAt;
-        uint40 lastActiveAt;
-        bool allowed;
     }
 
     /// @param staking ValidatorStaking: may disable, and is paid the stakers' part of fees.
@@ -119,11 +107,6 @@ interface IAttributionSettlement is IDebts {
         uint256 slashed,
         uint256 reward
     );
-    event SubmitterSet(address indexed submitter, bool allowed);
-    event Bonded(address indexed submitter, address indexed from, uint256 amount, uint256 bond);
-    event UnbondRequested(address indexed submitter, uint256 unbondableAt);
-    event UnbondCancelled(address indexed submitter);
-    event Unbonded(address indexed submitter, address indexed to, uint256 amount);
     event EpochSubmitted(
         uint64 indexed epoch,
         address indexed submitter,
@@ -142,11 +125,6 @@ interface IAttributionSettlement is IDebts {
         address indexed account, address indexed to, uint64 indexed epoch, uint256 amount
     );
 
-    error NotSubmitter(address caller);
-    error BondTooLow(address submitter, uint256 bond, uint256 required);
-    error Unbonding(address submitter, uint256 unbondableAt);
-    error NotUnbonding(address submitter);
-    error BondLocked(address submitter, uint256 unbondableAt);
     error ZeroReceiptsRoot();
     error EpochOutOfOrder(uint64 given, uint64 expected);
     error EpochNotRefunded(uint64 epoch);
@@ -165,24 +143,6 @@ interface IAttributionSettlement is IDebts {
     error SignatureExpired(uint256 deadline);
     error InvalidSignature(address account);
     error FeeTooHigh(uint256 fee, uint256 max);
-
-    /// @notice Admits or dismisses a submitter, by governance. A dismissed one keeps its bond.
-    function setSubmitter(address submitter, bool allowed) external;
-
-    /// @notice Adds the sent wei to a submitter's bond; anyone may stake for it, but only the
-    /// submitter gets the bond back.
-    function bond(address submitter) external payable;
-
-    /// @notice Starts taking the caller's bond out; from now on the caller cannot submit.
-    /// @dev Effects: the bond stays at stake for twice the window, and until the caller's last
-    /// epoch is active.
-    function requestUnbond() external;
-
-    /// @notice Keeps the caller's bond at stake after all.
-    function cancelUnbond() external;
-
-    /// @notice Sends the caller's whole bond to `to`, once the request has waited long enough.
-    function unbond(address to) external;
 
     /// @notice Settles the next epoch.
     /// @dev Requirements: caller is allowed, has `requiredBond` at stake and is not unbonding;
@@ -269,8 +229,6 @@ interface IAttributionSettlement is IDebts {
     function EPOCH_CHALLENGES() external view returns (address);
 
     function TREASURY() external view returns (address);
-
-    function submitterOf(address submitter) external view returns (Submitter memory);
 
     /// @notice Wei an account has claimed in all.
     function claimed(address account) external view returns (uint256);

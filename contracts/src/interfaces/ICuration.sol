@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IDebts} from "./IDebts.sol";
+
 /// @title Challenges of contributions
 /// @notice What can be proven is settled by its proof in one transaction. What is a matter of
 /// judgement is settled by a panel that is drawn from the reviewers: one seat, one vote, committed
-/// and then revealed, open to appeals before larger panels. The two are never slashed alike. Wei
-/// are owed, not sent: nobody can block a verdict by refusing them.
-interface ICuration {
+/// and then revealed, open to appeals before larger panels. The two are never slashed alike.
+interface ICuration is IDebts {
     /// @notice A fault that a proof shows.
     enum Fault {
         Duplicate,
@@ -121,7 +122,6 @@ interface ICuration {
     event Unsealed(uint256 indexed caseId, Verdict truth);
     event CaseClosed(uint256 indexed caseId, Verdict verdict, uint256 slashed);
     event KeeperSet(address indexed previous, address indexed current);
-    event Withdrawn(address indexed account, uint256 amount);
 
     error InvalidOpening(bytes32 batchId);
     error NotADuplicate(bytes32 earlier, bytes32 later);
@@ -138,7 +138,6 @@ interface ICuration {
     error LastRound(uint256 caseId, uint8 round);
     error NotKeeper(address caller);
     error WrongSeal(uint256 caseId);
-    error NothingOwed(address account);
 
     /// @notice Rejects the later of two batches of a Datanet that hold the same record, or a batch
     /// that holds one twice.
@@ -197,9 +196,6 @@ interface ICuration {
     /// @notice Carries the verdict out and pays everybody, after the deadline; anyone may call.
     function close(uint256 caseId) external;
 
-    /// @notice Sends an account what it is owed; anyone may call.
-    function withdraw(address account) external;
-
     /// @notice Names who may unseal known cases, by governance.
     function setKeeper(address keeper) external;
 
@@ -234,7 +230,4 @@ interface ICuration {
     function keeper() external view returns (address);
 
     function cases() external view returns (uint256);
-
-    /// @notice Wei that `withdraw` would send.
-    function owed(address account) external view returns (uint256);
 }
