@@ -1,6 +1,6 @@
 import { keccak_256 } from '@noble/hashes/sha3.js'
-import { encodeAbiParameters, type AbiParameter } from 'viem'
 import { concatBytes, fromHex, toHex, ZERO_HASH, type Hex } from './bytes.ts'
+import { encodeWords } from './typed-data.ts'
 
 /**
  * Two Merkle trees of one shape, a complete binary tree in an array (root at 0, children of i at 2i+1 and 2i+2, leaf
@@ -51,13 +51,9 @@ export const LEAF_TYPES = {
 
 export type LeafKind = keyof typeof LEAF_TYPES
 
-const parameters = Object.fromEntries(
-  Object.entries(LEAF_TYPES).map(([kind, types]) => [kind, types.map((type) => ({ type }))]),
-) as unknown as Record<LeafKind, AbiParameter[]>
-
 /** Hash of a leaf: keccak256(keccak256(abi.encode(values))). Hashing twice keeps leaves and nodes apart. */
 export const leafHash = (kind: LeafKind, values: readonly unknown[]): Hex =>
-  hashTwice(fromHex(encodeAbiParameters(parameters[kind], values as unknown[])))
+  hashTwice(encodeWords(LEAF_TYPES[kind], values))
 
 /** keccak256(keccak256(bytes)): a leaf that is bytes. */
 export const hashTwice = (bytes: Uint8Array): Hex => toHex(keccak_256(keccak_256(bytes)))
@@ -65,7 +61,7 @@ export const hashTwice = (bytes: Uint8Array): Hex => toHex(keccak_256(keccak_256
 /** Builds the set tree over leaf hashes (any order, duplicates allowed). The empty tree has the zero root. */
 export function merkleTree(leaves: readonly Hex[]): MerkleTree {
   const sorted = [...leaves].toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-  const nodes = hashUp(sorted, (a, b) => hashSorted(a, b))
+  const nodes = hashUp(joinHashes(sorted), hashSorted)
   const position = new Map(sorted.map((leaf, i) => [leaf, i]))
   return {
     root: rootOf(nodes),
@@ -74,19 +70,23 @@ export function merkleTree(leaves: readonly Hex[]): MerkleTree {
   }
 }
 
-/** Builds the ordered tree over leaf hashes. The empty tree has the zero root. */
-export function orderedTree(leaves: readonly Hex[]): OrderedTree {
-  const nodes = hashUp(leaves, hashPair)
+/** Builds the ordered tree over leaf hashes, given one after the other. The empty tree has the zero root. */
+export function orderedTree(leaves: readonly Hex[] | Uint8Array): OrderedTree {
+  const hashes = leaves instanceof Uint8Array ? leaves : joinHashes(leaves)
+  const count = hashes.length / HASH
+  const nodes = hashUp(hashes, keccak_256)
   return {
     root: rootOf(nodes),
     proof: (index) =>
-      index in leaves ? siblings(nodes, index) : raise(`leaf ${index} of ${leaves.length}`),
+      index >= 0 && index < count ? siblings(nodes, index) : raise(`leaf ${index} of ${count}`),
   }
 }
 
 /** Whether the proof leads from the leaf to the root of a set; the same walk as OpenZeppelin's MerkleProof.verify. */
 export const verifyProof = (root: Hex, leaf: Hex, proof: readonly Hex[]): boolean =>
-  toHex(proof.reduce((node, sibling) => hashSorted(node, fromHex(sibling)), fromHex(leaf))) === root
+  toHex(
+    proof.reduce((node, sibling) => hashSorted(concatBytes(node, fromHex(sibling))), fromHex(leaf)),
+  ) === root
 
 /** Whether the leaf stands at a position of the ordered tree of `count` leaves; the same walk as OrderedTree.sol's. */
 export function verifyOrdered(
@@ -105,30 +105,45 @@ export function verifyOrdered(
   return at === 0 && toHex(node) === root
 }
 
-function hashUp(
-  leaves: readonly Hex[],
-  hash: (left: Uint8Array, right: Uint8Array) => Uint8Array,
-): Uint8Array[] {
-  if (leaves.length === 0) return []
-  const nodes = new Array<Uint8Array>(2 * leaves.length - 1)
-  leaves.forEach((leaf, i) => (nodes[nodes.length - 1 - i] = fromHex(leaf)))
-  for (let i = leaves.length - 2; i >= 0; i--)
-    nodes[i] = hash(at(nodes, 2 * i + 1), at(nodes, 2 * i + 2))
+const HASH = 32
+
+/** Hashes one after the other. */
+export function joinHashes(hashes: readonly Hex[]): Uint8Array {
+  const joined = new Uint8Array(HASH * hashes.length)
+  hashes.forEach((hash, i) => joined.set(fromHex(hash), HASH * i))
+  return joined
+}
+
+/** All nodes of a tree, one after the other, of which siblings are neighbours: `hash` is given both. */
+function hashUp(leaves: Uint8Array, hash: (pair: Uint8Array) => Uint8Array): Uint8Array {
+  const count = leaves.length / HASH
+  if (count === 0) return new Uint8Array()
+  const nodes = new Uint8Array(HASH * (2 * count - 1))
+  for (let i = 0; i < count; i++)
+    nodes.set(leaves.subarray(HASH * i, HASH * (i + 1)), nodes.length - HASH * (i + 1))
+  for (let i = count - 2; i >= 0; i--)
+    nodes.set(hash(nodes.subarray(HASH * (2 * i + 1), HASH * (2 * i + 3))), HASH * i)
   return nodes
 }
 
-const rootOf = ([root]: readonly Uint8Array[]): Hex => (root ? toHex(root) : ZERO_HASH)
+const nodeAt = (nodes: Uint8Array, index: number): Hex =>
+  toHex(nodes.subarray(HASH * index, HASH * (index + 1)))
 
-function siblings(nodes: readonly Uint8Array[], leaf: number): Hex[] {
+const rootOf = (nodes: Uint8Array): Hex => (nodes.length > 0 ? nodeAt(nodes, 0) : ZERO_HASH)
+
+function siblings(nodes: Uint8Array, leaf: number): Hex[] {
   const found: Hex[] = []
-  for (let index = nodes.length - 1 - leaf; index > 0; index = (index - 1) >> 1)
-    found.push(toHex(at(nodes, index % 2 === 0 ? index - 1 : index + 1)))
+  for (let index = nodes.length / HASH - 1 - leaf; index > 0; index = (index - 1) >> 1)
+    found.push(nodeAt(nodes, index % 2 === 0 ? index - 1 : index + 1))
   return found
 }
 
 const hashPair = (a: Uint8Array, b: Uint8Array): Uint8Array => keccak_256(concatBytes(a, b))
-const hashSorted = (a: Uint8Array, b: Uint8Array): Uint8Array =>
-  isBefore(a, b) ? hashPair(a, b) : hashPair(b, a)
+
+function hashSorted(pair: Uint8Array): Uint8Array {
+  const [a, b] = [pair.subarray(0, HASH), pair.subarray(HASH)]
+  return isBefore(a, b) ? keccak_256(pair) : hashPair(b, a)
+}
 
 function isBefore(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < a.length; i++) {
@@ -136,10 +151,6 @@ function isBefore(a: Uint8Array, b: Uint8Array): boolean {
     if (difference !== 0) return difference < 0
   }
   return true
-}
-
-function at<T>(items: readonly T[], index: number): T {
-  return items[index] ?? raise(`no node ${index}`)
 }
 
 function raise(message: string): never {

@@ -1,5 +1,4 @@
-import { hashStruct } from 'viem'
-import { concatBytes, fromHex, keccak, type Hex } from './bytes.ts'
+import { concatBytes, fromHex, keccak, toHex, type Hex } from './bytes.ts'
 import {
   groupRows,
   listedClusters,
@@ -8,6 +7,7 @@ import {
   type Receipt,
   type ReceiptRow,
 } from './receipt.ts'
+import { structHash } from './typed-data.ts'
 
 /** Receipts as the contracts take them (Receipts.sol): every list as its EIP-712 hash, to be opened where it matters. */
 export type RowOpening = Omit<ReceiptRow, 'spans'> & { spansHash: Hex }
@@ -25,18 +25,15 @@ export const listHash = (items: readonly Hex[]): Hex => keccak(concatBytes(...it
 /** Hash of a group of rows. */
 export const groupHash = (rows: readonly ReceiptRow[]): Hex => listHash(rows.map(rowHash))
 
-export const rowHash = (row: ReceiptRow): Hex =>
-  hashStruct({ data: row, primaryType: 'Row', types: RECEIPT_TYPES })
+export const rowHash = (row: ReceiptRow): Hex => toHex(structHash(RECEIPT_TYPES, 'Row', row))
 
 export const citationHash = (citation: Citation): Hex =>
-  hashStruct({ data: citation, primaryType: 'Citation', types: RECEIPT_TYPES })
+  toHex(structHash(RECEIPT_TYPES, 'Citation', citation))
 
 /** A row with its spans as their hash. */
 export const openRow = ({ spans, ...row }: ReceiptRow): RowOpening => ({
   ...row,
-  spansHash: listHash(
-    spans.map((span) => hashStruct({ data: span, primaryType: 'Span', types: RECEIPT_TYPES })),
-  ),
+  spansHash: listHash(spans.map((span) => toHex(structHash(RECEIPT_TYPES, 'Span', span)))),
 })
 
 /** A receipt with its lists as their hashes. */

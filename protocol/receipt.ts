@@ -1,5 +1,6 @@
-import { hashTypedData, recoverTypedDataAddress, type TypedDataDomain } from 'viem'
-import type { Hex } from './bytes.ts'
+import { recoverAddress, type TypedDataDomain } from 'viem'
+import { concatBytes, keccak, type Hex } from './bytes.ts'
+import { structHash } from './typed-data.ts'
 
 /** A verbatim match: response tokens [outputStart, outputStart + length) equal the record's from recordStart. */
 export type Span = { outputStart: number; recordStart: number; length: number }
@@ -210,15 +211,33 @@ export function receiptTypedData(receipt: Receipt, { chainId, settlement }: Rece
   } as const
 }
 
+const DOMAIN_TYPES = {
+  EIP712Domain: [
+    { name: 'name', type: 'string' },
+    { name: 'version', type: 'string' },
+    { name: 'chainId', type: 'uint256' },
+    { name: 'verifyingContract', type: 'address' },
+  ],
+} as const
+const PREFIX = Uint8Array.of(0x19, 0x01)
+
 /** EIP-712 hash: what the worker signs and what becomes a leaf of `receiptsRoot`. */
-export const receiptHash = (receipt: Receipt, domain: ReceiptDomain): Hex =>
-  hashTypedData(receiptTypedData(receipt, domain))
+export function receiptHash(receipt: Receipt, at: ReceiptDomain): Hex {
+  const { domain, types, primaryType, message } = receiptTypedData(receipt, at)
+  return keccak(
+    concatBytes(
+      PREFIX,
+      structHash(DOMAIN_TYPES, 'EIP712Domain', domain),
+      structHash(types, primaryType, message),
+    ),
+  )
+}
 
 /** Address that signed the receipt; throws on a malformed signature. */
 export const receiptSigner = (
   { receipt, signature }: Pick<SignedReceipt, 'receipt' | 'signature'>,
   domain: ReceiptDomain,
-): Promise<Hex> => recoverTypedDataAddress({ ...receiptTypedData(receipt, domain), signature })
+): Promise<Hex> => recoverAddress({ hash: receiptHash(receipt, domain), signature })
 
 /** Why a receipt's sums do not hold, or null: fee = platform + model + stakers + retrieval + rows + unattributed. */
 export function receiptFault(receipt: Receipt): string | null {
