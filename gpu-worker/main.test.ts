@@ -33,7 +33,7 @@ const url = `http://127.0.0.1:${port}`
 let output = ''
 let worker: ReturnType<typeof startWorker>
 
-function startWorker() {
+function startWorker(change: Record<string, string> = {}) {
   const child = spawn(process.execPath, [new URL('main.ts', import.meta.url).pathname], {
     env: {
       ...process.env,
@@ -50,6 +50,7 @@ function startWorker() {
       DEVICE: 'cpu',
       THREADS: '1',
       CHECKPOINT_SECONDS: '0.2',
+      ...change,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -82,6 +83,7 @@ type Health = {
   status: string
   device: string
   registered: string | null
+  base: { format: string; memoryBytes: number }
   resident: Hex[]
   training: { pid: number } | null
 }
@@ -148,7 +150,12 @@ test('the worker says who it is, and on which device', async () => {
   const [hello] = edge.hellos
   assert.equal(hello?.address, privateKeyToAddress(WORKER_KEY).toLowerCase())
   const [{ training, ...named } = assert.fail('it serves nothing')] = hello!.bases
-  assert.deepEqual(named, { name: 'tiny', digest: base.digest, contextLength: 256 })
+  assert.deepEqual(named, {
+    name: 'tiny',
+    digest: base.digest,
+    contextLength: 256,
+    format: 'f32',
+  })
   assert.deepEqual([training!.shape.layers, training!.memoryBytes > 2 ** 28], [2, true])
   assert.match(hello!.device, /^cpu \(cpu: chosen by DEVICE\)/)
   assert.deepEqual([(await health())!.device, (await health())!.status], ['cpu', 'ok'])
@@ -265,7 +272,7 @@ test('a worker killed with SIGKILL leaves no training process behind', async () 
   assert.equal(job.result, null)
 })
 
-test('an adapter with one changed byte is refused by a worker that has to fetch it', async () => {
+test('a worker of an 8-bit base verifies adapters as any other, and one changed byte is refused', async () => {
   await rm(join(scratch, 'state'), { recursive: true })
   const manifest = adapterManifest.parse(
     JSON.parse(new TextDecoder().decode(edge.blobs.held.get(adapter.manifest))),
@@ -275,13 +282,19 @@ test('an adapter with one changed byte is refused by a worker that has to fetch 
   const tampered = Uint8Array.from(original)
   tampered[tampered.length - 1]! ^= 1
   edge.blobs.held.set(sha256, tampered)
-  worker = startWorker()
-  await until('started again', health)
+  const hellos = edge.hellos.length
+  worker = startWorker({ BASE_FORMAT: 'int8' })
+  await until('registered again', () => edge.hellos.length > hellos)
+  assert.equal(edge.hellos.at(-1)!.bases[0]!.format, 'int8')
+  assert.equal((await health())!.base.format, 'int8')
+  assert.match(await (await fetch(`${url}/metrics`)).text(), /^openledger_base_bits 8$/m)
   const [event] = await eventsOf(question(11, { adapter }))
   assert.ok(event?.type === 'error' && event.code === 'model/digest-mismatch', output)
 
   edge.blobs.held.set(sha256, original)
-  assert.ok((await eventsOf(question(11, { adapter }))).some(({ type }) => type === 'receipt'))
+  const events = await eventsOf(question(11, { adapter }))
+  const { receipt } = events.find((event) => event.type === 'receipt')!
+  assert.equal(receipt.rows[0]?.record, recordHash(11))
   assert.ok((await readdir(join(scratch, 'state/blobs'))).includes(sha256.slice(2)))
 })
 

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { privateKeyToAccount } from 'viem/accounts'
 import { chooseProvider, type ProviderChoice } from '#engine/providers.ts'
+import { quantBits } from '#engine/quant.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { METHOD_VERSION } from '#protocol/score.ts'
 import type { WorkerHello } from '#protocol/wire.ts'
@@ -13,6 +14,7 @@ import { edgeClient } from './edge-client.ts'
 import { createHttpServer } from './http-server.ts'
 import { log } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import { servingMemory } from './serving/base-memory.ts'
 import { startInference } from './serving/inference.ts'
 import { parseSettings, type Settings } from './settings.ts'
 import { openExporter } from './training/exporter.ts'
@@ -35,7 +37,10 @@ async function main(): Promise<void> {
   const scratchDir = join(settings.STATE_DIR, 'scratch')
   await mkdir(scratchDir, { recursive: true })
   const base = await identifyBase(settings.MODEL_DIR)
-  const device = await chooseDevice(settings.DEVICE)
+  const { name, digest, contextLength } = base
+  const format = settings.BASE_FORMAT
+  const baseBytes = servingMemory(base.config, format)
+  const device = await chooseDevice(settings)
   for (const line of device.report) log('info', 'device', { message: line })
   const session = { provider: device.provider, threads: settings.THREADS }
   const account = privateKeyToAccount(settings.WORKER_KEY)
@@ -61,7 +66,7 @@ async function main(): Promise<void> {
       status: stopping.signal.aborted ? 'stopping' : 'ok',
       device: device.provider,
       deviceReport: device.report,
-      base: { name: base.name, digest: base.digest, contextLength: base.contextLength },
+      base: { name, digest, contextLength, format, memoryBytes: baseBytes },
       worker: account.address.toLowerCase(),
       registered: workerId,
       versions: { node: process.version, attributionMethod: METHOD_VERSION },
@@ -78,6 +83,8 @@ async function main(): Promise<void> {
           openledger_adapters_resident: status.resident.length,
           openledger_adapters_resident_bytes: status.residentBytes,
           openledger_adapter_hit_ratio: status.hits / Math.max(1, status.hits + status.misses),
+          openledger_base_bits: format === 'f32' ? 32 : quantBits(format),
+          openledger_base_bytes: baseBytes,
           openledger_training_running: job ? 1 : 0,
           process_resident_memory_bytes: process.memoryUsage().rss,
         },
@@ -95,13 +102,13 @@ async function main(): Promise<void> {
   await once(server, 'listening')
   log('info', 'serving', {
     port: settings.PORT,
-    base: base.name,
-    digest: base.digest,
+    base: name,
+    digest,
+    format,
     device: device.provider,
   })
 
   const edge = edgeClient(settings.EDGE_URL, settings.WORKER_TOKEN)
-  const { name, digest, contextLength } = base
   const training = { shape: shapeOf(base.config), memoryBytes: availableMemory() }
   const hello = (): WorkerHello => {
     const { capacity, active, waiting, resident } = inference.status()
@@ -109,7 +116,7 @@ async function main(): Promise<void> {
       address: account.address.toLowerCase() as Hex,
       url: settings.WORKER_URL,
       device: describeDevice(device),
-      bases: [{ name, digest, contextLength, training }],
+      bases: [{ name, digest, contextLength, format, training }],
       load: {
         capacity,
         active,
@@ -156,9 +163,12 @@ async function main(): Promise<void> {
 }
 
 /** The provider that was asked for, or the best one; throws when the one asked for cannot be used. */
-async function chooseDevice(wanted: Settings['DEVICE']): Promise<ProviderChoice> {
+async function chooseDevice({
+  DEVICE: wanted,
+  BASE_FORMAT: format,
+}: Settings): Promise<ProviderChoice> {
   if (wanted === 'cpu') return { provider: 'cpu', report: ['cpu: chosen by DEVICE'] }
-  const choice = await (wanted === 'auto' ? chooseProvider() : chooseProvider([wanted]))
+  const choice = await chooseProvider(format, wanted === 'auto' ? undefined : [wanted])
   if (wanted !== 'auto' && choice.provider !== wanted)
     throw new Error(`DEVICE is ${wanted}, but it cannot be used: ${choice.report.join('; ')}`)
   return choice

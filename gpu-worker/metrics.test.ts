@@ -10,6 +10,8 @@ const sampled = {
     openledger_adapters_resident: 2,
     openledger_adapters_resident_bytes: 1000,
     openledger_adapter_hit_ratio: 0.75,
+    openledger_base_bits: 4,
+    openledger_base_bytes: 2 ** 20,
     openledger_training_running: 0,
     process_resident_memory_bytes: 5,
   },

@@ -43,6 +43,8 @@ const GAUGES = {
   openledger_adapters_resident: 'Adapters in memory.',
   openledger_adapters_resident_bytes: 'Memory that they take.',
   openledger_adapter_hit_ratio: 'Share of requests whose adapter was in memory.',
+  openledger_base_bits: 'Bits that a weight of the matrices of the base is held in to serve it.',
+  openledger_base_bytes: 'Memory that serving the bare base takes, estimated.',
   openledger_training_running: 'Training jobs that run now.',
   process_resident_memory_bytes: 'Resident memory of the process, threads included.',
 } as const

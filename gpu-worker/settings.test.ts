@@ -23,7 +23,8 @@ test('a complete environment gives settings with defaults, URLs without a slash,
   const settings = parseSettings({ ...complete, THREADS: '' })
   assert.equal(settings.EDGE_URL, 'http://127.0.0.1:8787')
   assert.equal(settings.CONTRACTS.modelRegistry, address.toLowerCase())
-  assert.deepEqual([settings.PORT, settings.DEVICE], [8790, 'auto'])
+  const { PORT, DEVICE, BASE_FORMAT } = settings
+  assert.deepEqual([PORT, DEVICE, BASE_FORMAT], [8790, 'auto', 'f32'])
   assert.ok(settings.THREADS >= 1)
   assert.match(settings.MODEL_DIR, /models\/openledger-5m$/)
 })
@@ -35,6 +36,7 @@ test('every fault is named, and no value is repeated', () => {
     WORKER_KEY: 'secret-but-not-a-key',
     CONTRACTS: '{"parameters": "0x12"}',
     DEVICE: 'tpu',
+    BASE_FORMAT: 'int3',
     RPC_URL: undefined,
   }
   assert.throws(
@@ -47,6 +49,7 @@ test('every fault is named, and no value is repeated', () => {
         /CONTRACTS\.parameters: expected 0x and 40/,
         /CONTRACTS\.modelRegistry/,
         /DEVICE/,
+        /BASE_FORMAT: .*int4/,
       ])
         assert.match(message, fault)
       assert.doesNotMatch(message, /secret-but-not-a-key/)

@@ -1,6 +1,7 @@
 /** The worker's settings, all from the environment. */
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
+import { WEIGHT_FORMATS } from '#engine/quant.ts'
 import { address, bytes32 } from '#protocol/wire.ts'
 
 const EMBEDDED_MODEL = new URL('models/openledger-5m', import.meta.url).pathname
@@ -35,6 +36,8 @@ const schema = z.object({
   PORT: z.coerce.number().int().min(0).max(65_535).default(8790),
   STATE_DIR: z.string().min(1),
   MODEL_DIR: z.string().min(1).default(EMBEDDED_MODEL),
+  /** How the base's matrices are held to serve it: 8 or 4 bits take less memory, and a lone answer less time. */
+  BASE_FORMAT: z.enum(WEIGHT_FORMATS).default('f32'),
   /** What compares the meaning of records: `base` (the base model), `off`, or the directory of an ONNX model. */
   EMBEDDER: z.string().min(1).default('base'),
   DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),

@@ -18,14 +18,15 @@ test('an output that is zero, not finite, short or absent disagrees', () => {
 
 test('the CPU provider conforms with itself', async () => {
   assert.deepEqual(await checkConformance('cpu'), [])
+  assert.deepEqual(await checkConformance('cpu', 'int4'), [])
 })
 
 test('without a faster provider the choice is CPU, and the report says why', async () => {
-  assert.deepEqual(await chooseProvider([]), { provider: 'cpu', report: ['cpu: chosen'] })
+  assert.deepEqual(await chooseProvider('f32', []), { provider: 'cpu', report: ['cpu: chosen'] })
 })
 
 test('the choice conforms and every provider that was tried is reported', async () => {
-  const { provider, report } = await chooseProvider()
+  const { provider, report } = await chooseProvider('f32')
   assert.match(report.at(-1) ?? '', new RegExp(`^${provider}: .*chosen$`))
   for (const line of report.slice(0, -1))
     assert.match(line, /^(cuda|webgpu): (not available|refused)/)

@@ -11,10 +11,12 @@ import { decodeProgram, prefillProgram } from './programs/generate.ts'
 import { influenceProgram } from './programs/influence.ts'
 import type { Program } from './programs/program.ts'
 import { evaluateProgram, trainProgram } from './programs/train.ts'
+import { quantizeParameters } from './quant.ts'
+import type { WeightFormat } from './quant.ts'
 import { gaussian, randomSource } from './random.ts'
 import { openSession } from './session.ts'
 import type { ExecutionProvider, Feeds } from './session.ts'
-import type { TensorMap } from './tensor.ts'
+import type { ParameterMap, TensorMap } from './tensor.ts'
 
 /** Largest relative difference accepted per output; loose enough for the reduced precision of TF32 products. */
 export const CONFORMANCE_TOLERANCE = 5e-3
@@ -45,18 +47,19 @@ export function disagreements(
 }
 
 /**
- * Runs every program on CPU and on `provider` and returns what disagrees; an empty list means the provider conforms.
- * Throws what the runtime throws when the provider is not available. A provider may even abort the process: run this
+ * Runs every program on CPU and on `provider`, those that serve with the base in `format`, and returns what disagrees; an
+ * empty list means the provider conforms. Throws what the runtime throws when the provider is not available. A provider may even abort the process: run this
  * in a child process.
  */
 export async function checkConformance(
   provider: ExecutionProvider,
+  format: WeightFormat = 'f32',
 ): Promise<readonly Disagreement[]> {
   const found: Disagreement[] = []
-  for (const { program, feeds } of cases()) {
+  for (const { program, feeds, base = parameters } of cases(format)) {
     const outputs: TensorMap[] = []
     for (const chosen of ['cpu', provider] as const) {
-      const session = await openSession(program, parameters, { provider: chosen, threads: 1 })
+      const session = await openSession(program, base, { provider: chosen, threads: 1 })
       outputs.push(await session.run(feeds))
       await session.release()
     }
@@ -76,7 +79,7 @@ const config = parseLlamaConfig({
   num_hidden_layers: 2,
   num_attention_heads: 4,
   num_key_value_heads: 2,
-  intermediate_size: 48,
+  intermediate_size: 64,
   vocab_size: 97,
   max_position_embeddings: 64,
   rms_norm_eps: 1e-5,
@@ -86,7 +89,14 @@ const parameters = initialParameters(config, 1)
 
 const column = (...data: number[]) => ({ dims: [data.length, 1], data: Int32Array.from(data) })
 
-function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[] {
+type Case = {
+  readonly program: Program
+  readonly feeds: Feeds
+  /** Float32 when absent. */
+  readonly base?: ParameterMap
+}
+
+function cases(format: WeightFormat): readonly Case[] {
   const random = randomSource(2)
   const sequences = [9, 14, 6].map((length) => ({
     tokens: Array.from({ length }, () => Math.floor(random() * config.vocab)),
@@ -105,6 +115,7 @@ function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[
   const served = { lora, tensors }
   const adapters = new AdapterPack(config).feeds([served, null, served])
   const serving = { ...cache.feeds(), ...adapters }
+  const base = format === 'f32' ? parameters : quantizeParameters(config, parameters, format)
 
   return [
     {
@@ -122,12 +133,14 @@ function cases(): readonly { readonly program: Program; readonly feeds: Feeds }[
       feeds: { ...padBatch(sequences, 'per-sequence').feeds, ...adapter },
     },
     {
-      program: prefillProgram(config),
+      program: prefillProgram(config, { format }),
       feeds: { tokens, positions, rows: { dims: [2], data: Int32Array.of(8, 27) }, ...serving },
+      base,
     },
     {
-      program: decodeProgram(config),
+      program: decodeProgram(config, { format }),
       feeds: { tokens: column(5, 50, 90), positions: column(0, 0, 0), ...serving },
+      base,
     },
   ]
 }

@@ -8,6 +8,8 @@ import { packBatch } from './batch.ts'
 import { checkConformance } from './conformance.ts'
 import { parseLlamaConfig } from './models/config.ts'
 import { initialParameters } from './models/parameters.ts'
+import { WEIGHT_FORMATS } from './quant.ts'
+import type { WeightFormat } from './quant.ts'
 import type { ExecutionProvider } from './session.ts'
 import { openTrainer } from './trainer.ts'
 
@@ -20,13 +22,17 @@ export type ProviderChoice = {
   readonly report: readonly string[]
 }
 
-/** Tries providers in order and returns the first that agrees with CPU and is not slower; else CPU, which always works. */
+/**
+ * Tries providers in order and returns the first that agrees with CPU, serving a base in `format` too, and is not slower;
+ * else CPU, which always works.
+ */
 export async function chooseProvider(
+  format: WeightFormat,
   candidates: readonly ExecutionProvider[] = ['cuda', 'webgpu'],
 ): Promise<ProviderChoice> {
   const report: string[] = []
   for (const provider of candidates.filter((candidate) => candidate !== 'cpu')) {
-    const fault = await probe(provider)
+    const fault = await probe(provider, format)
     if (fault === null)
       return {
         provider,
@@ -38,10 +44,10 @@ export async function chooseProvider(
 }
 
 /** Why the provider cannot be used, in one line; null when it can. */
-async function probe(provider: ExecutionProvider): Promise<string | null> {
+async function probe(provider: ExecutionProvider, format: WeightFormat): Promise<string | null> {
   const script = fileURLToPath(import.meta.url)
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [script, provider], {
+    const { stdout } = await promisify(execFile)(process.execPath, [script, provider, format], {
       timeout: PROBE_TIMEOUT_MS,
     })
     const verdict = stdout.split('\n').find((line) => line.startsWith(MARK))
@@ -55,9 +61,12 @@ async function probe(provider: ExecutionProvider): Promise<string | null> {
 }
 
 /** The probe itself: what disqualifies the provider, in one line, or nothing. */
-async function disqualification(provider: ExecutionProvider): Promise<string> {
+async function disqualification(
+  provider: ExecutionProvider,
+  format: WeightFormat,
+): Promise<string> {
   try {
-    const [first, ...others] = await checkConformance(provider)
+    const [first, ...others] = await checkConformance(provider, format)
     if (first) {
       const { program, output, error } = first
       const more = others.length > 0 ? `, and ${others.length} more outputs are wrong` : ''
@@ -104,7 +113,9 @@ async function trainingStepMs(provider: ExecutionProvider): Promise<number> {
 }
 
 if (import.meta.main) {
-  const [provider] = process.argv.slice(2)
-  if (provider !== 'cuda' && provider !== 'webgpu') throw new Error(`cannot probe "${provider}"`)
-  process.stdout.write(`${MARK}${await disqualification(provider)}\n`)
+  const [provider, asked] = process.argv.slice(2)
+  const format = WEIGHT_FORMATS.find((one) => one === asked)
+  if ((provider !== 'cuda' && provider !== 'webgpu') || !format)
+    throw new Error(`cannot probe "${provider}" with "${asked}"`)
+  process.stdout.write(`${MARK}${await disqualification(provider, format)}\n`)
 }

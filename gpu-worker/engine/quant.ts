@@ -5,12 +5,13 @@
 //
 // where `extreme` is the number of largest magnitude with its sign, so that it is represented exactly (Q4_0 of llama.cpp).
 import type { LlamaConfig } from './models/config.ts'
-import { modulesOf } from './models/parameters.ts'
+import { modulesOf, parameterDims } from './models/parameters.ts'
 import { requireTensor } from './tensor.ts'
 import type { HostTensor, ParameterMap, TensorMap } from './tensor.ts'
 
 /** How the matrices of the linear layers are stored. Embeddings and norms are float32 always. */
-export type WeightFormat = 'f32' | 'int8' | 'int4'
+export const WEIGHT_FORMATS = ['f32', 'int8', 'int4'] as const
+export type WeightFormat = (typeof WEIGHT_FORMATS)[number]
 
 export type QuantFormat = Exclude<WeightFormat, 'f32'>
 
@@ -87,6 +88,21 @@ export function dequantizeMatrix(matrix: QuantizedMatrix, format: QuantFormat): 
   const [outDim = 0, blocks = 0] = scales.dims
   return { dims: [outDim, blocks * QUANT_BLOCK], data }
 }
+
+/** Bytes of one copy of a model's parameters. Throws an Error when a layer cannot be quantized. */
+export function parameterBytes(config: LlamaConfig, format: WeightFormat): number {
+  let bytes = 0
+  for (const dims of parameterDims(config).values()) bytes += FLOAT_BYTES * count(dims)
+  if (format === 'f32') return bytes
+  for (const { inDim, outDim } of modulesOf(config)) {
+    const { packed, scales } = quantDims(format, outDim, inDim)
+    bytes += count(packed) + FLOAT_BYTES * (count(scales) - inDim * outDim)
+  }
+  return bytes
+}
+
+const FLOAT_BYTES = 4
+const count = (dims: readonly number[]): number => dims.reduce((n, dim) => n * dim, 1)
 
 /** The parameters with the linear layers' matrices replaced by their two tensors; the rest is shared, not copied. */
 export function quantizeParameters(

@@ -250,11 +250,8 @@ test('log-probabilities come with the text of their tokens, and a stop string ta
 })
 
 test('a full queue refuses with the time after which there may be room', async () => {
-  const small = await openGenerator(
-    base,
-    { threads: 1 },
-    { ...DEFAULT_LIMITS, running: 1, waiting: 2, waitingPerPayer: 1 },
-  )
+  const limits = { ...DEFAULT_LIMITS, running: 1, waiting: 2, waitingPerPayer: 1 }
+  const small = await openGenerator(base, { threads: 1, limits })
   const answers = [small.generate(request({ payer: 'a' }))]
   await assert.rejects(
     small.generate(request({ payer: 'a' })),

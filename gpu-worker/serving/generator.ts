@@ -8,9 +8,11 @@ import { AdapterPack, rankOf, type Adapter } from '#engine/adapter-pack.ts'
 import { KvCache } from '#engine/kv-cache.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import { decodeProgram, prefillProgram } from '#engine/programs/generate.ts'
+import type { WeightFormat } from '#engine/quant.ts'
 import { openSession, type SessionOptions } from '#engine/session.ts'
 import { requireTensor, type TensorMap } from '#engine/tensor.ts'
 import type { BaseModel } from '../base-model.ts'
+import { inFormat } from '../training/base-format.ts'
 import { asSource, type AdapterSource } from './adapter-source.ts'
 import { createSampler, type Sampler, type SamplerOptions, type TokenLogprobs } from './sampler.ts'
 import {
@@ -100,15 +102,23 @@ type Reading = {
 
 const isThrough = ({ row, read }: Reading): boolean => read === row.request.prompt.length
 
-/** Opens the sessions of a base model and starts the loop. */
+export type GeneratorOptions = SessionOptions & {
+  /** How the base's matrices are held; float32 when absent. Adapters stay float32. */
+  readonly format?: WeightFormat | undefined
+  readonly limits?: SchedulerLimits
+}
+
+/** Opens the sessions of a base model and starts the loop. Throws where a layer cannot be held in the format. */
 export async function openGenerator(
   base: BaseModel,
-  options: SessionOptions,
-  limits: SchedulerLimits = UNBOUNDED,
+  { format = 'f32', limits = UNBOUNDED, ...session }: GeneratorOptions = {},
 ): Promise<Generator> {
-  const { config, parameters, tokenizer } = base
-  const prefill = await openSession(prefillProgram(config), parameters, options)
-  const decode = await openSession(decodeProgram(config), parameters, options)
+  const { config, tokenizer } = base
+  const parameters = inFormat(base, format)
+  const isCpu = (session.provider ?? 'cpu') === 'cpu'
+  const program = { format, activations: isCpu ? 'rounded' : 'exact' } as const
+  const prefill = await openSession(prefillProgram(config, program), parameters, session)
+  const decode = await openSession(decodeProgram(config, program), parameters, session)
   const scheduler = createScheduler<Row>(limits)
   const cache = new KvCache(config)
   const active: Row[] = [] // row i of `cache` and of `adapters` belongs to active[i]

@@ -34,7 +34,7 @@ const { chain, state } = fixedChain(
 const account = privateKeyToAccount(keccak('worker'))
 const domain = { chainId: 1, settlement: SETTLEMENT }
 const revocations = emptyRevocations()
-const service = await openInference({
+const options = {
   base: place.base,
   session: { threads: 1 },
   chain,
@@ -43,13 +43,14 @@ const service = await openInference({
   account,
   domain,
   revocationPollMs: 1,
-})
+}
+const service = await openInference(options)
 const adapter = { digest: manifest.digest, manifest: blob.sha256 }
 const fieldsOf = (n: number) => records[n]!.fields as { prompt: string; completion: string }
 
 const code = (code: string) => (error: { code?: string }) => error.code === code
 
-async function ask(change: object = {}) {
+async function ask(change: object = {}, asked = service) {
   const events: GenerateEvent[] = []
   const request = generateRequest.parse({
     requestId: keccak('request'),
@@ -61,7 +62,7 @@ async function ask(change: object = {}) {
     temperature: 0,
     ...change,
   })
-  await service.answer(request, (event) => events.push(event), {
+  await asked.answer(request, (event) => events.push(event), {
     gone: new AbortController().signal,
   })
   const text = events.map((event) => (event.type === 'token' ? event.text : '')).join('')
@@ -103,6 +104,14 @@ test('the same request gives the same receipt, but for the time', async () => {
   const [a, b] = [await ask({ seed: 3, temperature: 1 }), await ask({ seed: 3, temperature: 1 })]
   assert.deepEqual({ ...a.receipt, time: 0n }, { ...b.receipt, time: 0n })
 })
+
+for (const format of ['int8', 'int4'] as const)
+  test(`an answer of a base in ${format} is attributed as the same answer of the float32 base`, async () => {
+    const quantized = await openInference({ ...options, format })
+    const [a, b] = [await ask(), await ask({}, quantized)]
+    assert.equal(b.text, a.text)
+    assert.deepEqual({ ...b.receipt, time: 0n }, { ...a.receipt, time: 0n })
+  })
 
 test('words that stand in the prompt earn no text credit', async () => {
   const { completion, prompt } = fieldsOf(11)

@@ -1,6 +1,7 @@
 /** Answers one request after the other or several at once: checks the model, generates, attributes, signs the receipt. */
 import { randomInt } from 'node:crypto'
 import type { LocalAccount } from 'viem'
+import type { WeightFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
@@ -49,6 +50,8 @@ export type InferenceStatus = StoreLoad & ReturnType<Generator['load']> & { capa
 export type InferenceOptions = {
   base: BaseModel
   session: SessionOptions
+  /** How the base's matrices are held to generate; attribution has its own, see `gradientSources`. */
+  format?: WeightFormat
   chain: Chain
   /** Records that are neither paid nor cited any more. */
   revocations: Revocations
@@ -77,8 +80,8 @@ type Model = {
 /** Opens the programs of a base model; slow, once per process. */
 export async function openInference(options: InferenceOptions): Promise<InferenceService> {
   const { base, chain, revocations, account, domain, limits = DEFAULT_LIMITS } = options
-  const { revocationPollMs = REVOCATION_POLL_MS } = options
-  const generator = await openGenerator(base, options.session, limits)
+  const { format, revocationPollMs = REVOCATION_POLL_MS } = options
+  const generator = await openGenerator(base, { ...options.session, format, limits })
   const store = openAdapterStore(options)
   const withSource = gradientSources(base, options.session)
   const quote = openQuoting(options)
@@ -296,7 +299,8 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
     const { format = 'f32' } = index
     const key = JSON.stringify([lora, format])
     const { config } = base
-    // Query and rows must be taken at the same point: on the base in the format that the adapter was trained on.
+    // Query and rows must be taken at the same point: on the base in the format that the adapter was trained on, whatever
+    // format generates. An answer gets the same shares from every worker.
     const openSource = () =>
       openGradients({
         config,

@@ -21,6 +21,7 @@ const STATUS_EVERY_MS = 1_000
 const service = await openInference({
   base: await loadBaseModel(settings.MODEL_DIR),
   session,
+  format: settings.BASE_FORMAT,
   embedder: settings.EMBEDDER,
   chain: openChain({ rpcUrl: settings.RPC_URL, contracts: settings.CONTRACTS }),
   revocations: openRevocations(settings.EDGE_URL),

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { WEIGHT_FORMATS } from '#engine/quant.ts'
 import type { MixedBatch } from '../testing/mixed-batch.ts'
 
 const DRIVER = '/usr/lib/chromium/vk_swiftshader_icd.json'
@@ -23,14 +24,17 @@ async function lastLineOf(args: readonly string[]): Promise<string> {
   return stdout.trim().split('\n').at(-1) ?? ''
 }
 const fileOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
-const generated = async (provider: string): Promise<MixedBatch> =>
-  JSON.parse(await lastLineOf([fileOf('../testing/mixed-batch.ts'), provider])) as MixedBatch
+const generated = async (provider: string, format = 'f32'): Promise<MixedBatch> =>
+  JSON.parse(
+    await lastLineOf([fileOf('../testing/mixed-batch.ts'), provider, format]),
+  ) as MixedBatch
 
-test('a row of a mixed batch has the same tokens alone, on CPU', async () => {
-  const { together, alone } = await generated('cpu')
-  assert.deepEqual(together, alone)
-  assert.equal(new Set(alone.map(String)).size, alone.length) // the rows do differ
-})
+for (const format of WEIGHT_FORMATS)
+  test(`a row of a mixed batch on a base in ${format} has the same tokens alone, on CPU`, async () => {
+    const { together, alone } = await generated('cpu', format)
+    assert.deepEqual(together, alone)
+    assert.equal(new Set(alone.map(String)).size, alone.length) // the rows do differ
+  })
 
 test(
   'a row of a mixed batch has the same tokens alone, on WebGPU, and those of CPU',

@@ -1,11 +1,12 @@
 /**
  * Generates greedily on one execution provider, rows with different adapters together and each alone, and prints the
- * tokens: `node mixed-batch.ts webgpu`. A process of its own, because a provider may abort the one it runs in.
+ * tokens: `node mixed-batch.ts webgpu int4`. A process of its own, because a provider may abort the one it runs in.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loraConfig } from '#engine/models/lora.ts'
+import type { WeightFormat } from '#engine/quant.ts'
 import type { ExecutionProvider } from '#engine/session.ts'
 import { randomAdapter } from '#engine/testing.ts'
 import { loadBaseModel } from '../base-model.ts'
@@ -17,8 +18,8 @@ export type MixedBatch = { together: number[][]; alone: number[][] }
 const scratch = await mkdtemp(join(tmpdir(), 'mixed-batch-'))
 const base = await loadBaseModel(await writeTinyModel(scratch))
 await rm(scratch, { recursive: true })
-const [provider] = process.argv.slice(2) as [ExecutionProvider]
-const generator = await openGenerator(base, { provider, threads: 1 })
+const [provider, format] = process.argv.slice(2) as [ExecutionProvider, WeightFormat]
+const generator = await openGenerator(base, { provider, format, threads: 1 })
 
 const wide = randomAdapter(base.config, loraConfig(4), 1)
 const partial = randomAdapter(

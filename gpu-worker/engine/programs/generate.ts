@@ -12,6 +12,7 @@ import { LINEAR_LAYERS } from '../models/parameters.ts'
 import type { LinearLayer } from '../models/parameters.ts'
 import type { WeightFormat } from '../quant.ts'
 import { frozenModel } from './base.ts'
+import type { Activations } from './base.ts'
 import { packedAdapters } from './packed-adapters.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
@@ -20,8 +21,10 @@ import { MASKED, within } from './sequence.ts'
 export type GenerateOptions = {
   /** Linear layers that adapters may change, all when absent; empty for a program that serves the bare model only. */
   readonly targets?: readonly LinearLayer[]
-  /** Format of the base's matrices; float32 when absent. Quantized products round the activations to 8 bits. */
+  /** Format of the base's matrices; float32 when absent. */
   readonly format?: WeightFormat
+  /** How quantized products take their activations, see `frozenModel`; exactly when absent. */
+  readonly activations?: Activations
 }
 
 export const cacheKeys = (layer: number): string => `cache.${layer}.keys`
@@ -45,7 +48,7 @@ export const decodeProgram = (config: LlamaConfig, options: GenerateOptions = {}
 function compile(
   name: 'prefill' | 'decode',
   config: LlamaConfig,
-  { targets = LINEAR_LAYERS, format = 'f32' }: GenerateOptions,
+  { targets = LINEAR_LAYERS, format = 'f32', activations = 'exact' }: GenerateOptions,
 ): Program {
   const g = new Graph(name)
   const tape = new Tape(g) // records nothing that is used: no gradients here
@@ -60,13 +63,13 @@ function compile(
     values: g.input(cacheValues(layer), 'float32', ['B', kvHeads, 'C', headDim]),
   }))
 
-  const base = frozenModel(tape, config, format, { activations: 'rounded' })
+  const base = frozenModel(tape, config, format, { activations })
   const attend = cachedAttention(g, config, { positions, cached, caches })
   const adapt = packedAdapters(tape, config, targets)
   const hidden = llama(tape, config, { tokens, positions }, { ...base, adapt, attend })
   const chosen = rows ? g.gather(hidden, rows) : hidden
   g.output('logits', linear(tape, chosen, base.parameter(outputEmbedding(config))))
-  return sealProgram(name, g, config, { targets, format })
+  return sealProgram(name, g, config, { targets, format, activations })
 }
 
 type CacheInputs = {
