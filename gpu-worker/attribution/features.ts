@@ -16,8 +16,11 @@ import type { Sequence } from '#engine/batch.ts'
 import { gradientSize, type Block } from '#engine/programs/influence.ts'
 import { areWithin, type TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
+import { dotAll } from './dots.ts'
 import { topEigenvectors } from './eigenvectors.ts'
-import { runsByLength, type GradientSource } from './gradients.ts'
+import { runsByLength, type GradientSource, type OnProgress } from './gradients.ts'
+import { quantize, type Quantized } from './quantize.ts'
+import type { RowFormat } from './row-file.ts'
 
 /** A power of two; a landmark takes as many bytes. */
 export const FEATURE_DIMS = 32_768
@@ -48,48 +51,54 @@ export const directionsFor = (size: number): number =>
 const SAMPLE = 256
 const SAMPLE_NUMBERS = 2 ** 26
 
+/** What a map was fitted to: which sequences, and their gradients [snapshots][places], which need not be taken again. */
+export type FittedSample = { places: readonly number[]; gradients: readonly Float32Array[][] }
+
 /** Fits scales and directions to evenly spaced sequences. */
 export async function fitFeatures(
   source: GradientSource,
   { adapter, snapshots }: Pick<FeatureMap, 'adapter' | 'snapshots'>,
   sequences: readonly Sequence[],
-): Promise<FeatureMap> {
-  const most = Math.max(1, Math.min(SAMPLE, Math.floor(SAMPLE_NUMBERS / source.size)))
-  const step = Math.max(1, Math.ceil(sequences.length / most))
-  const sample = sequences.filter((_, i) => i % step === 0)
-  const fitted: { scales: Float32Array; directions: Float32Array }[] = []
-  for (const snapshot of snapshots) fitted.push(await fitBlocks(source, snapshot, sample))
-  return {
-    adapter,
-    snapshots,
-    scales: fitted.map(({ scales }) => scales),
-    directions: fitted.map(({ directions }) => directions),
-  }
-}
-
-async function fitBlocks(
-  source: GradientSource,
-  snapshot: TensorMap,
-  sample: readonly Sequence[],
-): Promise<{ scales: Float32Array; directions: Float32Array }> {
+  onProgress: OnProgress = () => {},
+): Promise<{ map: FeatureMap; sample: FittedSample }> {
   const { blocks, size } = source
-  const gradients: Float32Array[] = []
-  for (const run of runsByLength(sample, size)) {
-    const part = run.map((i) => sample[i] as Sequence)
-    const flat = await source.gradients(snapshot, part)
-    const rows = part.map((_, row) => flat.subarray(row * size, (row + 1) * size))
-    gradients.push(...rows.filter((row) => areWithin(row)))
+  const held = Math.floor(SAMPLE_NUMBERS / (size * snapshots.length))
+  const step = Math.max(1, Math.ceil(sequences.length / Math.max(1, Math.min(SAMPLE, held))))
+  const places = sequences.flatMap((_, place) => (place % step === 0 ? [place] : []))
+  const sample = places.map((place) => sequences[place] as Sequence)
+  const all = snapshots.length * (sample.length + blocks.length)
+  let done = 0
+  const count = (more: number) => onProgress((done += more) / all)
+  const gradients: Float32Array[][] = []
+  const scales: Float32Array[] = []
+  const directions: Float32Array[] = []
+  for (const snapshot of snapshots) {
+    const rows = new Array<Float32Array>(sample.length)
+    for (const run of runsByLength(sample, size)) {
+      const part = run.map((i) => sample[i] as Sequence)
+      const flat = await source.gradients(snapshot, part)
+      run.forEach((i, row) => (rows[i] = flat.subarray(row * size, (row + 1) * size)))
+      await count(run.length)
+    }
+    const finite = rows.filter((row) => areWithin(row))
+    const most = directionsFor(size)
+    const found = {
+      scales: new Float32Array(blocks.length),
+      directions: new Float32Array(most * size),
+    }
+    for (const [b, { offset, rows: height, columns }] of blocks.entries()) {
+      const length = height * columns
+      const own = finite.map((row) => row.subarray(offset, offset + length))
+      const { vectors, meanSquare } = largestDirections(own, most)
+      vectors.forEach((vector, k) => found.directions.set(vector, k * size + offset))
+      found.scales[b] = meanSquare > 0 ? Math.sqrt(length / meanSquare) : 0
+      await count(1)
+    }
+    gradients.push(rows)
+    scales.push(found.scales)
+    directions.push(found.directions)
   }
-  const count = directionsFor(size)
-  const directions = new Float32Array(count * size)
-  const scales = Float32Array.from(blocks, ({ offset, rows, columns }) => {
-    const length = rows * columns
-    const own = gradients.map((gradient) => gradient.subarray(offset, offset + length))
-    const { vectors, meanSquare } = largestDirections(own, count)
-    vectors.forEach((vector, k) => directions.set(vector, k * size + offset))
-    return meanSquare > 0 ? Math.sqrt(length / meanSquare) : 0
-  })
-  return { scales, directions }
+  return { map: { adapter, snapshots, scales, directions }, sample: { places, gradients } }
 }
 
 /**
@@ -102,11 +111,9 @@ function largestDirections(
 ): { vectors: Float32Array[]; meanSquare: number } {
   const gram = rows.map(() => new Float64Array(rows.length))
   rows.forEach((a, i) => {
-    for (let j = 0; j <= i; j++) {
-      const value = dot(a, rows[j] as Float32Array)
-      ;(gram[i] as Float64Array)[j] = value
-      ;(gram[j] as Float64Array)[i] = value
-    }
+    const mine = gram[i] as Float64Array
+    dotAll(a, rows.slice(0, i + 1), mine)
+    for (let j = 0; j < i; j++) (gram[j] as Float64Array)[i] = mine[j] as number
   })
   const trace = gram.reduce((sum, row, i) => sum + (row[i] as number), 0)
   const lambda = (BLOCK_DAMPING * trace) / Math.max(1, rows.length)
@@ -127,6 +134,30 @@ function largestDirections(
 /** Relative to the trace; below it a direction is noise of the arithmetic. */
 const LEAST_EIGENVALUE = 1e-9
 
+/** A feature as int8, unclipped: the vector is values * 2^exponent. */
+export type FeatureRow = Pick<Quantized, 'values' | 'exponent'>
+
+/** Rounds a feature; zero when it is not finite. */
+export function featureRow(feature: Float64Array): FeatureRow {
+  if (!feature.every(Number.isFinite)) return { values: new Int8Array(FEATURE_DIMS), exponent: 0 }
+  return quantize(feature, Number.POSITIVE_INFINITY)
+}
+
+const HEADER_BYTES = 4
+
+/** Features in a file: an exponent (int16), two zero bytes and FEATURE_DIMS int8. */
+export const featureFormat: RowFormat<FeatureRow> = {
+  bytes: HEADER_BYTES + FEATURE_DIMS,
+  write: ({ values, exponent }, into) => {
+    into.writeInt16LE(exponent)
+    into.set(new Uint8Array(values.buffer, values.byteOffset, values.length), HEADER_BYTES)
+  },
+  read: (from) => ({
+    exponent: from.readInt16LE(),
+    values: new Int8Array(from.buffer, from.byteOffset + HEADER_BYTES, FEATURE_DIMS),
+  }),
+}
+
 /** Makes features; the sketches are drawn once. */
 export function openFeatures(
   blocks: readonly Block[],
@@ -134,6 +165,13 @@ export function openFeatures(
 ) {
   const size = gradientSize(blocks)
   const sketches = snapshots.map((_, i) => drawSketch(`${adapter}|${i}`, size))
+  const add = (into: Float64Array, gradient: Float32Array, i: number) =>
+    addSketch(into, gradient, {
+      blocks,
+      scales: scales[i] as Float32Array,
+      directions: directions[i] as Float32Array,
+      sketch: sketches[i] as Int16Array,
+    })
   return {
     /** The features of each sequence, [FEATURE_DIMS]; not finite where the gradient is not. */
     of: async (source: GradientSource, sequences: readonly Sequence[]): Promise<Float64Array[]> => {
@@ -141,15 +179,16 @@ export function openFeatures(
       for (const [i, snapshot] of snapshots.entries()) {
         const gradients = await source.gradients(snapshot, sequences)
         features.forEach((into, row) =>
-          addSketch(into, gradients.subarray(row * size, (row + 1) * size), {
-            blocks,
-            scales: scales[i] as Float32Array,
-            directions: directions[i] as Float32Array,
-            sketch: sketches[i] as Int16Array,
-          }),
+          add(into, gradients.subarray(row * size, (row + 1) * size), i),
         )
       }
       return features
+    },
+    /** The feature of gradients that were taken already, one per snapshot; they are changed. */
+    from: (gradients: readonly Float32Array[]): Float64Array => {
+      const feature = new Float64Array(FEATURE_DIMS)
+      gradients.forEach((gradient, i) => add(feature, gradient, i))
+      return feature
     },
   }
 }
@@ -188,9 +227,9 @@ function addSketch(
     const scale = scales[b] as number
     for (let i = offset; i < end; i++) {
       const word = sketch[i] as number
-      const value = scale * (gradient[i] as number)
       const place = word & PLACE
-      into[place] = (into[place] as number) + (word < 0 ? -value : value)
+      // 1 | -1: a random sign is no branch that a processor could guess.
+      into[place] = (into[place] as number) + scale * (gradient[i] as number) * (1 | (word >> 15))
     }
   })
 }

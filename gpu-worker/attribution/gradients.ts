@@ -38,8 +38,11 @@ export type GradientSource = {
   release: () => Promise<void>
 }
 
+/** Hears of the share of the work done so far; what it throws ends the work. */
+export type OnProgress = (done: number) => void | Promise<void>
+
 /** Padded tokens per run: enough to keep the cores busy, few enough to bound memory. */
-const TOKENS_PER_RUN = 1024
+const TOKENS_PER_RUN = 2048
 /** Gradient numbers per run, 128 MiB: an adapter of a large base has tens of millions. */
 const NUMBERS_PER_RUN = 2 ** 25
 

@@ -18,7 +18,12 @@ import { FEATURE_DIMS, openFeatures } from './features.ts'
 import { openGradients, type GradientSource } from './gradients.ts'
 import { decodeIndex, encodeIndex } from './index-files.ts'
 import { scoreRows } from './index-rows.ts'
-import { buildInfluenceIndex, queryVector, type InfluenceBuild } from './influence-index.ts'
+import {
+  buildInfluenceIndex,
+  queryVector,
+  type InfluenceBuild,
+  type InfluenceStage,
+} from './influence-index.ts'
 
 const place = await tinyWorkplace()
 after(place.remove)
@@ -164,11 +169,11 @@ const calls = (counted: { runs: number }): GradientSource => ({
 test('a build that was interrupted goes on with the features it has, to the same root', async () => {
   let seen = 0
   const stop = new Error('killed')
-  const half = async () => {
-    if (++seen === 2) throw stop
+  const half = async (stage: InfluenceStage) => {
+    if (stage === 'gradients' && ++seen === 2) throw stop
   }
   // Enough sequences for several runs.
-  const nullQueries = Array.from({ length: 30 }, () => unrelated).flat()
+  const nullQueries = Array.from({ length: 150 }, () => unrelated).flat()
   const whole = { runs: 0 }
   const expected = await buildInfluenceIndex({ ...build, nullQueries, source: calls(whole) })
   await assert.rejects(buildInfluenceIndex({ ...build, nullQueries, onProgress: half }), stop)
@@ -179,8 +184,8 @@ test('a build that was interrupted goes on with the features it has, to the same
     ...build,
     nullQueries,
     scratch: kept,
-    onProgress: async () => {
-      if (!existsSync(scratch)) await copyRows(kept, scratch)
+    onProgress: async (stage) => {
+      if (stage === 'gradients' && !existsSync(scratch)) await copyRows(kept, scratch)
     },
   })
   const resumed = { runs: 0 }
@@ -193,6 +198,24 @@ async function copyRows(from: string, to: string): Promise<void> {
   const bytes = await readFile(from)
   await writeFile(to, Buffer.concat([bytes, bytes.subarray(0, FEATURE_DIMS / 2)]))
 }
+
+test('progress is told by stage and never goes back', async () => {
+  const told: { stage: InfluenceStage; done: number }[] = []
+  await buildInfluenceIndex({
+    ...build,
+    onProgress: (stage, done) => void told.push({ stage, done }),
+  })
+  const stages = [...new Set(told.map(({ stage }) => stage))]
+  assert.deepEqual(stages, ['fitting', 'gradients', 'comparing', 'rows'])
+  for (const stage of stages) {
+    const own = told.filter((it) => it.stage === stage).map(({ done }) => done)
+    assert.deepEqual(
+      own,
+      own.toSorted((a, b) => a - b),
+    )
+    assert.ok(own.every((done) => done >= 0) && own.at(-1)! > 0.999 && own.at(-1)! < 1.001, stage)
+  }
+})
 
 test('each row is provable against the root', () => {
   const leaves = index.rows.map(influenceRowLeaf)

@@ -11,15 +11,17 @@ import { MAX_DIMENSIONS, type InfluenceRow } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
 import { DAMPINGS, DEFAULT_DAMPING, halves, LEAST_PROBES, separation } from './damping.ts'
-import { openFeatureFile, type FeatureFile, type FeatureRow } from './feature-file.ts'
 import {
   FEATURE_DIMS,
+  featureFormat,
+  featureRow,
   fitFeatures,
   openFeatures,
   type FeatureMap,
+  type FeatureRow,
   type Features,
 } from './features.ts'
-import { runsByLength, type GradientSource } from './gradients.ts'
+import { runsByLength, type GradientSource, type OnProgress } from './gradients.ts'
 import {
   comparedRows,
   nullStatistics,
@@ -32,15 +34,17 @@ import {
   compress,
   drawFold,
   fitMap,
-  gramAccumulator,
-  kernelOf,
   momentsOf,
   RESIDUAL_DIMS,
+  viewFormat,
+  viewOf,
   type LandmarkMap,
   type Landmarks,
   type Moments,
+  type View,
 } from './landmarks.ts'
 import { quantize, type Quantized } from './quantize.ts'
+import { openRowFile, type RowFile } from './row-file.ts'
 import { vectorTable } from './vector-table.ts'
 
 /** How a sequence becomes a vector. */
@@ -73,86 +77,128 @@ export type InfluenceBuild = {
   heldOut: readonly Sequence[]
   /** Where features wait on disk; a file left behind by an interrupted build is gone on with. */
   scratch: string
-  /** Share of the work done so far. */
-  onProgress: (done: number) => void | Promise<void>
+  onProgress: (stage: InfluenceStage, done: number) => void | Promise<void>
 }
+
+/** What a build does, in this order: how far each has come, 0 to 1, is told. */
+export type InfluenceStage = 'fitting' | 'gradients' | 'comparing' | 'rows'
 
 /** Held-out sequences that the damping is chosen by, at most. */
 const PROBES = 64
 
 /**
- * Builds the index of an adapter: one pass over the records, two over their features, in memory that does not grow with the
- * records beyond their rows. A record whose gradient is not finite becomes a row of zeros, which no query ever finds.
- * Without two null queries a row is never significant.
+ * Builds the index of an adapter: one pass over the records, one over their features, two over how the landmarks see those,
+ * in memory that does not grow with the records beyond their rows. A record whose gradient is not finite becomes a row of
+ * zeros, which no query ever finds. Without two null queries a row is never significant.
  */
 export async function buildInfluenceIndex(build: InfluenceBuild): Promise<InfluenceIndex> {
   const { source, adapter, snapshots, records, nullQueries, scratch, onProgress } = build
   const texts = records.map(({ sequence }) => sequence)
-  const features = await fitFeatures(source, { adapter, snapshots }, texts)
+  const { map: features, sample } = await fitFeatures(
+    source,
+    { adapter, snapshots },
+    texts,
+    (done) => onProgress('fitting', done),
+  )
   const probes = build.heldOut.flatMap((it) => [halves(it) ?? []]).slice(0, PROBES)
   const sequences = [...texts, ...nullQueries.map(({ sequence }) => sequence), ...probes.flat()]
-  const runs = runsByLength(sequences, source.size)
-  const file = await openFeatureFile(scratch)
+  const chosen = chooseLandmarks(adapter, records)
+  const seen = `${scratch}.views`
+  await rm(seen, { force: true })
+  const file = await openRowFile(scratch, featureFormat)
+  const views = await openRowFile(seen, viewFormat(chosen.length))
   try {
-    const { of: featuresOf } = openFeatures(source.blocks, features)
-    await writeFeatures(file, { sequences, runs, onProgress }, (part) => featuresOf(source, part))
-    const order = runs.flat()
+    const { of, from } = openFeatures(source.blocks, features)
+    const order = await writeFeatures(file, sequences, {
+      size: source.size,
+      sample: sample.places,
+      held: (place) => from(sample.gradients.map((rows) => rows[place] as Float32Array)),
+      featuresOf: (part) => of(source, part),
+      onProgress: (done) => onProgress('gradients', done),
+    })
     const placeOf = new Map(order.map((index, place) => [index, place]))
-    const rowOf = (index: number) => file.row(placeOf.get(index) as number)
-    const rowsFrom = (first: number, count: number) =>
-      Promise.all(Array.from({ length: count }, (_, i) => rowOf(first + i)))
+    const rowsOf = <Row>(from: RowFile<Row>, indices: readonly number[]) =>
+      Promise.all(indices.map((index) => from.row(placeOf.get(index) as number)))
 
-    const chosen = chooseLandmarks(adapter, records)
-    const landmarks = landmarkTable(adapter, await Promise.all(chosen.map(rowOf)))
-    const isRecord = (place: number) => (order[place] as number) < records.length
-    const moments = await secondMoments(recordRows(file, isRecord), landmarks)
-    const probed = await rowsFrom(texts.length + nullQueries.length, probes.flat().length)
+    const landmarks = landmarkTable(adapter, await rowsOf(file, chosen))
+    for await (const part of file.parts()) {
+      await views.append(part.map((feature) => viewOf(landmarks, feature)))
+      await onProgress('comparing', views.count() / sequences.length)
+    }
+    const moments = await momentsOf(
+      landmarks,
+      await rowsOf(views, chosen),
+      recordViews(views, (place) => (order[place] as number) < records.length),
+    )
+    const after = (first: number, count: number) =>
+      rowsOf(
+        views,
+        Array.from({ length: count }, (_, i) => first + i),
+      )
+    await onProgress('rows', 0)
+    const probed = await after(texts.length + nullQueries.length, probes.flat().length)
     const { map, damping } = chooseDamping(moments, probed)
     const dims = chosen.length + RESIDUAL_DIMS
 
-    const asked = await rowsFrom(texts.length, nullQueries.length)
-    const queries = asked.map((row, i) => ({
-      query: embed(map, row),
+    const asked = await after(texts.length, nullQueries.length)
+    const queries = asked.map((view, i) => ({
+      query: embed(map, view),
       cluster: nullQueries[i]?.cluster ?? null,
     }))
     const rows = new Array<UncalibratedRow>(records.length)
     const scores = new Array<number[]>(records.length)
     const vectors = new Int8Array(records.length * dims)
     let place = 0
-    for await (const feature of file.rows()) {
-      const index = order[place++] as number
-      const record = records[index]
-      if (!record) continue
-      const row = embed(map, feature)
-      vectors.set(row.values, index * dims)
-      rows[index] = uncalibratedRow(record, row)
-      scores[index] = queries
-        .filter((candidate) => candidate.cluster !== record.cluster)
-        .map(({ query }) => relativeNumber(dotInt8(row.values, query.values), row.self, query.self))
+    for await (const part of views.parts()) {
+      for (const view of part) {
+        const index = order[place++] as number
+        const record = records[index]
+        if (!record) continue
+        const row = embed(map, view)
+        vectors.set(row.values, index * dims)
+        rows[index] = uncalibratedRow(record, row)
+        scores[index] = queries
+          .filter((candidate) => candidate.cluster !== record.cluster)
+          .map(({ query }) =>
+            relativeNumber(dotInt8(row.values, query.values), row.self, query.self),
+          )
+      }
+      await onProgress('rows', place / sequences.length)
     }
     const statistics = nullStatistics(scores)
     const calibrated = rows.map((row, i) => ({ ...row, ...(statistics[i] as NullStatistics) }))
     return { ...comparedRows(calibrated, vectors, dims), features, landmarks: map, damping }
   } finally {
-    await file.close()
-    await rm(scratch, { force: true })
+    await Promise.all([file.close(), views.close()])
+    await Promise.all([scratch, seen].map((path) => rm(path, { force: true })))
   }
 }
 
-/** Appends the features that the file lacks, run by run in a fixed order. */
+type FeatureWork = {
+  /** Numbers per gradient. */
+  size: number
+  /** Sequences whose gradients are at hand, and the feature of one of them by its place among these. */
+  sample: readonly number[]
+  held: (place: number) => Float64Array
+  featuresOf: (part: readonly Sequence[]) => Promise<Float64Array[]>
+  onProgress: OnProgress
+}
+
+/** Appends the features that the file lacks in a fixed order, the sample first; returns the order. */
 async function writeFeatures(
-  file: FeatureFile,
-  {
-    sequences,
-    runs,
-    onProgress,
-  }: { sequences: readonly Sequence[]; runs: readonly number[][] } & Pick<
-    InfluenceBuild,
-    'onProgress'
-  >,
-  featuresOf: (part: readonly Sequence[]) => Promise<Float64Array[]>,
-): Promise<void> {
-  let before = 0
+  file: RowFile<FeatureRow>,
+  sequences: readonly Sequence[],
+  { size, sample, held, featuresOf, onProgress }: FeatureWork,
+): Promise<number[]> {
+  for (let place = file.count(); place < sample.length; place++)
+    await file.append([featureRow(held(place))])
+  const isHeld = new Set(sample)
+  const others = sequences.flatMap((_, index) => (isHeld.has(index) ? [] : [index]))
+  const runs = runsByLength(
+    others.map((index) => sequences[index] as Sequence),
+    size,
+  ).map((run) => run.map((at) => others[at] as number))
+  let before = sample.length
   for (const run of runs) {
     const missing = run.slice(Math.max(0, file.count() - before))
     before += run.length
@@ -161,12 +207,7 @@ async function writeFeatures(
     await file.append(features.map(featureRow))
     await onProgress(before / sequences.length)
   }
-}
-
-/** A feature as int8, unclipped; zero when it is not finite. */
-export function featureRow(feature: Float64Array): FeatureRow {
-  if (!feature.every(Number.isFinite)) return { values: new Int8Array(FEATURE_DIMS), exponent: 0 }
-  return quantize(feature, Number.POSITIVE_INFINITY)
+  return [...sample, ...runs.flat()]
 }
 
 const MOST_LANDMARKS = MAX_DIMENSIONS - RESIDUAL_DIMS
@@ -193,43 +234,24 @@ export function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landma
   }
 }
 
-async function* recordRows(
-  file: FeatureFile,
+async function* recordViews(
+  file: RowFile<View>,
   isRecord: (place: number) => boolean,
-): AsyncGenerator<FeatureRow, void, void> {
+): AsyncGenerator<View, void, void> {
   let place = 0
-  for await (const row of file.rows()) if (isRecord(place++)) yield row
-}
-
-/** What the map is fitted to, from one pass over the records' features. */
-export async function secondMoments(
-  records: AsyncIterable<FeatureRow> | Iterable<FeatureRow>,
-  landmarks: Landmarks,
-): Promise<Moments> {
-  const accumulator = gramAccumulator(landmarks.table.count)
-  let squares = 0
-  let count = 0
-  for await (const row of records) {
-    accumulator.add(kernelOf(landmarks, row))
-    squares += row.values.reduce((n, x) => n + x * x, 0) * 4 ** row.exponent
-    count++
-  }
-  return momentsOf(landmarks, {
-    meanGram: accumulator.mean(),
-    meanSquare: squares / Math.max(1, count),
-  })
+  for await (const part of file.parts()) for (const view of part) if (isRecord(place++)) yield view
 }
 
 /** The map of the damping under which the probes, halves side by side, separate best. */
 function chooseDamping(
   moments: Moments,
-  probes: readonly FeatureRow[],
+  probes: readonly View[],
 ): { map: LandmarkMap; damping: number } {
   const tried = (damping: number) => ({ damping, map: fitMap(moments, damping) })
   if (probes.length < 2 * LEAST_PROBES) return tried(DEFAULT_DAMPING)
   const scored = DAMPINGS.map((damping) => {
     const candidate = tried(damping)
-    const z = probes.map((row) => compress(candidate.map, row))
+    const z = probes.map((view) => compress(candidate.map, view))
     const pairs = z.flatMap((first, i): [Float64Array, Float64Array][] =>
       i % 2 === 0 ? [[first, z[i + 1] as Float64Array]] : [],
     )
@@ -239,7 +261,7 @@ function chooseDamping(
 }
 
 /** A feature as the index compares it. */
-const embed = (map: LandmarkMap, feature: FeatureRow): Quantized => quantize(compress(map, feature))
+const embed = (map: LandmarkMap, view: View): Quantized => quantize(compress(map, view))
 
 type UncalibratedRow = Omit<InfluenceRow, keyof NullStatistics>
 
@@ -265,7 +287,8 @@ export async function queryVector(
   sequence: Sequence,
 ): Promise<Quantized> {
   const [feature] = await features.of(source, [sequence])
-  return embed(landmarks, featureRow(feature ?? new Float64Array(FEATURE_DIMS)))
+  const row = featureRow(feature ?? new Float64Array(FEATURE_DIMS))
+  return embed(landmarks, viewOf(landmarks, row))
 }
 
 /** The vector of nothing: no row is like it. */

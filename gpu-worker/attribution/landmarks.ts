@@ -10,8 +10,10 @@
  * has the inverse 1/λ and is kept as a count sketch v(f), so that a query which is like no record is like none of them
  * here either, and records beyond the landmarks are found by what is theirs alone. A vector is z = [u, v].
  */
-import type { FeatureRow } from './feature-file.ts'
-import { drawSketch, FEATURE_DIMS } from './features.ts'
+import { dotInt8 } from '#protocol/score.ts'
+import { dotAll } from './dots.ts'
+import { drawSketch, FEATURE_DIMS, type FeatureRow } from './features.ts'
+import type { RowFormat } from './row-file.ts'
 import type { VectorTable } from './vector-table.ts'
 
 /** Dimensions of the sketch of what lies outside the landmarks' span; a power of two. */
@@ -37,40 +39,87 @@ export type LandmarkMap = Landmarks & {
 export const drawFold = (adapter: string): Int16Array =>
   drawSketch(`${adapter}|residual`, FEATURE_DIMS)
 
-/** k(f): the dot products with all landmarks, [L]. */
-export function kernelOf(
-  { table, exponents }: Pick<Landmarks, 'table' | 'exponents'>,
-  { values, exponent }: FeatureRow,
-): Float64Array {
-  const dots = table.dots(values)
-  return Float64Array.from(dots, (dot, i) => dot * 2 ** (exponent + (exponents[i] as number)))
+/** A feature seen from the landmarks: exact integers, from which its vector under any damping follows. */
+export type View = {
+  /** Of the feature. */
+  exponent: number
+  /** Squared norm of the feature's int8. */
+  square: number
+  /** Dot products with the landmarks' int8, [L]. */
+  dots: Int32Array
+  /** Sums of the feature's int8 by place and sign, [RESIDUAL_DIMS]. */
+  sketch: Int32Array
 }
 
+/** Views in a file: int32, one after the other. */
+export const viewFormat = (landmarks: number): RowFormat<View> => ({
+  bytes: 4 * (2 + landmarks + RESIDUAL_DIMS),
+  write: ({ exponent, square, dots, sketch }, into) => {
+    const numbers = int32(into)
+    numbers.set([exponent, square])
+    numbers.set(dots, 2)
+    numbers.set(sketch, 2 + landmarks)
+  },
+  read: (from) => {
+    const numbers = int32(from)
+    return {
+      exponent: numbers[0] as number,
+      square: numbers[1] as number,
+      dots: numbers.subarray(2, 2 + landmarks),
+      sketch: numbers.subarray(2 + landmarks),
+    }
+  },
+})
+
+const int32 = ({ buffer, byteOffset, byteLength }: Buffer): Int32Array =>
+  new Int32Array(buffer, byteOffset, byteLength / 4)
+
+/** Looks at a feature: the one step that costs time in proportion to FEATURE_DIMS times landmarks. */
+export const viewOf = (
+  { table, fold }: Pick<Landmarks, 'table' | 'fold'>,
+  { values, exponent }: FeatureRow,
+): View => ({
+  exponent,
+  square: dotInt8(values, values),
+  dots: table.dots(values).slice(),
+  sketch: folded(fold, values),
+})
+
+/** k(f): the dot products with all landmarks, [L]. */
+export const kernelOf = (
+  { exponents }: Pick<Landmarks, 'exponents'>,
+  { dots, exponent }: View,
+): Float64Array =>
+  Float64Array.from(dots, (dot, i) => dot * 2 ** (exponent + (exponents[i] as number)))
+
 /** z = [u, v] of a feature, [L + RESIDUAL_DIMS]. */
-export function compress(map: LandmarkMap, feature: FeatureRow): Float64Array {
-  const kernel = kernelOf(map, feature)
+export function compress(map: LandmarkMap, view: View): Float64Array {
+  const kernel = kernelOf(map, view)
   const dims = kernel.length
   const z = new Float64Array(dims + RESIDUAL_DIMS)
   z.set(solve(map.factor, kernel))
-  const v = folded(map.fold, feature)
+  const outside = z.subarray(dims)
+  dotAll(kernel, residualRows(map.residual, dims), outside)
   for (let row = 0; row < RESIDUAL_DIMS; row++) {
-    let inside = 0
-    for (let i = 0; i < dims; i++)
-      inside += (map.residual[row * dims + i] as number) * (kernel[i] as number)
-    z[dims + row] = map.residualScale * ((v[row] as number) - inside)
+    const whole = (view.sketch[row] as number) * 2 ** view.exponent
+    outside[row] = map.residualScale * (whole - (outside[row] as number))
   }
   return z
 }
 
-/** The sketch of a feature in RESIDUAL_DIMS. */
-function folded(fold: Int16Array, { values, exponent }: FeatureRow): Float64Array {
-  const v = new Float64Array(RESIDUAL_DIMS)
+const residualRows = (residual: Float32Array, dims: number): Float32Array[] =>
+  Array.from({ length: RESIDUAL_DIMS }, (_, row) => residual.subarray(row * dims, (row + 1) * dims))
+
+/** The sketch of a feature's int8 in RESIDUAL_DIMS. */
+function folded(fold: Int16Array, values: Int8Array): Int32Array {
+  const sketch = new Int32Array(RESIDUAL_DIMS)
   for (let i = 0; i < values.length; i++) {
     const word = fold[i] as number
     const place = word & (RESIDUAL_DIMS - 1)
-    v[place] = (v[place] as number) + (word < 0 ? -(values[i] as number) : (values[i] as number))
+    // 1 | -1: a random sign is no branch that a processor could guess.
+    sketch[place] = (sketch[place] as number) + (values[i] as number) * (1 | (word >> 15))
   }
-  return v.map((x) => x * 2 ** exponent)
+  return sketch
 }
 
 /** x = L⁻¹ b for a packed lower triangle, by forward substitution in double precision. */
@@ -145,28 +194,36 @@ export type Moments = {
   residual: Float32Array
 }
 
-/** Completes the moments of landmarks by what follows from the landmarks alone. */
-export function momentsOf(
+/** The moments of records' views, given the landmarks' own. */
+export async function momentsOf(
   landmarks: Landmarks,
-  records: Pick<Moments, 'meanGram' | 'meanSquare'>,
-): Moments {
-  const { table, exponents, fold } = landmarks
-  const dims = table.count
-  const row = (i: number): FeatureRow => ({
-    values: table.vector(i),
-    exponent: exponents[i] as number,
-  })
+  own: readonly View[],
+  records: AsyncIterable<View> | Iterable<View>,
+): Promise<Moments> {
+  const dims = own.length
+  const accumulator = gramAccumulator(dims)
+  let squares = 0
+  let count = 0
+  for await (const view of records) {
+    accumulator.add(kernelOf(landmarks, view))
+    squares += view.square * 4 ** view.exponent
+    count++
+  }
   const gram = new Float64Array((dims * (dims + 1)) / 2)
-  for (let i = 0; i < dims; i++)
-    gram.set(kernelOf(landmarks, row(i)).subarray(0, i + 1), (i * (i + 1)) / 2)
+  own.forEach((view, i) =>
+    gram.set(kernelOf(landmarks, view).subarray(0, i + 1), (i * (i + 1)) / 2),
+  )
   const inverse = cholesky(withJitter(gram, dims), dims)
-  const sketches = Array.from({ length: dims }, (_, i) => folded(fold, row(i)))
   const residual = new Float32Array(RESIDUAL_DIMS * dims)
   for (let place = 0; place < RESIDUAL_DIMS; place++) {
-    const column = Float64Array.from(sketches, (sketch) => sketch[place] as number)
+    const column = Float64Array.from(
+      own,
+      ({ sketch, exponent }) => (sketch[place] as number) * 2 ** exponent,
+    )
     residual.set(solveTransposed(inverse, solve(inverse, column)), place * dims)
   }
-  return { landmarks, ...records, gram, residual }
+  const meanSquare = squares / Math.max(1, count)
+  return { landmarks, meanGram: accumulator.mean(), meanSquare, gram, residual }
 }
 
 /** The map for a relative damping c: λ is c times the mean eigenvalue of C over the landmarks' span. */

@@ -177,24 +177,20 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     const split = splitFee(fee, values, cited.length)
     const live = adapter && liveIndex(adapter.served, wholeOf(await revocations.current()))
     const response = { ...generation, prompt, promptText: promptText(request.input) }
-    const attributed =
+    const found =
       adapter &&
       live &&
-      (await withSource(adapter.served, (source) =>
-        attribute(
+      (await withSource(adapter.served, async (source) => ({
+        attributed: await attribute(
           response,
           live,
           { source, tokenizer: base.tokenizer },
           { pool: split.contributors, values },
         ),
-      ))
-    const sentences =
-      adapter &&
-      live &&
-      request.sentences &&
-      (await withSource(adapter.served, (source) =>
-        attributeSentences(response, live, source, values),
-      ))
+        sentences: request.sentences
+          ? await attributeSentences(response, live, source, values)
+          : null,
+      })))
     const signed = await signReceipt(
       {
         request,
@@ -213,12 +209,12 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
           datanet: root,
         })),
         ...(adapter &&
-          attributed && {
+          found && {
             adapter: {
               digest: adapter.served.digest,
               indexRoot: adapter.onChain.indexRoot,
               datanets: adapter.onChain.datanetRoots,
-              attribution: attributed,
+              attribution: found.attributed,
             },
           }),
       },
@@ -226,10 +222,10 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       domain,
     )
     const explanation: Explanation = {
-      rows: attributed?.explanation.rows ?? [],
-      unattributed: attributed?.explanation.unattributed ?? 0,
+      rows: found?.attributed.explanation.rows ?? [],
+      unattributed: found?.attributed.explanation.unattributed ?? 0,
       attributionMs: performance.now() - started,
-      ...(sentences && { sentences }),
+      ...(found?.sentences && { sentences: found.sentences }),
       ...(cited.length > 0 && {
         citations: cited.map(({ record, contributor, datanet, version, text: quoted }) => ({
           record,

@@ -7,7 +7,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import { joinSegments } from '#protocol/tokens.ts'
 import { openGradients } from '../attribution/gradients.ts'
 import { encodeIndex, type IndexFiles } from '../attribution/index-files.ts'
-import { buildInfluenceIndex } from '../attribution/influence-index.ts'
+import { buildInfluenceIndex, type InfluenceStage } from '../attribution/influence-index.ts'
 import { encodeSpanIndex } from '../attribution/span-files.ts'
 import { buildSpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
@@ -31,14 +31,31 @@ export type IndexJob = {
   /** How the base was held in training; the gradients are taken under the same. */
   format: WeightFormat
   session: SessionOptions
-  onProgress: (done: number) => void | Promise<void>
+  /** `done` is the share of the whole, 0 to 1. */
+  onProgress: (stage: IndexStage, done: number) => void | Promise<void>
+}
+
+export type IndexStage = 'answers' | InfluenceStage | 'spans'
+
+/** What is done, in this order, and about what part of the time it takes. */
+export const INDEX_STAGES: Readonly<Record<IndexStage, { part: number; does: string }>> = {
+  answers: { part: 0.06, does: 'unrelated answers, against which every score is judged' },
+  fitting: { part: 0.18, does: 'gradients of a sample, and what the records share in each block' },
+  gradients: { part: 0.6, does: 'gradients of the other records' },
+  comparing: { part: 0.1, does: 'every record compared with the landmarks' },
+  rows: { part: 0.05, does: 'damping, vectors and null scores' },
+  spans: { part: 0.01, does: 'suffix array' },
 }
 
 /** Builds both indexes; row i is the i-th example of `train`. */
 export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
   const { base, adapter, snapshots, digest, train, heldOut, format, session } = job
-  const { scratch, onProgress } = job
+  const { scratch } = job
+  const onProgress = (stage: IndexStage, done: number) =>
+    job.onProgress(stage, shareOf(stage, done))
+  await onProgress('answers', 0)
   const nullQueries = await generateNullQueries(job)
+  await onProgress('fitting', 0)
   const source = await openGradients({
     config: base.config,
     parameters: inFormat(base, format),
@@ -62,10 +79,19 @@ export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
       scratch,
       onProgress,
     })
+    await onProgress('spans', 0)
     const spans = buildSpanIndex(segments, base.config.vocab)
     const files = encodeIndex(index, { ...(format !== 'f32' && { format }) })
     return { root: index.root, files: { ...files, spans: encodeSpanIndex(spans) } }
   } finally {
     await source.release()
   }
+}
+
+/** The share of the whole when a stage has come so far. */
+function shareOf(stage: IndexStage, done: number): number {
+  const stages = Object.keys(INDEX_STAGES) as IndexStage[]
+  const before = stages.slice(0, stages.indexOf(stage))
+  const sum = before.reduce((share, earlier) => share + INDEX_STAGES[earlier].part, 0)
+  return Math.min(1, sum + INDEX_STAGES[stage].part * done)
 }

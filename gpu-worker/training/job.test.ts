@@ -4,6 +4,7 @@ import { keccak } from '#protocol/bytes.ts'
 import { adapterManifest, ADAPTER_FILES } from '#protocol/wire.ts'
 import { jobContext, tinyWorkplace } from '../testing/trained.ts'
 import { metadata } from '../safetensors-metadata.ts'
+import { INDEX_STAGES } from './adapter-index.ts'
 import { runJob } from './job.ts'
 import { digestOfFiles } from './peft.ts'
 
@@ -34,6 +35,8 @@ test('a job tells its phases, its data, its losses and its speed', () => {
   const messages = whole.events.map(({ message }) => message).join('\n')
   assert.match(messages, /12 records, 11 train, 1 held out/)
   assert.match(messages, /held-out loss before training/)
+  const indexing = whole.events.filter(({ message }) => message.startsWith('indexing: '))
+  assert.equal(indexing.length, Object.keys(INDEX_STAGES).length)
   const last = whole.events.findLast(({ metrics }) => metrics?.loss !== undefined)!.metrics!
   assert.equal(last.step, result.manifest.training.steps)
   assert.ok(last.tokensPerSecond! > 0 && last.etaSeconds! >= 0)

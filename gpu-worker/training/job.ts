@@ -3,7 +3,12 @@ import { join } from 'node:path'
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { AdapterManifest, BlobRef, JobManifest, Lease, LoraMethod } from '#protocol/wire.ts'
 import { formatOf } from './base-format.ts'
-import { buildAdapterIndex, type AdapterIndex } from './adapter-index.ts'
+import {
+  buildAdapterIndex,
+  INDEX_STAGES,
+  type AdapterIndex,
+  type IndexStage,
+} from './adapter-index.ts'
 import { decodeCheckpoint } from './checkpoint.ts'
 import { canonicalRows, DatasetError, loadRows } from './dataset.ts'
 import { holdOut, toExamples, type Example } from './examples.ts'
@@ -92,6 +97,7 @@ async function buildIndex(
   { base, session, report, signal, scratchDir }: JobContext,
 ): Promise<AdapterIndex> {
   const started = performance.now()
+  let stage: IndexStage | null = null
   const digest = digestOfFiles(peft, base.digest)
   const index = await buildAdapterIndex({
     base,
@@ -104,7 +110,9 @@ async function buildIndex(
     seed: method.seed,
     format: formatOf(method),
     session,
-    onProgress: async (done) => {
+    onProgress: async (now, done) => {
+      if (now !== stage) report.event({ message: `indexing: ${INDEX_STAGES[now].does}` })
+      stage = now
       report.progress('indexing', done)
       await yieldToEvents()
       signal.throwIfAborted()

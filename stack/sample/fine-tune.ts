@@ -26,15 +26,16 @@ export async function fineTune(
   const losses: number[] = []
   let tokensPerSecond = 0
   let note = ''
-  const watching = watchPhase(consumer, id, (phase, done) =>
-    step.update(done, phase === 'training' ? note : phase),
-  )
+  const watching = watchPhase(consumer, id, (phase, done) => step.update(done, note || phase))
   try {
     for await (const { level, message, data } of consumer.client.jobEvents(id)) {
       if (level === 'error') progress.print(`! ${message}`)
       if (data?.validationLoss !== undefined) losses.push(data.validationLoss)
       if (data?.tokensPerSecond !== undefined) tokensPerSecond = data.tokensPerSecond
-      if (data?.step === undefined) continue
+      if (data?.step === undefined) {
+        note = message
+        continue
+      }
       note = [
         `step ${data.step}/${data.totalSteps}`,
         data.loss !== undefined && `loss ${data.loss.toFixed(3)}`,

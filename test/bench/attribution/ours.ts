@@ -4,8 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LoraConfig } from '#engine/models/lora.ts'
 import type { TensorMap } from '#engine/tensor.ts'
-import type { FeatureRow } from '#gpu-worker/attribution/feature-file.ts'
-import { fitFeatures, openFeatures } from '#gpu-worker/attribution/features.ts'
+import {
+  featureRow,
+  fitFeatures,
+  openFeatures,
+  type FeatureRow,
+} from '#gpu-worker/attribution/features.ts'
 import {
   openGradients,
   runsByLength,
@@ -14,13 +18,17 @@ import {
 import { scoreRows } from '#gpu-worker/attribution/index-rows.ts'
 import {
   buildInfluenceIndex,
-  featureRow,
   landmarkTable,
   queryVector,
-  secondMoments,
   type InfluenceIndex,
 } from '#gpu-worker/attribution/influence-index.ts'
-import { compress, fitMap, RESIDUAL_DIMS } from '#gpu-worker/attribution/landmarks.ts'
+import {
+  compress,
+  fitMap,
+  momentsOf,
+  RESIDUAL_DIMS,
+  viewOf,
+} from '#gpu-worker/attribution/landmarks.ts'
 import { quantize } from '#gpu-worker/attribution/quantize.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
 import type { Example } from '#gpu-worker/training/examples.ts'
@@ -101,7 +109,7 @@ export async function featureRows(
   snapshots: readonly TensorMap[],
   { train, queries }: Pick<AttributionTask, 'train' | 'queries'>,
 ): Promise<{ train: FeatureRow[]; queries: FeatureRow[] }> {
-  const map = await fitFeatures(source, { adapter: ADAPTER, snapshots }, train)
+  const { map } = await fitFeatures(source, { adapter: ADAPTER, snapshots }, train)
   const features = openFeatures(source.blocks, map)
   const rowsOf = async (examples: readonly Example[]): Promise<FeatureRow[]> => {
     const rows = new Array<FeatureRow>(examples.length)
@@ -123,9 +131,11 @@ export async function variantScores(
   { damping, landmarks: most = rows.train.length }: { damping: number; landmarks?: number },
 ): Promise<{ raw: Scores; relative: Scores; dims: number }> {
   const chosen = rows.train.filter((_, i) => (i * most) % rows.train.length < most)
-  const moments = await secondMoments(rows.train, landmarkTable(ADAPTER, chosen))
+  const table = landmarkTable(ADAPTER, chosen)
+  const viewsOf = (some: readonly FeatureRow[]) => some.map((row) => viewOf(table, row))
+  const moments = await momentsOf(table, viewsOf(chosen), viewsOf(rows.train))
   const map = fitMap(moments, damping)
-  const vector = (row: FeatureRow) => quantize(compress(map, row))
+  const vector = (row: FeatureRow) => quantize(compress(map, viewOf(table, row)))
   const own = rows.train.map(vector)
   const asked = rows.queries.map(vector)
   const scores = (of: (dot: number, a: (typeof own)[number], b: (typeof own)[number]) => number) =>
