@@ -28,13 +28,15 @@ export type Payout = { attributed: number; withBasePool: number }
 export type PayOut = (response: Response) => Promise<Map<Hex, Payout>>
 
 const POOL = 10n ** 18n
-export const SEQUENCE = 64
+const SEQUENCE = 64
 
-type Place = {
+export type Place = {
   base: BaseModel
   source: GradientSource
   lora: LoraConfig
   others: readonly Example[]
+  /** Of the training. */
+  seed: number
 }
 
 /** What the submission pipeline accepts, one submission per run of the same contributor. */
@@ -96,17 +98,18 @@ const inflated = (
   }
 }
 
-const examplesOf = (rows: readonly TrainingRow[], { tokenizer }: BaseModel): Example[] =>
+/** Rows as they are trained on. */
+export const examplesOf = (rows: readonly TrainingRow[], { tokenizer }: BaseModel): Example[] =>
   toExamples(rows, tokenizer, SEQUENCE).examples
 
 /** Trains, indexes and pays as the product does. */
 export async function ourPayouts(
   rows: readonly TrainingRow[],
-  { base, source, lora, others }: Place,
+  { base, source, lora, others, seed }: Place,
   inflation: Inflation = null,
 ): Promise<PayOut> {
   const train = examplesOf(rows, base)
-  const { adapter, snapshots } = await trainOn(base, train, { ...METHOD, seed: 1 })
+  const { adapter, snapshots } = await trainOn(base, train, { ...METHOD, seed })
   const index = await buildIndex(
     base,
     inflated(source, train, inflation),
@@ -146,11 +149,11 @@ export async function ourPayouts(
 /** Trains on everything and pays by the positive part of a plain dot product of gradients: what we compare with. */
 export async function plainPayouts(
   rows: readonly TrainingRow[],
-  { base, source }: Place,
+  { base, source, seed }: Place,
   inflation: Inflation = null,
 ): Promise<PayOut> {
   const train = examplesOf(rows, base)
-  const { adapter } = await trainOn(base, train, { ...METHOD, seed: 1 })
+  const { adapter } = await trainOn(base, train, { ...METHOD, seed })
   const loud = inflated(source, train, inflation)
   const gradients: Float32Array[] = []
   for (const example of train) gradients.push(await loud.gradients(adapter, [example]))

@@ -16,6 +16,8 @@ import type { Example } from '#gpu-worker/training/examples.ts'
 import type { AttributionTask } from './datasets.ts'
 import type { Scores } from './statistics.ts'
 
+type Examples = Pick<AttributionTask, 'train' | 'queries'>
+
 /** Full gradients of records and queries at one adapter, and the records' mean losses there. */
 export type Gradients = {
   blocks: readonly Block[]
@@ -27,13 +29,13 @@ export type Gradients = {
 /** An [N, N] kernel among records and the [N, Q] one with the queries, row-major. */
 type Kernels = { own: Float64Array; asked: Float64Array }
 
-export function randomScores({ train, queries }: AttributionTask): Scores {
+export function randomScores({ train, queries }: Examples): Scores {
   const random = randomSource(11)
   return train.map(() => Float64Array.from(queries, () => random()))
 }
 
 /** Words shared with the query's answer. */
-export function bm25Scores({ train, queries }: AttributionTask, base: BaseModel): Scores {
+export function bm25Scores({ train, queries }: Examples, base: BaseModel): Scores {
   const text = (example: Example) =>
     base.tokenizer.decode(example.tokens.filter((_, i) => example.targets[i] === 1))
   const index = buildBm25(train.map(text))
@@ -47,7 +49,7 @@ export function bm25Scores({ train, queries }: AttributionTask, base: BaseModel)
 
 /** Cosine of the fine-tuned model's hidden states of the last token (RepSim, Li et al. 2024). */
 export async function repSimScores(
-  { train, queries }: AttributionTask,
+  { train, queries }: Examples,
   base: BaseModel,
   { lora, tensors }: { lora: LoraConfig; tensors: TensorMap },
 ): Promise<Scores> {

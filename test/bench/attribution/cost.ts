@@ -1,5 +1,4 @@
 /** What attribution costs: the scan beside the memory it reads, an answer's attribution beside its generation, and bytes. */
-import type { TensorMap } from '#engine/tensor.ts'
 import { attribute } from '#gpu-worker/attribution/attribute.ts'
 import { openFeatures } from '#gpu-worker/attribution/features.ts'
 import type { GradientSource } from '#gpu-worker/attribution/gradients.ts'
@@ -66,12 +65,8 @@ const ANSWER_TOKENS = 64
 /** Attribution of one answer as a share of generating it, and what the index takes. */
 export async function answerFigures(
   base: BaseModel,
-  task: AttributionTask,
-  {
-    source,
-    index,
-    trained,
-  }: { source: GradientSource; index: InfluenceIndex; trained: Trained & { tensors: TensorMap } },
+  task: Pick<AttributionTask, 'name' | 'train' | 'queries'>,
+  { source, index, trained }: { source: GradientSource; index: InfluenceIndex; trained: Trained },
 ): Promise<Figure[]> {
   const segments = task.train.map((example) => trainedSegments(example, base.tokenizer))
   const spans = buildSpanIndex(segments, base.config.vocab)

@@ -47,7 +47,13 @@ const medquadRow = z.object({
   source: z.string(),
 })
 const cuadRow = z.object({ task: z.string(), label: z.string(), text: z.string() })
-const tatqaRow = z.object({ id: z.string(), split: z.string(), paragraphs: z.array(z.string()) })
+const tatqaRow = z.object({
+  id: z.string(),
+  split: z.string(),
+  table: z.array(z.array(z.string())),
+  paragraphs: z.array(z.string()),
+  questions: z.array(z.object({ question: z.string() })),
+})
 
 const ITEMS = { medquad: medquadItems, cuad: cuadItems, tatqa: tatqaItems } satisfies Record<
   DatasetName,
@@ -165,6 +171,48 @@ function tatqaItems(dataDir: string): Item[] {
     .flatMap(({ id, paragraphs }) =>
       paragraphs.map((text) => ({ contributor: id, group: id, fields: { text } })),
     )
+}
+
+/** Texts, questions, and for each question the place of the one text that it is about. */
+export type QuestionSet = { texts: string[]; asked: { question: string; record: number }[] }
+
+export const QUESTION_SETS = ['medquad', 'tatqa'] as const
+
+/** At most `most` questions that the base has not seen, over all records of the dataset. Answers stand without their question. */
+export function questions(
+  name: (typeof QUESTION_SETS)[number],
+  dataDir: string,
+  most: number,
+): QuestionSet {
+  const found = name === 'medquad' ? medquadQuestions(dataDir) : tatqaQuestions(dataDir)
+  const asked = found.asked.toSorted(byHash(({ question, record }) => `${record} ${question}`))
+  return { ...found, asked: asked.slice(0, most) }
+}
+
+function medquadQuestions(dataDir: string): QuestionSet {
+  const rows = MEDQUAD_PUBLISHERS.flatMap((publisher) =>
+    readRows(join(dataDir, 'medical', `medquad-${publisher}.jsonl.gz`), medquadRow),
+  )
+  // One answer may be given to several questions.
+  const texts = [...new Set(rows.map(({ answer }) => answer.trim()))].filter((text) => text !== '')
+  const places = new Map(texts.map((text, place) => [text, place]))
+  const asked = rows.flatMap(({ question, answer }) => {
+    const record = places.get(answer.trim())
+    return record === undefined ? [] : [{ question, record }]
+  })
+  return { texts, asked }
+}
+
+/** Every report's paragraphs and table are a record; questions are those of the test split, which pre-training does not read. */
+function tatqaQuestions(dataDir: string): QuestionSet {
+  const rows = readRows(join(dataDir, 'finance', 'tatqa.jsonl.gz'), tatqaRow)
+  const texts = rows.map(({ paragraphs, table }) =>
+    [...paragraphs, ...table.map((cells) => cells.join(' '))].join('\n'),
+  )
+  const asked = rows.flatMap(({ split, questions: own }, record) =>
+    split === 'test_gold' ? own.map(({ question }) => ({ question, record })) : [],
+  )
+  return { texts, asked }
 }
 
 function readRows<T>(file: string, schema: z.ZodType<T>): T[] {

@@ -9,7 +9,8 @@ import { loraOf } from '#gpu-worker/training/lora-training.ts'
 import { toExamples } from '#gpu-worker/training/examples.ts'
 import { keccak } from '#protocol/bytes.ts'
 import { featureRows, openSource, variantScores } from './ours.ts'
-import { METHOD, readRuns, retrain, trainOn } from './retraining.ts'
+import { risesOf, withoutStrongest } from './removal.ts'
+import { halves, METHOD, readRuns, retrain, trainOn } from './retraining.ts'
 import {
   bootstrap,
   correlation,
@@ -55,7 +56,7 @@ test('scores agree with retraining on halves of the records far better than chan
   const { base, task } = await smallTask()
   const folder = await mkdtemp(join(tmpdir(), 'lds-'))
   const method = { ...METHOD, batchSize: 8, sequenceLength: TOKENS }
-  const plan = { subsets: 16, seeds: [1], method }
+  const plan = { subsets: halves(task.train.length, 16), seeds: [1], method }
   try {
     // A run that exists is not made again: two processes share the work by their numbers.
     await retrain(folder, { base, task, plan }, { worker: 0, workers: 2 }, () => {})
@@ -65,7 +66,7 @@ test('scores agree with retraining on halves of the records far better than chan
     assert.equal(made, 8)
     await retrain(folder, { base, task, plan }, { worker: 0, workers: 1 }, () => made++)
     assert.equal(made, 8)
-    const truth = truthOf(await readRuns(folder, plan))
+    const truth = truthOf(await readRuns(folder, plan), plan.subsets)
     const { snapshots } = await trainOn(base, task.train, { ...method, seed: 100 })
     const source = await openSource(base, loraOf(method))
     const rows = await featureRows(source, snapshots, task).finally(source.release)
@@ -75,6 +76,17 @@ test('scores agree with retraining on halves of the records far better than chan
     // The wrong query's scores predict nothing much: the agreement is not the same for everything.
     const shifted = relative.map((row) => Array.from(row, (_, q) => row[(q + 5) % row.length] ?? 0))
     assert.ok(bootstrap(lds(shifted, truth)).mean < found.mean - 0.05)
+
+    // Without the records that score highest for some queries their loss is higher than without those that score lowest.
+    const queries = [0, 1, 2, 3, 4, 5, 6, 7]
+    const negated = relative.map((row) => Array.from(row, (x) => -x))
+    const [high, low] = [relative, negated].map((scores) => withoutStrongest(scores, queries, 0.25))
+    assert.ok(high && low)
+    const removal = { subsets: [high, low], seeds: [1], method }
+    await retrain(folder, { base, task, plan: removal }, { worker: 0, workers: 1 }, () => {})
+    const after = truthOf(await readRuns(folder, removal), removal.subsets)
+    const rises = risesOf(after, low, { subset: high, queries })
+    assert.ok(bootstrap(rises).mean > 0, `rise ${bootstrap(rises).mean} mnat`)
   } finally {
     await rm(folder, { recursive: true })
   }
@@ -88,12 +100,17 @@ test('rank correlation is Spearman’s, ties shared', () => {
   assert.equal(correlation([1, 1], [2, 3]), 0)
 })
 
-const run = (subset: number, seed: number, loss: number) => ({ subset, seed, losses: [loss] })
+const run = (subset: number, seed: number, loss: number) => ({
+  subset: `half-${subset}`,
+  seed,
+  losses: [loss],
+})
 
 test('the ceiling is the reliability of the mean of two seeds', () => {
+  const subsets = halves(8, 4)
   const same = [0, 1, 2, 3].flatMap((subset) => [run(subset, 1, subset), run(subset, 2, subset)])
-  assert.equal(noiseCeiling(truthOf(same)), 1)
+  assert.equal(noiseCeiling(truthOf(same, subsets)), 1)
   const half = [0, 1, 2, 3].flatMap((s) => [run(s, 1, s), run(s, 2, [0, 2, 3, 1][s] ?? 0)])
   // rho = 0.4, corrected 2 rho / (1 + rho).
-  assert.ok(Math.abs((noiseCeiling(truthOf(half)) ?? 0) - 0.8 / 1.4) < 1e-12)
+  assert.ok(Math.abs((noiseCeiling(truthOf(half, subsets)) ?? 0) - 0.8 / 1.4) < 1e-12)
 })

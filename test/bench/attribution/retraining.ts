@@ -1,16 +1,14 @@
 /**
- * The ground truth of attribution: adapters trained on random halves of the records, and what each makes of the held-out
- * queries. Every run is a file of its own, so the work may stop and go on, and several processes may share it.
+ * The ground truth of attribution: adapters trained on some of the records, and what each makes of the held-out queries.
+ * Every run is a file of its own, so the work may stop and go on, and several processes may share it.
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { padBatch } from '#engine/batch.ts'
-import { toPeft } from '#engine/models/lora.ts'
 import { evaluateProgram } from '#engine/programs/train.ts'
 import { randomSource } from '#engine/random.ts'
-import { writeSafetensors } from '#engine/safetensors.ts'
 import { openSession, type Session } from '#engine/session.ts'
 import { requireTensor, type TensorMap } from '#engine/tensor.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
@@ -20,10 +18,18 @@ import { sha256Hex } from '#protocol/bytes.ts'
 import { loraMethod, type LoraMethod } from '#protocol/wire.ts'
 import type { AttributionTask } from './datasets.ts'
 
-/** One retraining: which records it saw, and every query's mean loss under it, in nats. */
-export type Run = { subset: number; seed: number; losses: number[] }
+/** Indices of the records that a retraining sees, in order. The name, fit for a file's, says which; no other set has it. */
+export type Subset = { name: string; records: readonly number[] }
 
-export type TruthPlan = { subsets: number; seeds: readonly number[]; method: LoraMethod }
+/** One retraining: the name of its subset, and every query's mean loss after it, in nats. */
+export const run = z.object({ subset: z.string(), seed: z.int(), losses: z.array(z.number()) })
+export type Run = z.infer<typeof run>
+
+export type TruthPlan = {
+  subsets: readonly Subset[]
+  seeds: readonly number[]
+  method: LoraMethod
+}
 
 /** Small and quick, yet it moves the losses: the same for every dataset. Everything a run follows from is named. */
 const RECIPE = {
@@ -44,17 +50,25 @@ export const METHOD = loraMethod.parse(RECIPE)
 /** Seeds of retrainings; the adapter that is indexed has another one. */
 export const seedsOf = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1)
 
-const runFile = z.object({ subset: z.int(), seed: z.int(), losses: z.array(z.number()) })
+/** Random halves of `records` records, each drawn without replacement. */
+export const halves = (records: number, count: number): Subset[] =>
+  Array.from({ length: count }, (_, i) => {
+    const random = randomSource(0x5eed + i)
+    const order = Array.from({ length: records }, (_item, record) => ({ record, key: random() }))
+    const half = order.toSorted((a, b) => a.key - b.key).slice(0, Math.floor(records / 2))
+    return {
+      name: `half-${i}`,
+      records: half.map(({ record }) => record).toSorted((a, b) => a - b),
+    }
+  })
 
-/** The indices of subset `subset`: half of the records, drawn without replacement. */
-export function halfOf(records: number, subset: number): number[] {
-  const random = randomSource(0x5eed + subset)
-  const order = Array.from({ length: records }, (_, i) => ({ i, key: random() }))
-  return order
-    .toSorted((a, b) => a.key - b.key)
-    .slice(0, Math.floor(records / 2))
-    .map(({ i }) => i)
-    .toSorted((a, b) => a - b)
+/** All of `records` records but some; named after those. */
+export function without(records: number, removed: ReadonlySet<number>): Subset {
+  const gone = [...removed].toSorted((a, b) => a - b)
+  return {
+    name: gone.length === 0 ? 'all' : `without-${sha256Hex(gone.join(' ')).slice(2, 14)}`,
+    records: Array.from({ length: records }, (_, i) => i).filter((i) => !removed.has(i)),
+  }
 }
 
 /** Names everything that a run's losses follow from, besides subset and seed. */
@@ -134,33 +148,33 @@ export async function retrain(
     threads: 1,
   })
   try {
-    const wanted = pairs(plan)
-    for (const [index, { subset, seed }] of wanted.entries()) {
-      const path = join(folder, `${subset}-${seed}`)
-      if (index % workers !== worker || existsSync(`${path}.json`)) continue
-      const examples = halfOf(task.train.length, subset).map((i) => task.train[i] as Example)
+    for (const [index, { subset, seed }] of pairs(plan).entries()) {
+      const path = pathOf(folder, subset, seed)
+      if (index % workers !== worker || existsSync(path)) continue
+      const examples = subset.records.map((i) => task.train[i] as Example)
       const { adapter } = await trainOn(base, examples, { ...plan.method, seed })
-      const run = { subset, seed, losses: await lossesUnder(evaluator, adapter, task.queries) }
-      await writeFile(`${path}.safetensors`, writeSafetensors(toPeft(adapter)))
-      await writeFile(`${path}.tmp`, JSON.stringify(run))
-      await rename(`${path}.tmp`, `${path}.json`)
-      onRun(run)
+      const losses = await lossesUnder(evaluator, adapter, task.queries)
+      const made: Run = { subset: subset.name, seed, losses }
+      await writeFile(`${path}.tmp`, JSON.stringify(made))
+      await rename(`${path}.tmp`, path)
+      onRun(made)
     }
   } finally {
     await evaluator.release()
   }
 }
 
-/** Every (subset, seed) of a plan; all subsets of the first seed come first. */
-export const pairs = ({ subsets, seeds }: TruthPlan): { subset: number; seed: number }[] =>
-  seeds.flatMap((seed) => Array.from({ length: subsets }, (_, subset) => ({ subset, seed })))
+const pathOf = (folder: string, { name }: Subset, seed: number) =>
+  join(folder, `${name}-${seed}.json`)
 
-/** The runs that are in the folder. */
+/** Every pair of subset and seed; all subsets of the first seed come first. */
+const pairs = ({ subsets, seeds }: TruthPlan) =>
+  seeds.flatMap((seed) => subsets.map((subset) => ({ subset, seed })))
+
+/** The runs of a plan that are in the folder. */
 export async function readRuns(folder: string, plan: TruthPlan): Promise<Run[]> {
   const found = pairs(plan)
-    .map(({ subset, seed }) => join(folder, `${subset}-${seed}.json`))
+    .map(({ subset, seed }) => pathOf(folder, subset, seed))
     .filter((path) => existsSync(path))
-  return Promise.all(
-    found.map(async (path) => runFile.parse(JSON.parse(await readFile(path, 'utf8')))),
-  )
+  return Promise.all(found.map(async (path) => run.parse(JSON.parse(await readFile(path, 'utf8')))))
 }

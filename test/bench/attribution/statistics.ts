@@ -1,6 +1,6 @@
 /** Rank correlation, its bootstrap, and the linear datamodeling score. */
 import { randomSource } from '#engine/random.ts'
-import { halfOf, type Run } from './retraining.ts'
+import type { Run, Subset } from './retraining.ts'
 
 /** Mean ranks, ties shared. */
 export function ranks(values: readonly number[]): number[] {
@@ -55,25 +55,25 @@ export function bootstrap(values: readonly number[]): Interval {
 /** Scores of every record (outer) for every query (inner). */
 export type Scores = readonly ArrayLike<number>[]
 
-/** The retrainings as subsets with each query's loss averaged over seeds, and the losses per seed. */
+/** The retrainings as subsets with each query's loss averaged over seeds, and the losses per seed by the subset's name. */
 export type Truth = {
-  subsets: number[]
+  subsets: Subset[]
   losses: number[][]
-  seeds: Map<number, Map<number, number[]>>
+  seeds: Map<number, Map<string, number[]>>
 }
 
-/** Groups runs; only subsets that every seed has are used when `complete` is true. */
-export function truthOf(runs: readonly Run[]): Truth {
+/** Groups runs by those of the subsets that have any. */
+export function truthOf(runs: readonly Run[], of: readonly Subset[]): Truth {
   const bySubset = Map.groupBy(runs, ({ subset }) => subset)
-  const subsets = [...bySubset.keys()].toSorted((a, b) => a - b)
+  const subsets = of.filter(({ name }) => bySubset.has(name))
   const seeds = new Map(
     [...Map.groupBy(runs, ({ seed }) => seed)].map(([seed, own]) => [
       seed,
       new Map(own.map(({ subset, losses }) => [subset, losses])),
     ]),
   )
-  const losses = subsets.map((subset) => {
-    const own = bySubset.get(subset) ?? []
+  const losses = subsets.map(({ name }) => {
+    const own = bySubset.get(name) ?? []
     return (own[0]?.losses ?? []).map((_, q) => mean(own.map((run) => run.losses[q] ?? 0)))
   })
   return { subsets, losses, seeds }
@@ -84,14 +84,16 @@ export function truthOf(runs: readonly Run[]): Truth {
  * of a subset's records and minus the loss after training on them.
  */
 export function lds(scores: Scores, { subsets, losses }: Truth): number[] {
-  const queries = losses[0]?.length ?? 0
-  const members = subsets.map((subset) => halfOf(scores.length, subset))
-  return Array.from({ length: queries }, (_, q) => {
-    const predicted = members.map((rows) => rows.reduce((n, i) => n + (scores[i]?.[q] ?? 0), 0))
+  return (losses[0] ?? []).map((_, q) => {
+    const predicted = subsets.map(({ records }) => sumOf(scores, records, q))
     const actual = losses.map((row) => -(row[q] ?? 0))
     return spearman(predicted, actual)
   })
 }
+
+/** The sum of some records' scores for query `q`. */
+export const sumOf = (scores: Scores, records: readonly number[], q: number): number =>
+  records.reduce((n, i) => n + (scores[i]?.[q] ?? 0), 0)
 
 /** Records of a query whose own effect is looked at. */
 export const STRONGEST = 8
@@ -105,7 +107,7 @@ export function strongestEffects(
   scores: Scores,
   { subsets, losses }: Truth,
 ): { effect: number; sign: number }[] {
-  const halves = subsets.map((subset) => new Set(halfOf(scores.length, subset)))
+  const halves = subsets.map(({ records }) => new Set(records))
   return (losses[0] ?? []).map((_, q) => {
     const strongest = scores
       .map((row, i) => ({ i, score: row[q] ?? 0 }))
@@ -132,12 +134,12 @@ export function noiseCeiling({ seeds }: Truth): number | null {
   const shared = [...first.keys()].filter((subset) => second.has(subset))
   if (shared.length < 4) return null
   const queries = [...first.values()][0]?.length ?? 0
-  const halves = Array.from({ length: queries }, (_, q) =>
+  const agreements = Array.from({ length: queries }, (_, q) =>
     spearman(
       shared.map((subset) => first.get(subset)?.[q] ?? 0),
       shared.map((subset) => second.get(subset)?.[q] ?? 0),
     ),
   )
-  const r = mean(halves)
+  const r = mean(agreements)
   return (2 * r) / (1 + r)
 }
