@@ -84,7 +84,7 @@ type Health = {
   device: string
   registered: string | null
   base: { format: string; memoryBytes: number }
-  resident: Hex[]
+  adapters: { resident: Hex[] }
   training: { pid: number } | null
 }
 const health = () =>
@@ -198,7 +198,7 @@ test('the adapter answers with the record it learned, which is paid first in a r
   const domain = { chainId: chain.chainId, settlement: chain.contracts.attributionSettlement }
   const signer = await receiptSigner({ receipt, signature }, domain)
   assert.equal(signer, privateKeyToAddress(WORKER_KEY))
-  assert.deepEqual((await health())!.resident, [adapter.digest])
+  assert.deepEqual((await health())!.adapters.resident, [adapter.digest])
 })
 
 test('a cancelled job ends, and nothing is published', async () => {
@@ -296,6 +296,18 @@ test('a worker of an 8-bit base verifies adapters as any other, and one changed 
   const { receipt } = events.find((event) => event.type === 'receipt')!
   assert.equal(receipt.rows[0]?.record, recordHash(11))
   assert.ok((await readdir(join(scratch, 'state/blobs'))).includes(sha256.slice(2)))
+})
+
+test('a pinned adapter is in memory before anybody asks, and the edge is told', async () => {
+  worker.child.kill('SIGKILL')
+  await worker.gone
+  worker = startWorker({ PINNED_ADAPTERS: adapter.digest })
+  await until('its index in memory', async () => {
+    const metrics = await (await fetch(`${url}/metrics`).catch(() => null))?.text()
+    return /^openledger_indexes_resident 1$/m.test(metrics ?? '') && metrics
+  })
+  assert.match(await (await fetch(`${url}/metrics`)).text(), /^openledger_adapters_pinned 1$/m)
+  await until('told', () => edge.hellos.at(-1)!.load!.resident.includes(adapter.digest))
 })
 
 test('SIGTERM ends the process with status 0', async () => {

@@ -24,7 +24,7 @@ import { runLeaseLoop } from './training/supervisor.ts'
 
 /** How often the edge hears that this worker is there. */
 const REGISTER_EVERY_MS = 5_000
-/** Adapters that the edge is told of: the most recently used. */
+/** Adapters that the edge is told of: those pinned, then the most recently used. */
 const MOST_ANNOUNCED = 256
 /** How long the edge may take to hear that this worker leaves. */
 const TELL_MS = 1_000
@@ -44,6 +44,7 @@ async function main(): Promise<void> {
   for (const line of device.report) log('info', 'device', { message: line })
   const session = { provider: device.provider, threads: settings.THREADS }
   const account = privateKeyToAccount(settings.WORKER_KEY)
+  const isPinned = (digest: Hex): boolean => settings.PINNED_ADAPTERS.includes(digest)
   const metrics = createMetrics()
   const inference = await startInference({ session, settings }, (tier, seconds) =>
     metrics.observe('openledger_adapter_load_seconds', seconds, { tier }),
@@ -75,23 +76,33 @@ async function main(): Promise<void> {
     }),
     exposition: () => {
       const status = inference.status()
+      const { adapters, indexes } = status
       return metrics.render({
         gauges: {
           openledger_requests_active: status.active,
           openledger_requests_waiting: status.waiting,
           openledger_tokens_per_second: status.tokensPerSecond,
-          openledger_adapters_resident: status.resident.length,
-          openledger_adapters_resident_bytes: status.residentBytes,
-          openledger_adapter_hit_ratio: status.hits / Math.max(1, status.hits + status.misses),
+          openledger_adapters_resident: adapters.resident.length,
+          openledger_adapters_resident_bytes: adapters.residentBytes,
+          openledger_adapters_budget_bytes: adapters.budgetBytes,
+          openledger_adapters_pinned: adapters.resident.filter(isPinned).length,
+          openledger_adapter_hit_ratio:
+            adapters.hits / Math.max(1, adapters.hits + adapters.misses),
+          openledger_indexes_resident: indexes.resident.length,
+          openledger_indexes_resident_bytes: indexes.residentBytes,
+          openledger_indexes_budget_bytes: indexes.budgetBytes,
           openledger_base_bits: format === 'f32' ? 32 : quantBits(format),
           openledger_base_bytes: baseBytes,
           openledger_training_running: job ? 1 : 0,
           process_resident_memory_bytes: process.memoryUsage().rss,
         },
         totals: {
-          openledger_adapter_hits_total: status.hits,
-          openledger_adapter_misses_total: status.misses,
-          openledger_adapter_evictions_total: status.evictions,
+          openledger_adapter_hits_total: adapters.hits,
+          openledger_adapter_misses_total: adapters.misses,
+          openledger_adapter_evictions_total: adapters.evictions,
+          openledger_index_hits_total: indexes.hits,
+          openledger_index_misses_total: indexes.misses,
+          openledger_index_evictions_total: indexes.evictions,
           openledger_deferrals_total: status.deferrals,
         },
         loras: { capacity: status.capacity, running: status.running, waiting: status.queued },
@@ -111,7 +122,8 @@ async function main(): Promise<void> {
   const edge = edgeClient(settings.EDGE_URL, settings.WORKER_TOKEN)
   const training = { shape: shapeOf(base.config), memoryBytes: availableMemory() }
   const hello = (): WorkerHello => {
-    const { capacity, active, waiting, resident } = inference.status()
+    const { capacity, active, waiting, adapters } = inference.status()
+    const lately = adapters.resident.toReversed()
     return {
       address: account.address.toLowerCase() as Hex,
       url: settings.WORKER_URL,
@@ -121,7 +133,10 @@ async function main(): Promise<void> {
         capacity,
         active,
         waiting,
-        resident: resident.slice(-MOST_ANNOUNCED).toReversed(),
+        resident: [
+          ...lately.filter(isPinned),
+          ...lately.filter((digest) => !isPinned(digest)),
+        ].slice(0, MOST_ANNOUNCED),
         draining: stopping.signal.aborted,
       },
     }

@@ -33,6 +33,9 @@ const TOTALS = {
   openledger_adapter_hits_total: 'Requests whose adapter was in memory.',
   openledger_adapter_misses_total: 'Requests whose adapter had to be loaded.',
   openledger_adapter_evictions_total: 'Adapters that left memory for others.',
+  openledger_index_hits_total: 'Answers and explanations whose index was in memory.',
+  openledger_index_misses_total: 'Answers and explanations whose index had to be loaded.',
+  openledger_index_evictions_total: 'Indexes that left memory for others.',
   openledger_deferrals_total:
     'Requests that had to wait because the ranks of the batch left no room.',
 } as const
@@ -42,6 +45,11 @@ const GAUGES = {
   openledger_tokens_per_second: 'Tokens generated per second, lately.',
   openledger_adapters_resident: 'Adapters in memory.',
   openledger_adapters_resident_bytes: 'Memory that they take.',
+  openledger_adapters_budget_bytes: 'Memory that they may take, unless those pinned take more.',
+  openledger_adapters_pinned: 'Adapters in memory that the operator pinned.',
+  openledger_indexes_resident: 'Attribution indexes in memory.',
+  openledger_indexes_resident_bytes: 'Memory that they take.',
+  openledger_indexes_budget_bytes: 'Memory that they may take, unless those pinned take more.',
   openledger_adapter_hit_ratio: 'Share of requests whose adapter was in memory.',
   openledger_base_bits: 'Bits that a weight of the matrices of the base is held in to serve it.',
   openledger_base_bytes: 'Memory that serving the bare base takes, estimated.',

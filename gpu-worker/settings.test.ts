@@ -23,8 +23,12 @@ test('a complete environment gives settings with defaults, URLs without a slash,
   const settings = parseSettings({ ...complete, THREADS: '' })
   assert.equal(settings.EDGE_URL, 'http://127.0.0.1:8787')
   assert.equal(settings.CONTRACTS.modelRegistry, address.toLowerCase())
-  const { PORT, DEVICE, BASE_FORMAT } = settings
+  const { PORT, DEVICE, BASE_FORMAT, PINNED_ADAPTERS } = settings
   assert.deepEqual([PORT, DEVICE, BASE_FORMAT], [8790, 'auto', 'f32'])
+  assert.deepEqual(PINNED_ADAPTERS, [])
+  const digest = `0x${'ab'.repeat(32)}`
+  const pinned = parseSettings({ ...complete, PINNED_ADAPTERS: `${digest}, ${digest}` })
+  assert.deepEqual(pinned.PINNED_ADAPTERS, [digest, digest])
   assert.ok(settings.THREADS >= 1)
   assert.match(settings.MODEL_DIR, /models\/openledger-5m$/)
 })
@@ -37,6 +41,7 @@ test('every fault is named, and no value is repeated', () => {
     CONTRACTS: '{"parameters": "0x12"}',
     DEVICE: 'tpu',
     BASE_FORMAT: 'int3',
+    PINNED_ADAPTERS: `0x${'ab'.repeat(32)},0xcd`,
     RPC_URL: undefined,
   }
   assert.throws(
@@ -50,6 +55,7 @@ test('every fault is named, and no value is repeated', () => {
         /CONTRACTS\.modelRegistry/,
         /DEVICE/,
         /BASE_FORMAT: .*int4/,
+        /PINNED_ADAPTERS\.1: expected 0x and 64/,
       ])
         assert.match(message, fault)
       assert.doesNotMatch(message, /secret-but-not-a-key/)

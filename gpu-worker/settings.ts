@@ -38,6 +38,12 @@ const schema = z.object({
   MODEL_DIR: z.string().min(1).default(EMBEDDED_MODEL),
   /** How the base's matrices are held to serve it: 8 or 4 bits take less memory, and a lone answer less time. */
   BASE_FORMAT: z.enum(WEIGHT_FORMATS).default('f32'),
+  /** Digests of adapters that are loaded at the start and never evicted, with commas between. */
+  PINNED_ADAPTERS: z
+    .string()
+    .default('')
+    .transform((text) => text.split(/[\s,]+/).filter((digest) => digest !== ''))
+    .pipe(z.array(bytes32)),
   /** What compares the meaning of records: `base` (the base model), `off`, or the directory of an ONNX model. */
   EMBEDDER: z.string().min(1).default('base'),
   DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),

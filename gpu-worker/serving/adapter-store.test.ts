@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import test, { after } from 'node:test'
 import type { Hex } from '#protocol/bytes.ts'
 import { ADAPTER_FILES } from '#protocol/wire.ts'
-import { sha256Of, type BlobStore } from '../blobs.ts'
+import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
 import { fixedChain, registered, tinyWorkplace, trainTiny } from '../testing/trained.ts'
 import { digestOfFiles, exportPeft, importPeft } from '../training/peft.ts'
 import { openAdapterStore, type Tier } from './adapter-store.ts'
 import { diskBlobs } from './disk-blobs.ts'
+import { pinAdapters } from './pinned-adapters.ts'
 
 const place = await tinyWorkplace()
 after(place.remove)
@@ -55,7 +56,7 @@ test('an adapter and its indexes are loaded once, shared by simultaneous request
   assert.equal(a, b)
   assert.equal(await store.get(ref), a)
   assert.equal(asked.length, 1 + WEIGHT_FILES.length)
-  assert.deepEqual(store.load().resident, [manifest.digest])
+  assert.deepEqual(store.load().adapters.resident, [manifest.digest])
   const [c, d] = await Promise.all([store.index(ref), store.index(ref)])
   assert.equal(c, d)
   assert.equal(await store.index(ref), c)
@@ -74,7 +75,7 @@ for (const name of ADAPTER_FILES)
       await assert.rejects(store.index(ref), code('model/digest-mismatch'))
       if (!WEIGHT_FILES.includes(name)) continue
       await assert.rejects(store.get(ref), code('model/digest-mismatch'))
-      assert.deepEqual(store.load().resident, [])
+      assert.deepEqual(store.load().adapters.resident, [])
     }
   })
 
@@ -91,7 +92,7 @@ test('a revoked adapter leaves memory at once', async () => {
   state.adapter = { ...state.adapter, revoked: true }
   await assert.rejects(store.get(ref), code('model/revoked'))
   state.adapter = { ...state.adapter, revoked: false }
-  assert.deepEqual(store.load().resident, [])
+  assert.deepEqual(store.load().adapters.resident, [])
 })
 
 test('the disk keeps what was fetched; a damaged copy is fetched anew, a damaged source is refused', async () => {
@@ -145,16 +146,55 @@ test('memory is bounded in bytes: the longest unused goes, a pinned one stays un
   const unpin = store.pin(ref.digest)
   await first()
   await second()
-  assert.deepEqual(store.load().resident, [ref.digest, otherRef.digest])
+  assert.deepEqual(store.load().adapters.resident, [ref.digest, otherRef.digest])
   unpin()
   unpin() // letting go twice is letting go once
   await second()
-  assert.deepEqual(store.load().resident, [otherRef.digest])
+  assert.deepEqual(store.load().adapters.resident, [otherRef.digest])
   await first()
-  const { resident, residentBytes, hits, misses, evictions } = store.load()
+  const { resident, residentBytes, hits, misses, evictions } = store.load().adapters
   assert.deepEqual(resident, [ref.digest])
   assert.equal(residentBytes, bytes)
   assert.deepEqual({ hits, misses, evictions }, { hits: 1, misses: 4, evictions: 2 })
+})
+
+test('a pinned adapter is loaded with its index once the edge answers, and stays whatever comes after it', async () => {
+  let failures = 2
+  const blobs: Pick<BlobStore, 'get'> = {
+    get: async (sha256) => {
+      if (failures-- > 0) throw new EdgeError(503, 'not now')
+      return place.blobs.get(sha256)
+    },
+  }
+  const store = openAdapterStore({ base: place.base, chain, blobs, mostBytes: 1 })
+  await pinAdapters([ref.digest], { store, chain, againAfterMs: 1 })
+  const other = await trainTiny({ ...place, job: { ...job, method: { ...job.method, seed: 9 } } })
+  await store.get(other.manifest.digest, registered(job, other.manifest, other.blob))
+  const { adapters, indexes } = store.load()
+  assert.deepEqual(adapters.resident, [ref.digest, other.manifest.digest])
+  assert.deepEqual(indexes.resident, [ref.digest])
+  assert.ok(indexes.residentBytes > indexes.budgetBytes)
+})
+
+test('a pinned adapter that is not what the chain says, revoked or unknown is not loaded, and the next one is', async () => {
+  const { sha256 } = manifest.files['adapter_model.safetensors']
+  const tampered = Uint8Array.from(place.blobs.held.get(sha256)!)
+  tampered[tampered.length - 1]! ^= 1
+  const blobs = {
+    get: async (asked: Hex) => (asked === sha256 ? tampered : place.blobs.get(asked)),
+  }
+  const sound = await trainTiny({ ...place, job: { ...job, method: { ...job.method, seed: 9 } } })
+  const [unknown, revoked]: Hex[] = [`0x${'77'.repeat(32)}`, `0x${'78'.repeat(32)}`]
+  const known = new Map([
+    [ref.digest, state.adapter],
+    [revoked, { ...state.adapter, revoked: true }],
+    [sound.manifest.digest, registered(job, sound.manifest, sound.blob)],
+  ])
+  const wider = { adapter: async (digest: Hex) => known.get(digest) ?? null }
+  const store = openAdapterStore({ base: place.base, chain: wider, blobs })
+  const pinned = [unknown!, revoked!, ref.digest, sound.manifest.digest]
+  await pinAdapters(pinned, { store, chain: wider })
+  assert.deepEqual(store.load().adapters.resident, [sound.manifest.digest])
 })
 
 test('loads are told by tier: the edge first, then the disk', async () => {

@@ -45,8 +45,7 @@ export type AdapterRef = { digest: Hex; manifest: Hex }
 /** Where an adapter came from: the local disk, or the edge's store because the disk lacked its weights. */
 export type Tier = 'disk' | 'edge'
 
-/** Of the adapters; their indexes are counted apart and not told. */
-export type StoreLoad = CacheLoad
+export type StoreLoad = { adapters: CacheLoad; indexes: CacheLoad }
 
 export type AdapterStore = {
   /** What the chain says of an adapter now. Throws a ServingError unless it may be served. */
@@ -85,7 +84,7 @@ export function openAdapterStore({
   base,
   chain,
   blobs,
-  mostBytes = MEMORY_SHARE * availableMemory(),
+  mostBytes = Math.floor(MEMORY_SHARE * availableMemory()),
   onLoad = () => {},
 }: AdapterStoreOptions): AdapterStore {
   const pins = new Map<Hex, number>()
@@ -146,7 +145,7 @@ export function openAdapterStore({
         else pins.delete(digest)
       }
     },
-    load: adapters.load,
+    load: () => ({ adapters: adapters.load(), indexes: indexes.load() }),
   }
 }
 

@@ -12,6 +12,8 @@ export type CacheLoad = {
   /** Digests in memory, the longest unused first. */
   resident: Hex[]
   residentBytes: number
+  /** What it may hold, unless what is pinned takes more. */
+  budgetBytes: number
   hits: number
   misses: number
   evictions: number
@@ -57,6 +59,13 @@ export function byteCache<T extends { bytes: number }>(
       return value
     },
     drop,
-    load: () => ({ resident: [...held.keys()], residentBytes, hits, misses, evictions }),
+    load: () => ({
+      resident: [...held.keys()],
+      residentBytes,
+      budgetBytes: mostBytes,
+      hits,
+      misses,
+      evictions,
+    }),
   }
 }

@@ -22,6 +22,7 @@ import type { AdapterSource } from './adapter-source.ts'
 import { openAdapterStore, type ServedIndex, type StoreLoad, type Tier } from './adapter-store.ts'
 import type { AdapterOnChain, Chain, ModelOnChain } from './chain.ts'
 import { ContextLengthError, openGenerator, type Generation, type Generator } from './generator.ts'
+import { pinAdapters } from './pinned-adapters.ts'
 import type { TokenLogprobs } from './sampler.ts'
 import { liveIndex, partAt, wholeOf, type Revocations } from './revocations.ts'
 import { DEFAULT_LIMITS, type SchedulerLimits } from './scheduler.ts'
@@ -59,6 +60,8 @@ export type InferenceOptions = {
   limits?: SchedulerLimits
   /** What compares the meaning of records that requests retrieve. */
   embedder?: EmbedderChoice
+  /** Adapters that are loaded now and never evicted. */
+  pinned?: readonly Hex[]
   /** How often the chain is asked whether a model that is being used was revoked. */
   revocationPollMs?: number
   onLoad?: (tier: Tier, seconds: number) => void
@@ -83,6 +86,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   const { format, revocationPollMs = REVOCATION_POLL_MS } = options
   const generator = await openGenerator(base, { ...options.session, format, limits })
   const store = openAdapterStore(options)
+  void pinAdapters(options.pinned ?? [], { store, chain })
   const withSource = gradientSources(base, options.session)
   const quote = openQuoting(options)
 

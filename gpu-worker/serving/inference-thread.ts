@@ -22,6 +22,7 @@ const service = await openInference({
   base: await loadBaseModel(settings.MODEL_DIR),
   session,
   format: settings.BASE_FORMAT,
+  pinned: settings.PINNED_ADAPTERS,
   embedder: settings.EMBEDDER,
   chain: openChain({ rpcUrl: settings.RPC_URL, contracts: settings.CONTRACTS }),
   revocations: openRevocations(settings.EDGE_URL),
@@ -35,8 +36,8 @@ const service = await openInference({
 })
 const running = new Map<number, { gone: AbortController; enough: AbortController }>()
 const report = () => tell({ type: 'status', status: service.status() })
-// What changes between the beginnings and ends of answers.
-setInterval(() => running.size > 0 && report(), STATUS_EVERY_MS).unref()
+// What changes between the beginnings and ends of answers, and what is loaded without one.
+setInterval(report, STATUS_EVERY_MS).unref()
 
 port.on('message', (input: ThreadInput) => {
   const caller = 'id' in input ? running.get(input.id) : undefined

@@ -8,6 +8,7 @@ import { pause } from '../blobs.ts'
 import { log } from '../log.ts'
 import type { Settings } from '../settings.ts'
 import type { Tier } from './adapter-store.ts'
+import type { CacheLoad } from './byte-cache.ts'
 import type { InferenceStatus } from './inference-service.ts'
 
 export type ThreadSettings = { session: SessionOptions; settings: Settings }
@@ -46,6 +47,14 @@ type Pending = {
   done: () => void
 }
 
+const NOTHING_HELD: CacheLoad = {
+  resident: [],
+  residentBytes: 0,
+  budgetBytes: 0,
+  hits: 0,
+  misses: 0,
+  evictions: 0,
+}
 const IDLE: InferenceStatus = {
   capacity: 0,
   active: 0,
@@ -54,11 +63,8 @@ const IDLE: InferenceStatus = {
   queued: [],
   deferrals: 0,
   tokensPerSecond: 0,
-  resident: [],
-  residentBytes: 0,
-  hits: 0,
-  misses: 0,
-  evictions: 0,
+  adapters: NOTHING_HELD,
+  indexes: NOTHING_HELD,
 }
 const RESTART_AFTER_MS = 1_000
 

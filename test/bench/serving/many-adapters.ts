@@ -28,7 +28,7 @@ export async function manyAdapters(
     if (i % 500 === 0) progress(`  ${i} of ${refs.length} adapters are in memory`)
     await roomy.get(ref.digest, await roomy.check(ref))
   }
-  const scarce = openStore({ mostBytes: SCARCE * roomy.load().residentBytes })
+  const scarce = openStore({ mostBytes: SCARCE * roomy.load().adapters.residentBytes })
   const figures: Figure[] = []
   for (const kind of ['zipf', 'uniform'] as const) {
     progress(`  ${kind}`)
