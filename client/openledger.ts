@@ -3,6 +3,7 @@ import { createSiweMessage } from 'viem/siwe'
 import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ExportFormat } from '#protocol/export.ts'
+import { MAX_WITHDRAWN } from '#protocol/revocations.ts'
 import { ApiError, createHttp, type HttpOptions } from './http.ts'
 import * as schema from './schema.ts'
 import { readEvents } from './sse.ts'
@@ -68,6 +69,13 @@ export type ChatRequest = {
   store?: boolean
   stop?: string[]
   attribution?: 'sentences' | 'full' | 'summary' | 'none'
+}
+
+export type WithdrawalRequest = {
+  records: readonly Hex[]
+  /** Signs `withdrawalTypedData` of protocol/revocations.ts. */
+  sign: (records: readonly Hex[]) => Promise<Hex>
+  note?: string | undefined
 }
 
 const ENDED = ['succeeded', 'failed', 'cancelled']
@@ -148,9 +156,18 @@ export function createClient(options: HttpOptions) {
         query: file.metadata,
       }),
     contribution: (id: string) => json('GET', `/v1/contributions/${id}`, schema.contribution),
-    /** Takes records of a contribution back, or all of it; cannot be undone. */
-    withdraw: (id: string, request: { records?: Hex[]; note?: string }) =>
-      json('POST', `/v1/contributions/${id}/withdrawal`, schema.withdrawal, { json: request }),
+    /** Takes records of a contribution back as its contributor's wallet signs it; cannot be undone. Answers what came of each part. */
+    async *withdraw(
+      id: string,
+      { records, note, sign }: WithdrawalRequest,
+    ): AsyncGenerator<schema.Withdrawal> {
+      for (let i = 0; i < records.length; i += MAX_WITHDRAWN) {
+        const part = records.slice(i, i + MAX_WITHDRAWN)
+        yield await json('POST', `/v1/contributions/${id}/withdrawal`, schema.withdrawal, {
+          json: { records: part, signature: await sign(part), ...(note !== undefined && { note }) },
+        })
+      }
+    },
     /** Verdict of every record of a contribution. */
     verdicts: (id: string) => all(`/v1/contributions/${id}/records`, schema.verdict),
 

@@ -86,6 +86,7 @@ export const withdrawal = z.object({
   entries: z.int(),
   head: bytes32,
 })
+export type Withdrawal = z.infer<typeof withdrawal>
 
 export const verdict = z.object({
   row: z.int(),

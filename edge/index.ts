@@ -5,6 +5,7 @@ import { makeCtx, type Ctx } from './context.ts'
 import { log } from './log.ts'
 import { sweepTexts } from './custody/texts.ts'
 import { buildVersion } from './datanets/build-version.ts'
+import { onRevocationTx, sweepRevocations } from './datanets/revocation-calls.ts'
 import { sweepRejected } from './datanets/revocations.ts'
 import { buryContribution, processContribution } from './datanets/process.ts'
 import {
@@ -40,6 +41,7 @@ const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {
   datanet: onDatanetTx,
   contribution: onContributionTx,
   version: onVersionTx,
+  revocation: onRevocationTx,
   adapter: onAdapterTx,
   epoch: onEpochTx,
   refund: onEpochTx,
@@ -55,6 +57,7 @@ const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {
   inbox: sweepInbox,
   anchors: sweepAnchors,
   rejected: sweepRejected,
+  revocations: sweepRevocations,
   leases: expireLeases,
   registrations: sweepRegistrations,
   objects: wakeObjects,

@@ -99,6 +99,18 @@ const PROBLEMS = {
     'contribution_not_anchored',
     'invalid_request_error',
   ],
+  'contribution/not-signed': [
+    403,
+    'A withdrawal has to be signed by the wallet of its contributor',
+    'contribution_not_signed',
+    'permission_error',
+  ],
+  'revocation/not-found': [
+    404,
+    'There is no such call',
+    'revocation_not_found',
+    'invalid_request_error',
+  ],
   'version/not-found': [
     404,
     'There is no such Datanet version',

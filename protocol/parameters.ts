@@ -20,7 +20,6 @@ export const PARAMETERS = {
   'settlement.bondRatio': { value: 1_000_000n, min: 0n, max: 10_000_000n }, // ppm of all pending totals, as much
   'challenge.bond': { value: 10n ** 16n, min: 0n, max: 10n ** 24n }, // wei that go with a demand to reveal
   'challenge.answerTime': { value: 21_600n, min: 1n, max: 604_800n }, // seconds to answer it
-  'challenge.omission': { value: 0n, min: 0n, max: 1n }, // 1: contracts judge omitted rows (docs/trust.md says when)
   'staking.unbondDelay': { value: 1_209_600n, min: 1n, max: 5_184_000n }, // seconds; longer than every window
   'staking.minimum': { value: 10n ** 18n, min: 0n, max: 10n ** 24n }, // wei at stake to attest
   'split.platform': { value: 100_000n, min: 0n, max: 300_000n }, // ppm of the fee

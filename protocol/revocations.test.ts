@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { privateKeyToAccount } from 'viem/accounts'
 import { keccak, ZERO_HASH, type Hex } from './bytes.ts'
 import {
   countAt,
@@ -12,6 +13,8 @@ import {
   revocationHead,
   revocationOf,
   revokedRows,
+  withdrawalSigner,
+  withdrawalTypedData,
   type Revocation,
 } from './revocations.ts'
 
@@ -29,6 +32,7 @@ function entriesAt(times: readonly number[]): Revocation[] {
       ...key(i),
       contribution: `ctr_${time}`,
       reason: 'revoked' as const,
+      call: keccak(`call of ${time}`),
       time,
     }
     head = revocationHead(head, entry)
@@ -68,12 +72,29 @@ test('whatever is changed, left out, moved or added later breaks the log', () =>
   ]
   for (const changed of changes)
     assert.throws(() => extendRevocations(emptyRevocations(), changed), /does not go on/)
-  const past = { seq: 4, ...key(4), contribution: 'ctr_9', reason: 'revoked' as const, time: 2 }
+  const past = { ...third, seq: 4, ...key(4), time: 2 }
   const log = logAt(1, 2, 3)
   assert.throws(
     () => extendRevocations(log, [{ ...past, head: revocationHead(headOf(log), past) }]),
     /does not go on/,
   )
+})
+
+test('a withdrawal is signed for these records in this order, on this registry of this chain', async () => {
+  const account = privateKeyToAccount(keccak('contributor'))
+  const domain = { chainId: 1, datanetRegistry: key(7).contributor }
+  const records = [key(1).record, key(2).record]
+  const signature = await account.signTypedData(withdrawalTypedData(records, domain))
+  const signer = account.address.toLowerCase()
+  assert.equal(await withdrawalSigner(records, signature, domain), signer)
+  for (const [others, where] of [
+    [records.toReversed(), domain],
+    [records.slice(1), domain],
+    [records, { ...domain, chainId: 2 }],
+    [records, { ...domain, datanetRegistry: key(8).contributor }],
+  ] as const)
+    assert.notEqual(await withdrawalSigner(others, signature, where), signer)
+  assert.equal(await withdrawalSigner(records, `0x${'00'.repeat(65)}`, domain), null)
 })
 
 test('pages that break off leave the log as it was', async () => {

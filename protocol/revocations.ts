@@ -1,3 +1,4 @@
+import { recoverTypedDataAddress, type TypedDataDomain } from 'viem'
 import { z } from 'zod'
 import { canonicalJson, keccak, ZERO_HASH, type Hex } from './bytes.ts'
 import { CLOCK_SECONDS } from './receipt.ts'
@@ -7,6 +8,9 @@ import { address, bytes32 } from './wire.ts'
  * The public log of records that are paid no more: append-only, each entry committing to all before it, so that one hash
  * says what was revoked at any time and nobody can change it later unseen. A receipt is bound to a part of the log by its
  * time: what was revoked by then is neither paid nor cited.
+ *
+ * The same stands on chain, where contracts see it (`DatanetRegistry.revokedAt`): a withdrawal by its contributor's signature,
+ * a penalty by the proof that the record is in a rejected batch. So nobody who keeps the log can invent either.
  */
 
 /** revoked: its contributor took it back. penalized: curation rejected the batch that it came in. */
@@ -16,6 +20,43 @@ export type RevocationReason = z.infer<typeof revocationReason>
 /** A record by its contributor, in whatever Datanet: theirs to take back, and paid under this pair. */
 export type RecordKey = { record: Hex; contributor: Hex }
 
+/** Records of one signed withdrawal, at most: one transaction carries it, with about 23,000 gas a record. */
+export const MAX_WITHDRAWN = 200
+
+/** Where withdrawals are valid: one DatanetRegistry on one chain. */
+export type WithdrawalDomain = { chainId: number; datanetRegistry: Hex }
+
+/** EIP-712 arguments of a withdrawal, for viem's signing and recovery. It is for good, so it needs no nonce and no deadline. */
+export const withdrawalTypedData = (
+  records: readonly Hex[],
+  { chainId, datanetRegistry }: WithdrawalDomain,
+) =>
+  ({
+    domain: {
+      name: 'OpenLedger',
+      version: '1',
+      chainId,
+      verifyingContract: datanetRegistry,
+    } satisfies TypedDataDomain,
+    types: { Withdrawal: [{ name: 'records', type: 'bytes32[]' }] },
+    primaryType: 'Withdrawal',
+    message: { records },
+  }) as const
+
+/** Lower-case address that signed a withdrawal; null when the signature is none. */
+export const withdrawalSigner = async (
+  records: readonly Hex[],
+  signature: Hex,
+  domain: WithdrawalDomain,
+): Promise<Hex | null> => {
+  try {
+    const typed = withdrawalTypedData(records, domain)
+    return (await recoverTypedDataAddress({ ...typed, signature })).toLowerCase() as Hex
+  } catch {
+    return null
+  }
+}
+
 export const revocation = z.object({
   /** Place in the log, from 1. */
   seq: z.int().positive(),
@@ -24,6 +65,8 @@ export const revocation = z.object({
   /** The contribution that it was taken out of. */
   contribution: z.string(),
   reason: revocationReason,
+  /** keccak256 of the call of the DatanetRegistry that shows it on chain; entries of one call are appended at once. */
+  call: bytes32,
   /** Unix seconds; never before the entry before it. */
   time: z.int(),
   /** Commits to this entry and all before it. */
@@ -39,8 +82,8 @@ export const REVOCATIONS_PAGE = 1_000
 
 /** Head of the log after an entry. */
 export const revocationHead = (before: Hex, entry: Omit<Revocation, 'head'>): Hex => {
-  const { seq, record, contributor, contribution, reason, time } = entry
-  return keccak(canonicalJson([before, seq, record, contributor, contribution, reason, time]))
+  const { seq, record, contributor, contribution, reason, call, time } = entry
+  return keccak(canonicalJson([before, seq, record, contributor, contribution, reason, call, time]))
 }
 
 /** The log as one has read it so far. */
@@ -56,7 +99,8 @@ export const emptyRevocations = (): RevocationLog => ({ entries: [], places: new
 export const headOf = ({ entries }: RevocationLog, count = entries.length): Hex =>
   entries[count - 1]?.head ?? ZERO_HASH
 
-const keyOf = ({ record, contributor }: RecordKey): string => record + contributor
+/** A record and its contributor as one string. */
+export const recordKey = ({ record, contributor }: RecordKey): string => record + contributor
 
 /** Reads on; throws an Error, and adds nothing more, at an entry that does not continue the log. */
 export function extendRevocations(log: RevocationLog, entries: readonly Revocation[]): void {
@@ -68,13 +112,13 @@ export function extendRevocations(log: RevocationLog, entries: readonly Revocati
       entry.head === revocationHead(headOf(log), entry)
     if (!isNext) throw new Error(`the log of revocations does not go on at entry ${entry.seq}`)
     log.entries.push(entry)
-    if (!log.places.has(keyOf(entry))) log.places.set(keyOf(entry), entry.seq)
+    if (!log.places.has(recordKey(entry))) log.places.set(recordKey(entry), entry.seq)
   }
 }
 
 /**
  * Reads the log on to its end, page by page; throws what the pages or `extendRevocations` do. Nothing is added before all
- * pages are there, so that a log is never known up to the middle of a withdrawal.
+ * pages are there, so that a log is never known up to the middle of a call.
  */
 export async function followRevocations(
   log: RevocationLog,
@@ -106,7 +150,7 @@ export function revocationOf(
   key: RecordKey,
   count: number,
 ): Revocation | undefined {
-  const seq = log.places.get(keyOf(key))
+  const seq = log.places.get(recordKey(key))
   return seq !== undefined && seq <= count ? log.entries[seq - 1] : undefined
 }
 
@@ -128,7 +172,7 @@ export const heededAt = (log: RevocationLog, time: bigint): { least: number; mos
 
 /**
  * Every number of entries that a receipt of some time may have heeded and that differs for a model's rows: logs are known
- * up to the end of a withdrawal.
+ * up to the end of a call.
  */
 export function heededParts(
   log: RevocationLog,
@@ -136,14 +180,13 @@ export function heededParts(
   time: bigint,
 ): number[] {
   const { least, most } = heededAt(log, time)
-  const own = new Set(rows.map(keyOf))
+  const own = new Set(rows.map(recordKey))
   const parts = [least]
   let isOther = false
   for (let count = least + 1; count <= most; count++) {
     const [entry, next] = log.entries.slice(count - 1, count + 1)
-    isOther ||= entry !== undefined && own.has(keyOf(entry))
-    const isEnd = next?.time !== entry?.time || next?.contribution !== entry?.contribution
-    if (!isEnd || !isOther) continue
+    isOther ||= entry !== undefined && own.has(recordKey(entry))
+    if (next?.call === entry?.call || !isOther) continue
     parts.push(count)
     isOther = false
   }

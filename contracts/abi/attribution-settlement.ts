@@ -459,6 +459,11 @@ const own = [
             "internalType": "uint40"
           },
           {
+            "name": "window",
+            "type": "uint24",
+            "internalType": "uint24"
+          },
+          {
             "name": "receipts",
             "type": "uint32",
             "internalType": "uint32"
@@ -763,6 +768,25 @@ const own = [
     ],
     "outputs": [],
     "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
+    "name": "submittedAt",
+    "inputs": [
+      {
+        "name": "epoch",
+        "type": "uint64",
+        "internalType": "uint64"
+      }
+    ],
+    "outputs": [
+      {
+        "name": "",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ],
+    "stateMutability": "view"
   },
   {
     "type": "function",

@@ -291,6 +291,33 @@ export const errors = [
   },
   {
     "type": "error",
+    "name": "NotInBatch",
+    "inputs": [
+      {
+        "name": "batchId",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "record",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      }
+    ]
+  },
+  {
+    "type": "error",
+    "name": "NotSignedBy",
+    "inputs": [
+      {
+        "name": "contributor",
+        "type": "address",
+        "internalType": "address"
+      }
+    ]
+  },
+  {
+    "type": "error",
     "name": "RootPublished",
     "inputs": [
       {
@@ -1132,19 +1159,40 @@ export const errors = [
   },
   {
     "type": "error",
-    "name": "NothingAtStake",
+    "name": "RecordRevoked",
     "inputs": [
       {
-        "name": "worker",
-        "type": "address",
-        "internalType": "address"
+        "name": "record",
+        "type": "bytes32",
+        "internalType": "bytes32"
+      },
+      {
+        "name": "time",
+        "type": "uint256",
+        "internalType": "uint256"
       }
     ]
   },
   {
     "type": "error",
-    "name": "OmissionNotJudged",
-    "inputs": []
+    "name": "TooLittleAtStake",
+    "inputs": [
+      {
+        "name": "worker",
+        "type": "address",
+        "internalType": "address"
+      },
+      {
+        "name": "stake",
+        "type": "uint256",
+        "internalType": "uint256"
+      },
+      {
+        "name": "minimum",
+        "type": "uint256",
+        "internalType": "uint256"
+      }
+    ]
   },
   {
     "type": "error",

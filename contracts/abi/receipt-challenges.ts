@@ -19,9 +19,27 @@ const own = [
         "name": "models",
         "type": "address",
         "internalType": "contract IModelRegistry"
+      },
+      {
+        "name": "datanets",
+        "type": "address",
+        "internalType": "contract IDatanetRegistry"
       }
     ],
     "stateMutability": "nonpayable"
+  },
+  {
+    "type": "function",
+    "name": "DATANETS",
+    "inputs": [],
+    "outputs": [
+      {
+        "name": "",
+        "type": "address",
+        "internalType": "contract IDatanetRegistry"
+      }
+    ],
+    "stateMutability": "view"
   },
   {
     "type": "function",

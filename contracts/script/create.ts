@@ -118,7 +118,7 @@ function constructorArguments(
       },
     ],
     validatorStaking: [parameters, attributionSettlement, votingOpen],
-    receiptChallenges: [attributionSettlement, parameters, modelRegistry],
+    receiptChallenges: [attributionSettlement, parameters, modelRegistry, datanetRegistry],
     epochChallenges: [attributionSettlement, parameters],
     curation: [parameters, datanetRegistry],
     votingOpen: [parameters],

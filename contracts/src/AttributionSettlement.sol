@@ -196,6 +196,12 @@ contract AttributionSettlement is IAttributionSettlement, Submitters, EIP712 {
     }
 
     /// @inheritdoc IAttributionSettlement
+    function submittedAt(uint64 epoch) external view returns (uint256) {
+        Epoch storage record = _epochs[epoch];
+        return record.activeAt - record.window;
+    }
+
+    /// @inheritdoc IAttributionSettlement
     function pendingReceipts(uint64 epoch) external view returns (bytes32 root, uint32 count) {
         if (statusOf(epoch) != Status.Pending) revert EpochNotPending(epoch);
         Epoch storage record = _epochs[epoch];
@@ -263,6 +269,7 @@ contract AttributionSettlement is IAttributionSettlement, Submitters, EIP712 {
             total: submission.total.toUint96(),
             cumulativeTotal: (previous.cumulativeTotal + submission.total).toUint96(),
             activeAt: activeAt,
+            window: (activeAt - block.timestamp).toUint24(),
             receipts: submission.receipts,
             credits: submission.credits,
             payouts: submission.payouts

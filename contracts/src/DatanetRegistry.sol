@@ -5,13 +5,20 @@ import {Registry} from "./Registry.sol";
 import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {Keys} from "./libraries/Keys.sol";
+import {Leaf} from "./libraries/Leaf.sol";
 import {Penalty} from "./libraries/Penalty.sol";
+import {ECDSA} from "solady/utils/ECDSA.sol";
+import {EIP712} from "solady/utils/EIP712.sol";
+import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @notice Implements IDatanetRegistry.
-contract DatanetRegistry is IDatanetRegistry, Registry {
+/// @dev Its EIP-712 domain is the one withdrawals are signed in (protocol/revocations.ts).
+contract DatanetRegistry is IDatanetRegistry, Registry, EIP712 {
     using SafeCastLib for uint256;
+
+    bytes32 private constant WITHDRAWAL = keccak256("Withdrawal(bytes32[] records)");
 
     /// @inheritdoc IDatanetRegistry
     address public curation;
@@ -19,6 +26,8 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
     mapping(bytes32 datanet => mapping(address contributor => bool)) public isAdmitted;
     /// @inheritdoc IDatanetRegistry
     mapping(address contributor => uint256 ppm) public penaltyOf;
+    /// @inheritdoc IDatanetRegistry
+    mapping(address contributor => mapping(bytes32 record => uint256 time)) public revokedAt;
     mapping(bytes32 id => Datanet) private _datanets;
     mapping(bytes32 id => Batch) private _batches;
     mapping(bytes32 root => Version) private _versions;
@@ -207,6 +216,36 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
     }
 
     /// @inheritdoc IDatanetRegistry
+    function withdraw(address contributor, bytes32[] calldata records, bytes calldata signature)
+        external
+    {
+        // One word each and nothing else: abi.encodePacked and EIP-712 agree on such lists.
+        bytes32 signed = keccak256(abi.encode(WITHDRAWAL, keccak256(abi.encodePacked(records))));
+        if (ECDSA.recoverCalldata(_hashTypedData(signed), signature) != contributor) {
+            revert NotSignedBy(contributor);
+        }
+        _revoke(contributor, 0, records);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function penalize(bytes32 batchId, RejectedRecord[] calldata records) external {
+        Batch storage batch = _batch(batchId);
+        if (batch.state != BatchState.Rejected) revert WrongState(batchId, batch.state);
+        (bytes32 root, address contributor) = (batch.root, batch.contributor);
+        bytes32[] memory revoked = new bytes32[](records.length);
+        for (uint256 i = 0; i < records.length; ++i) {
+            RejectedRecord calldata rejected = records[i];
+            revoked[i] = rejected.record;
+            // Only in its contributor's name: a batch may hold what it says is somebody else's.
+            bytes32 leaf = Leaf.record(rejected.record, rejected.cluster, contributor);
+            if (!MerkleProofLib.verifyCalldata(rejected.proof, root, leaf)) {
+                revert NotInBatch(batchId, rejected.record);
+            }
+        }
+        _revoke(contributor, batchId, revoked);
+    }
+
+    /// @inheritdoc IDatanetRegistry
     function datanetOf(bytes32 datanet) external view returns (Datanet memory) {
         return _known(datanet);
     }
@@ -234,6 +273,15 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
         emit PenaltyChanged(contributor, previous, penalty);
     }
 
+    function _revoke(address contributor, bytes32 batchId, bytes32[] memory records) private {
+        if (records.length == 0) revert ZeroValue();
+        mapping(bytes32 record => uint256 time) storage times = revokedAt[contributor];
+        for (uint256 i = 0; i < records.length; ++i) {
+            if (times[records[i]] == 0) times[records[i]] = block.timestamp;
+        }
+        emit RecordsRevoked(contributor, batchId, records);
+    }
+
     function _known(bytes32 datanet) private view returns (Datanet storage known) {
         known = _datanets[datanet];
         if (known.owner == address(0)) revert UnknownDatanet(datanet);
@@ -251,5 +299,14 @@ contract DatanetRegistry is IDatanetRegistry, Registry {
 
     function _onlyCuration() private view {
         if (msg.sender != curation) revert NotCuration(msg.sender);
+    }
+
+    function _domainNameAndVersion()
+        internal
+        pure
+        override
+        returns (string memory name, string memory version)
+    {
+        return ("OpenLedger", "1");
     }
 }

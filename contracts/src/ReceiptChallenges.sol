@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {ReceiptOpener} from "./ReceiptOpener.sol";
 import {IAttributionSettlement} from "./interfaces/IAttributionSettlement.sol";
+import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IParameters} from "./interfaces/IParameters.sol";
 import {
@@ -28,11 +29,16 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
     uint256 private constant TOKEN_BYTES = 4;
 
     IModelRegistry public immutable MODELS;
+    IDatanetRegistry public immutable DATANETS;
 
-    constructor(IAttributionSettlement settlement, IParameters parameters, IModelRegistry models)
-        ReceiptOpener(settlement, parameters)
-    {
+    constructor(
+        IAttributionSettlement settlement,
+        IParameters parameters,
+        IModelRegistry models,
+        IDatanetRegistry datanets
+    ) ReceiptOpener(settlement, parameters) {
         MODELS = models;
+        DATANETS = datanets;
     }
 
     /// @inheritdoc IReceiptChallenges
@@ -87,11 +93,9 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
         bytes calldata query,
         bytes calldata vector
     ) external {
-        if (PARAMETERS.get(Keys.OMISSION_JUDGED) == 0) {
-            revert OmissionNotJudged();
-        }
         _requireReceipt(receipt);
         _requireIndexed(receipt.head, indexRow);
+        _requireStanding(receipt.epoch, indexRow);
         if (keccak256(clusters) != receipt.head.clustersHash) {
             revert WrongOpening("clusters");
         }
@@ -187,10 +191,12 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
             SETTLEMENT.disable(receipt.epoch);
         }
         emit FaultProven(receipt.epoch, head.requestId, msg.sender, Fault.Equivocation);
-        // An unstaked worker could stop settlement for nothing by signing twice.
+        // A worker without a stake worth the name could stop settlement for nothing by signing
+        // twice.
         uint256 slashed =
             IValidatorStaking(SETTLEMENT.STAKING()).slash(worker, type(uint256).max, msg.sender);
-        if (slashed == 0) revert NothingAtStake(worker);
+        uint256 minimum = PARAMETERS.get(Keys.MINIMUM_STAKE);
+        if (slashed == 0 || slashed < minimum) revert TooLittleAtStake(worker, slashed, minimum);
     }
 
     /* ----------------------------------- internals ---------------------------------- */
@@ -204,6 +210,15 @@ contract ReceiptChallenges is IReceiptChallenges, ReceiptOpener {
     function _requireIndexed(Receipts.Head calldata head, IndexRow calldata row) private pure {
         if (!MerkleProofLib.verifyCalldata(row.proof, head.indexRoot, _indexLeaf(row))) {
             revert NotInIndex(row.record);
+        }
+    }
+
+    /// @dev Reverts when the row's record was revoked on chain before the epoch came: it may have
+    /// been left out for that.
+    function _requireStanding(uint64 epoch, IndexRow calldata row) private view {
+        uint256 time = DATANETS.revokedAt(row.contributor, row.record);
+        if (time != 0 && time <= SETTLEMENT.submittedAt(epoch)) {
+            revert RecordRevoked(row.record, time);
         }
     }
 

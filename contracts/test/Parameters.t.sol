@@ -10,7 +10,7 @@ contract ParametersTest is Test {
 
     function test_startsWithVersionOne() public view {
         (bytes32[] memory keys, uint256[] memory values) = parameters.all();
-        vm.assertEq(keys.length, 41);
+        vm.assertEq(keys.length, 40);
         vm.assertEq(parameters.get(KEY), WINDOW);
         vm.assertEq(parameters.paramsHash(), keccak256(abi.encode(keys, values)));
         vm.assertEq(parameters.version(), 1);

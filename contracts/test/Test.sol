@@ -76,7 +76,7 @@ abstract contract Test {
             })
         );
         staking = new ValidatorStaking(parameters, settlement, votes);
-        receiptChallenges = new ReceiptChallenges(settlement, parameters, models);
+        receiptChallenges = new ReceiptChallenges(settlement, parameters, models, datanets);
         epochChallenges = new EpochChallenges(settlement, parameters);
         vm.prank(governance);
         votes.setStaking(address(staking));
@@ -111,7 +111,6 @@ abstract contract Test {
         _parameter("attribution.reliability", 800_000, 0, 1_000_000);
         _parameter("challenge.bond", DEMAND_BOND, 0, 1e24);
         _parameter("challenge.answerTime", ANSWER_TIME, 1, 604_800);
-        _parameter("challenge.omission", 0, 0, 1);
         _parameter("staking.unbondDelay", UNBOND_DELAY, 1, 5_184_000);
         _parameter("staking.minimum", MINIMUM_STAKE, 0, 1e24);
         _parameter("fee.datanet", DATANET_FEE, 0, 1e24);

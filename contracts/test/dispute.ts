@@ -48,7 +48,6 @@ export type Account = ReturnType<typeof devAccount>
 export const values = {
   ...defaultParameters(),
   'settlement.window': 1_000n,
-  'challenge.omission': 1n,
 }
 export const VERSION = keccak('version')
 export const MODEL_OWNER: Hex = `0x${'0d'.repeat(20)}`

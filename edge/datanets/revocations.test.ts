@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
-import { createWalletClient, http, publicActions } from 'viem'
+import { createPublicClient, createWalletClient, http, publicActions } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import { fromHex, keccak, type Hex } from '#protocol/bytes.ts'
 import {
   emptyRevocations,
   extendRevocations,
   headOf,
+  MAX_WITHDRAWN,
+  withdrawalTypedData,
   type Revocation,
 } from '#protocol/revocations.ts'
 import type { Env } from '../env.ts'
@@ -72,13 +74,54 @@ async function write(account: typeof CURATION, functionName: string, args: unkno
   assert.equal(status, 'success')
 }
 
-const withdraw = async (by: SignedIn | undefined, id: string, body: object = {}) => {
+const CHAIN_ID = 901_612
+
+/** Takes records back with the wallet of `signer`. */
+const withdraw = async (
+  by: SignedIn | undefined,
+  id: string,
+  records: Hex[],
+  { signer = by, ...rest }: { signer?: SignedIn | undefined; note?: string } = {},
+) => {
+  const domain = { chainId: CHAIN_ID, datanetRegistry: chain.contracts.datanetRegistry }
+  const signature = await privateKeyToAccount(signer?.privateKey ?? keccak('nobody')).signTypedData(
+    withdrawalTypedData(records, domain),
+  )
   const response = await edge.fetch(`/v1/contributions/${id}/withdrawal`, {
     method: 'POST',
     headers: by?.headers ?? {},
-    body: JSON.stringify(body),
+    body: JSON.stringify({ records, signature, ...rest }),
   })
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+}
+
+const recordsOf = async (by: SignedIn, id: string): Promise<Hex[]> =>
+  (await verdicts(by, id)).map(({ record }) => record)
+
+const registry = () => ({ address: chain.contracts.datanetRegistry, abi: datanetRegistryAbi })
+const revokedAt = (contributor: Hex, record: Hex): Promise<bigint> =>
+  createPublicClient({ transport: http(chain.rpcUrl) }).readContract({
+    ...registry(),
+    functionName: 'revokedAt',
+    args: [contributor, record],
+  })
+
+/** Waits until every entry of the log is on chain by the call that it names. */
+async function assertAnchored(): Promise<void> {
+  await eventually(async () => {
+    await edge.worker.scheduled({ cron: '* * * * *' })
+    const { data } = (await (await edge.fetch('/v1/revocations')).json()) as {
+      data: (Revocation & { tx_hash: Hex | null })[]
+    }
+    return data.every((entry) => entry.tx_hash !== null)
+  })
+  for (const { record, contributor, call } of (await readLog()).entries) {
+    assert.ok((await revokedAt(contributor, record)) > 0n)
+    const response = await edge.fetch(`/v1/revocations/calls/${call}`)
+    const { to, data } = (await response.json()) as { to: Hex; data: Hex }
+    assert.equal(to, chain.contracts.datanetRegistry.toLowerCase())
+    assert.equal(keccak(fromHex(data)), call)
+  }
 }
 
 type Verdict = { record: Hex; revoked: string | null }
@@ -121,17 +164,22 @@ async function publish() {
 
 test('only who contributed a record takes it back, and only one that was accepted', async () => {
   const id = ids.alice
-  assert.equal((await withdraw(undefined, id)).status, 401)
-  assert.equal((await withdraw(bob, id)).status, 403)
-  assert.equal((await withdraw(owner, id)).status, 403)
-  assert.equal((await withdraw(alice, 'ctr_00000000000000000000000000')).status, 404)
-  const unknown = await withdraw(alice, id, { records: [keccak('unknown')] })
+  const own = await recordsOf(alice!, id)
+  assert.equal((await withdraw(undefined, id, own)).status, 401)
+  assert.equal((await withdraw(bob, id, own)).status, 403)
+  assert.equal((await withdraw(owner, id, own)).status, 403)
+  assert.equal((await withdraw(alice, 'ctr_00000000000000000000000000', own)).status, 404)
+  const unknown = await withdraw(alice, id, [keccak('unknown')])
   assert.equal(unknown.status, 404)
   assert.match(JSON.stringify(unknown.body), /record_not_found/)
-  assert.equal((await withdraw(alice, id, { records: [] })).status, 400)
-  assert.equal((await withdraw(alice, id, { record: keccak('unknown') })).status, 400)
+  const unsigned = await withdraw(alice, id, own, { signer: bob })
+  assert.equal(unsigned.status, 403)
+  assert.match(JSON.stringify(unsigned.body), /contribution_not_signed/)
+  assert.equal((await withdraw(alice, id, [])).status, 400)
+  assert.equal((await withdraw(alice, id, Array(MAX_WITHDRAWN + 1).fill(own[0]))).status, 400)
+  assert.equal((await edge.fetch(`/v1/revocations/calls/${own[0]}`)).status, 404)
   const { id: empty } = await contributeRecords(edge, alice!, datanet, [CLAUSES[0]!])
-  assert.equal((await withdraw(alice, empty)).status, 409) // a duplicate: nothing was accepted
+  assert.equal((await withdraw(alice, empty, own)).status, 409) // a duplicate: nothing was accepted
   assert.deepEqual((await readLog()).entries, [])
 })
 
@@ -140,7 +188,7 @@ test('a record that was taken back is in the log, in its verdict, and in no late
   assert.ok(typeof whole === 'object')
   assert.deepEqual([whole.status, whole.records, whole.revoked], ['published', 5, 0])
   const [first, second, third] = await verdicts(alice!, ids.alice)
-  const gone = await withdraw(alice, ids.alice, { records: [second!.record], note: 'not mine' })
+  const gone = await withdraw(alice, ids.alice, [second!.record], { note: 'not mine' })
   assert.equal(gone.status, 200)
   assert.deepEqual([gone.body['records'], gone.body['added'], gone.body['entries']], [1, 1, 1])
   const log = await readLog()
@@ -161,7 +209,7 @@ test('a record that was taken back is in the log, in its verdict, and in no late
     [null, 'revoked', null],
   )
 
-  const again = await withdraw(alice, ids.alice, { records: [second!.record, second!.record] })
+  const again = await withdraw(alice, ids.alice, [second!.record, second!.record])
   assert.deepEqual([again.body['added'], again.body['head']], [0, gone.body['head']])
 
   const version = await publish()
@@ -177,7 +225,7 @@ test('a record that was taken back is in the log, in its verdict, and in no late
 test('withdrawals at the same time all get into the log, once', async () => {
   const wanted = await verdicts(alice!, ids.alice)
   const answers = await Promise.all(
-    [...wanted, ...wanted].map(({ record }) => withdraw(alice, ids.alice, { records: [record] })),
+    [...wanted, ...wanted].map(({ record }) => withdraw(alice, ids.alice, [record])),
   )
   assert.ok(answers.every(({ status }) => status === 200))
   assert.equal(
@@ -189,6 +237,7 @@ test('withdrawals at the same time all get into the log, once', async () => {
     new Set(log.entries.map(({ record }) => record)),
     new Set(wanted.map(({ record }) => record)),
   )
+  await assertAnchored()
 })
 
 test('a batch that curation rejects is revoked as penalized, once it is safe', async () => {
@@ -206,7 +255,9 @@ test('a batch that curation rejects is revoked as penalized, once it is safe', a
   )
   await edge.worker.scheduled({ cron: '* * * * *' })
   assert.equal((await readLog()).entries.length, known + 2)
-  assert.equal((await withdraw(bob, ids.bob)).body['added'], 0)
+  const own = await recordsOf(bob!, ids.bob)
+  assert.equal((await withdraw(bob, ids.bob, own)).body['added'], 0)
+  await assertAnchored()
   assert.equal(await publish(), 409) // nothing is left
 })
 
@@ -225,7 +276,7 @@ test('a version that withdrawals led back to an earlier one’s records says whi
     const version = await publish()
     assert.ok(typeof version === 'object' && version.status === 'published')
   }
-  await withdraw(alice, contributions[1]!)
+  await withdraw(alice, contributions[1]!, await recordsOf(alice!, contributions[1]!))
   const version = await publish()
   assert.ok(typeof version === 'object')
   assert.deepEqual(

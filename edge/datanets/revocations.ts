@@ -1,16 +1,28 @@
 import { and, asc, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm'
 import type { Hex } from '#protocol/bytes.ts'
 import { ZERO_HASH } from '#protocol/bytes.ts'
-import { revocationHead, type RecordKey, type Revocation } from '#protocol/revocations.ts'
+import {
+  revocationHead,
+  withdrawalSigner,
+  type RecordKey,
+  type Revocation,
+} from '#protocol/revocations.ts'
 import { accountOf, type Ctx } from '../context.ts'
 import { findRejectedBatches } from '../db/chain-index.ts'
 import { readLedger } from '../db/ledger.ts'
-import { contributions, records, revocations } from '../db/schema.ts'
+import { contributions, records, revocationCalls, revocations } from '../db/schema.ts'
 import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import { getContribution, type Contribution } from './contributions.ts'
 import { chainId } from './datanets.ts'
 import { jsonChunks } from './dedup-store.ts'
+import {
+  insertCall,
+  penaltyCalls,
+  sendRevocations,
+  withdrawalCall,
+  type RevocationCall,
+} from './revocation-calls.ts'
 
 /** Writers that lost the race for the next place in the log try again; each loss means that another one got on. */
 const ATTEMPTS = 20
@@ -29,14 +41,18 @@ export type Withdrawal = {
 }
 
 /**
- * Takes a contributor's records back: those named, or all that were accepted of a contribution. Whatever was revoked
- * already stays so, hence a repeated request changes nothing. Throws `contribution/not-found`, `auth/forbidden`,
- * `contribution/not-anchored`, `record/not-found`.
+ * Takes records of a contribution back, as its contributor signed; on chain too. Whatever was revoked already stays so, hence a
+ * repeated request changes nothing. Throws `contribution/not-found`, `auth/forbidden`, `contribution/not-anchored`,
+ * `record/not-found`, `contribution/not-signed`.
  */
 export async function withdraw(
   ctx: Ctx,
   contributionId: string,
-  { records: named, note }: { records?: readonly Hex[] | undefined; note?: string | undefined },
+  {
+    records: named,
+    signature,
+    note,
+  }: { records: readonly Hex[]; signature: Hex; note?: string | undefined },
 ): Promise<Withdrawal> {
   const { accountId } = accountOf(ctx)
   const contribution = await getContribution(ctx, contributionId)
@@ -44,19 +60,27 @@ export async function withdraw(
     throw new Problem('auth/forbidden', { detail: 'Only who contributed records withdraws them.' })
   if (contribution.status !== 'anchored')
     throw new Problem('contribution/not-anchored', { detail: `It is ${contribution.status}.` })
-  const accepted = await acceptedOf(ctx, contributionId)
-  const unknown = named?.find((record) => !accepted.includes(record))
+  const accepted = new Set((await acceptedOf(ctx, contributionId)).map(({ record }) => record))
+  const unknown = named.find((record) => !accepted.has(record))
   if (unknown)
     throw new Problem('record/not-found', {
       detail: `The contribution has no accepted record ${unknown}.`,
       param: 'records',
     })
-  return revoke(ctx, contribution, named ?? accepted, {
-    reason: 'revoked',
-    accountId,
-    block: null,
-    note: note ?? null,
-  })
+  const { contributor } = contribution
+  const { CHAIN_ID: chainId, CONTRACTS } = ctx.settings
+  const signer = await withdrawalSigner(named, signature, { chainId, ...CONTRACTS })
+  if (signer !== contributor)
+    throw new Problem('contribution/not-signed', {
+      detail: `The signature is ${signer ?? 'nobody'}’s, not ${contributor}’s.`,
+      param: 'signature',
+    })
+  const call = withdrawalCall(contributor, named, signature)
+  const source = { reason: 'revoked' as const, accountId, block: null, note: note ?? null }
+  const withdrawal = await revoke(ctx, contribution, [{ records: named, call }], source)
+  // What is written goes out in the end; at once is best, because the settlement waits for it.
+  ctx.waitUntil(sendRevocations(ctx))
+  return withdrawal
 }
 
 /** Revokes the records of batches that curation has rejected on chain; answers how many batches it found to do. */
@@ -74,29 +98,40 @@ export async function sweepRejected(ctx: Ctx): Promise<number> {
     const contribution = own.find(({ id }) => chainId(id) === batchId)
     if (!contribution) continue // a batch that was anchored past this edge
     const source = { reason: 'penalized' as const, accountId: null, block, note: null }
-    await revoke(ctx, contribution, await acceptedOf(ctx, contribution.id), source)
+    const leaves = await acceptedOf(ctx, contribution.id)
+    await revoke(ctx, contribution, penaltyCalls(batchId, contributor, leaves), source)
   }
   return rejected.length
 }
 
-/** Hashes of the records of a contribution that were accepted. */
-async function acceptedOf({ db }: Pick<Ctx, 'db'>, contributionId: string): Promise<Hex[]> {
+/** Records of a contribution that were accepted: the leaves of its batch. */
+async function acceptedOf(
+  { db }: Pick<Ctx, 'db'>,
+  contributionId: string,
+): Promise<{ record: Hex; cluster: Hex }[]> {
   const found = await db
-    .select({ record: records.recordHash })
+    .select({ record: records.recordHash, cluster: records.cluster })
     .from(records)
     .where(and(eq(records.contributionId, contributionId), eq(records.verdict, 'accepted')))
     .orderBy(records.row)
-  return found.flatMap(({ record }) => record ?? [])
+  return found.flatMap(({ record, cluster }) => (record && cluster ? [{ record, cluster }] : []))
 }
 
-/** Appends to the log what is not in it, all or nothing; the place in the log is the key that two writers race for. */
+/** Records to revoke, and the call that shows them on chain. */
+type Part = { records: readonly Hex[]; call: RevocationCall }
+
+/**
+ * Appends to the log what is not in it, with its calls, all or nothing; the place in the log is the key that two writers race
+ * for.
+ */
 async function revoke(
   ctx: Ctx,
   { id, contributor }: Pick<Contribution, 'id' | 'contributor'>,
-  wanted: readonly Hex[],
+  parts: readonly Part[],
   source: Source,
 ): Promise<Withdrawal> {
   const { DB } = ctx.env
+  const wanted = parts.flatMap((part) => part.records)
   for (let attempt = 1; ; attempt++) {
     const [known, [last]] = await ctx.db.batch([
       ctx.db
@@ -115,7 +150,9 @@ async function revoke(
     ])
     const gone = new Set(known.map(({ record }) => record))
     const added = chained(
-      wanted.filter((record) => !gone.has(record)),
+      parts.flatMap(({ records: own, call }) =>
+        own.flatMap((record) => (gone.has(record) ? [] : [{ record, call: call.id }])),
+      ),
       { last, contributor, contribution: id, reason: source.reason },
     )
     const end = added.at(-1) ?? last
@@ -127,15 +164,17 @@ async function revoke(
     }
     if (added.length === 0) return outcome
     try {
-      await DB.batch(
-        jsonChunks(added).map((json) =>
+      const used = new Set(added.map(({ call }) => call))
+      await DB.batch([
+        ...jsonChunks(added).map((json) =>
           DB.prepare(
-            `INSERT INTO revocations (seq, record, contributor, contribution_id, reason, time, head, account_id, block, note)
+            `INSERT INTO revocations (seq, record, contributor, contribution_id, reason, time, head, call, account_id, block, note)
              SELECT value->>'$.seq', value->>'$.record', value->>'$.contributor', value->>'$.contribution',
-               value->>'$.reason', value->>'$.time', value->>'$.head', ?2, ?3, ?4 FROM json_each(?1)`,
+               value->>'$.reason', value->>'$.time', value->>'$.head', value->>'$.call', ?2, ?3, ?4 FROM json_each(?1)`,
           ).bind(json, source.accountId, source.block, source.note),
         ),
-      )
+        ...parts.flatMap(({ call }) => (used.has(call.id) ? [insertCall(ctx.env, call)] : [])),
+      ])
       log('info', { requestId: ctx.requestId, contribution: id, reason: source.reason, ...outcome })
       return outcome
     } catch (error) {
@@ -145,7 +184,7 @@ async function revoke(
 }
 
 function chained(
-  wanted: readonly Hex[],
+  wanted: readonly Pick<Revocation, 'record' | 'call'>[],
   {
     last,
     ...about
@@ -154,25 +193,34 @@ function chained(
   // Never before the entry before: times tell which part of the log a receipt had to heed.
   const time = Math.max(Math.floor(Date.now() / 1_000), last?.time ?? 0)
   let [seq, head] = [last?.seq ?? 0, last?.head ?? ZERO_HASH]
-  return [...new Set(wanted)].map((record) => {
-    const entry = { seq: ++seq, record, time, ...about }
+  const once = new Map(wanted.map((one) => [one.record, one])).values()
+  return [...once].map((one) => {
+    const entry = { seq: ++seq, ...one, time, ...about }
     head = revocationHead(head, entry)
     return { ...entry, head }
   })
 }
 
-/** Entries of the log after one, up to limit + 1. */
+/** Entries of the log after one, up to limit + 1, each with the transaction of its call once that is in a block. */
 export async function listRevocations(
   { db }: Pick<Ctx, 'db'>,
   { after, limit }: { after: number; limit: number },
-): Promise<Revocation[]> {
+): Promise<(Revocation & { txHash: Hex | null })[]> {
   const rows = await db
-    .select()
+    .select({ entry: revocations, txHash: revocationCalls.txHash })
     .from(revocations)
+    .leftJoin(revocationCalls, eq(revocationCalls.id, revocations.call))
     .where(gt(revocations.seq, after))
     .orderBy(asc(revocations.seq))
     .limit(limit + 1)
-  return rows.map(entryOf)
+  return rows.map(({ entry, txHash }) => ({ ...entryOf(entry), txHash }))
+}
+
+/** A call that shows revocations on chain, for anybody to send; throws `revocation/not-found`. */
+export async function getRevocationCall({ db }: Pick<Ctx, 'db'>, id: Hex) {
+  const [row] = await db.select().from(revocationCalls).where(eq(revocationCalls.id, id))
+  if (!row) throw new Problem('revocation/not-found', { detail: id })
+  return row
 }
 
 const entryOf = ({
@@ -181,6 +229,7 @@ const entryOf = ({
   contributor,
   contributionId,
   reason,
+  call,
   time,
   head,
 }: Row): Revocation => ({
@@ -189,6 +238,7 @@ const entryOf = ({
   contributor,
   contribution: contributionId,
   reason,
+  call,
   time,
   head,
 })

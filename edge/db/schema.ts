@@ -1,5 +1,5 @@
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
-import type { Hex } from '#protocol/bytes.ts'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import type { Scope } from '../context.ts'
 import type { ColumnMapping } from '../datanets/pipeline/columns.ts'
 import type { Evidence } from '../datanets/pipeline/dedup.ts'
@@ -157,12 +157,31 @@ export const revocations = sqliteTable(
     block: integer(),
     /** What the contributor said. */
     note: text(),
+    /** Row of `revocation_calls`. The default is none's: it lets the column be added. */
+    call: text().$type<Hex>().notNull().default(ZERO_HASH),
   },
   (table) => [
     uniqueIndex('revocations_record').on(table.record, table.contributor),
     index('revocations_contribution').on(table.contributionId, table.seq),
     index('revocations_block').on(table.block),
   ],
+)
+
+/**
+ * Calls of the DatanetRegistry that show revocations on chain, written with them. What is signed or proven in them makes them
+ * anybody's to send; we do so until each is in a block.
+ */
+export const revocationCalls = sqliteTable(
+  'revocation_calls',
+  {
+    /** keccak256 of the call data. */
+    id: text().$type<Hex>().primaryKey(),
+    data: text().$type<Hex>().notNull(),
+    txHash: text('tx_hash').$type<Hex>(),
+    blockNumber: integer('block_number'),
+    createdAt: integer('created_at').notNull(),
+  },
+  (table) => [index('revocation_calls_block').on(table.blockNumber, table.createdAt)],
 )
 
 export type VersionStatus = 'building' | 'publishing' | 'published' | 'failed'

@@ -9,11 +9,12 @@ import {
   MAX_EPOCH_BYTES,
   type EpochFile,
 } from '#protocol/epoch.ts'
-import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import { CLOCK_SECONDS, type ReceiptDomain, type SignedReceipt } from '#protocol/receipt.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
+import { sendRevocations } from '../datanets/revocation-calls.ts'
 import { log } from '../log.ts'
 import type { Env, Settings } from '../env.ts'
 import { putData } from './da.ts'
@@ -29,6 +30,7 @@ export type Settlement = { env: Env; settings: Settings; store: EpochStore }
 
 /** AttributionSettlement.MAX_DRAWS; an epoch has at most one draw per payer. */
 const MAX_DRAWS = 1_000
+const CLOCK_MS = Number(CLOCK_SECONDS) * 1_000
 const POLL_MS = 1_000 // the EVENTS queue tells sooner; this is for messages it lost
 
 export const receiptDomain = ({ CHAIN_ID, CONTRACTS }: Settings): ReceiptDomain => ({
@@ -108,6 +110,13 @@ export const STEPS = {
   },
 
   stored: async ({ env, settings, store }, row) => {
+    // What its receipts left out as revoked has to be so on chain before: `IReceiptChallenges.challengeOmission`.
+    const revoking = await sendRevocations({ env, settings }, row.built_at + CLOCK_MS)
+    if (revoking > 0)
+      return store.set(row.epoch, {
+        next_at: Date.now() + POLL_MS,
+        error: `waits for ${revoking} revocations to be on chain`,
+      })
     const file = await readEpochFile(env.BLOBS, row.data_hash)
     const submission = {
       epoch: BigInt(row.epoch),

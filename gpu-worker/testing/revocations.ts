@@ -1,4 +1,5 @@
 /** A log of revocations in memory, as an edge would serve it. */
+import { keccak } from '#protocol/bytes.ts'
 import {
   extendRevocations,
   headOf,
@@ -15,7 +16,8 @@ export function revokeRecord(
   { time, reason = 'revoked' }: { time: number; reason?: Revocation['reason'] },
 ): Revocation {
   const seq = log.entries.length + 1
-  const entry = { seq, record, contributor, contribution: 'ctr_test', reason, time }
+  const about = { contribution: 'ctr_test', reason, call: keccak(`call ${seq}`) }
+  const entry = { seq, record, contributor, ...about, time }
   extendRevocations(log, [{ ...entry, head: revocationHead(headOf(log), entry) }])
   return log.entries.at(-1) as Revocation
 }

@@ -66,7 +66,6 @@ export async function startSettlement() {
   const parameters = {
     'settlement.window': WINDOW_SECONDS,
     'challenge.answerTime': ANSWER_SECONDS,
-    'challenge.omission': 1n,
   }
   const values = { ...defaultParameters(), ...parameters }
   const contracts = await deployContracts({

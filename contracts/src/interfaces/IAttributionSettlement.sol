@@ -57,6 +57,7 @@ interface IAttributionSettlement is ISubmitters {
     /// @param cumulativeTotal Wei drawn for this and all earlier epochs: 96 bits hold 79 times all
     /// OPEN.
     /// @param activeAt Unix time from which its root can be claimed against.
+    /// @param window Seconds before `activeAt` at which it was submitted.
     struct Epoch {
         bytes32 receiptsRoot;
         bytes32 creditsRoot;
@@ -68,6 +69,7 @@ interface IAttributionSettlement is ISubmitters {
         uint96 total;
         uint96 cumulativeTotal;
         uint40 activeAt;
+        uint24 window;
         uint32 receipts;
         uint32 credits;
         uint32 payouts;
@@ -211,6 +213,9 @@ interface IAttributionSettlement is ISubmitters {
     function epochs(uint64 epoch) external view returns (Epoch memory);
 
     function statusOf(uint64 epoch) external view returns (Status);
+
+    /// @notice Unix time at which an epoch was submitted; zero when its status is `None`.
+    function submittedAt(uint64 epoch) external view returns (uint256);
 
     /// @notice The receipts of a pending epoch; reverts when it is not pending.
     function pendingReceipts(uint64 epoch) external view returns (bytes32 root, uint32 count);

@@ -78,6 +78,13 @@ interface IDatanetRegistry is IRegistry {
         bytes32 licence;
     }
 
+    /// @notice A record of a rejected batch, with its proof in the set tree `Batch.root`.
+    struct RejectedRecord {
+        bytes32 record;
+        bytes32 cluster;
+        bytes32[] proof;
+    }
+
     event CurationSet(address indexed previous, address indexed current);
     event DatanetCreated(
         bytes32 indexed datanet,
@@ -111,6 +118,9 @@ interface IDatanetRegistry is IRegistry {
         uint32 records
     );
     event VersionRevoked(bytes32 indexed root, address indexed by);
+    /// @param batchId The rejected batch that they came in; zero when their contributor withdrew
+    /// them.
+    event RecordsRevoked(address indexed contributor, bytes32 indexed batchId, bytes32[] records);
 
     error DatanetExists(bytes32 datanet);
     error UnknownDatanet(bytes32 datanet);
@@ -125,6 +135,8 @@ interface IDatanetRegistry is IRegistry {
     error VersionOutOfOrder(uint32 given, uint32 expected);
     error RootPublished(bytes32 root, bytes32 datanet, uint32 version);
     error UnknownVersion(bytes32 root);
+    error NotSignedBy(address contributor);
+    error NotInBatch(bytes32 batchId, bytes32 record);
 
     /// @notice Registers a Datanet.
     /// @dev Requirements: caller is `owner` or the operator; value is `fee.datanet`; the id is new.
@@ -192,6 +204,19 @@ interface IDatanetRegistry is IRegistry {
     /// @notice Forbids training on a version from now on; by the Datanet's owner or governance.
     /// Models that were trained on it stay as they are.
     function revokeVersion(bytes32 root) external;
+
+    /// @notice Takes records back for good, in whatever Datanet they are: from now on nobody has to
+    /// pay them (`IReceiptChallenges.challengeOmission`). Anyone may call; records that are revoked
+    /// already stay as they are, so that the same withdrawal may be sent again.
+    /// @param signature Of the EIP-712 type `Withdrawal(bytes32[] records)` by the contributor.
+    function withdraw(address contributor, bytes32[] calldata records, bytes calldata signature)
+        external;
+
+    /// @notice Revokes records of a batch that was rejected, as its contributor's; anyone may call.
+    function penalize(bytes32 batchId, RejectedRecord[] calldata records) external;
+
+    /// @notice Unix time at which a contributor's record was revoked; zero when it was not.
+    function revokedAt(address contributor, bytes32 record) external view returns (uint256);
 
     /// @notice A Datanet; reverts when unknown.
     function datanetOf(bytes32 datanet) external view returns (Datanet memory);

@@ -79,8 +79,8 @@ interface IReceiptChallenges {
     error NotInEpoch(uint64 epoch, uint32 index);
     error NotInIndex(bytes32 record);
     error WrongOpening(string what);
-    error NothingAtStake(address worker);
-    error OmissionNotJudged();
+    error TooLittleAtStake(address worker, uint256 stake, uint256 minimum);
+    error RecordRevoked(bytes32 record, uint256 time);
 
     /// @notice Shows that a row's influence or significance is not what the vectors give, or that
     /// its record is another cluster's or contributor's in the index.
@@ -114,8 +114,12 @@ interface IReceiptChallenges {
 
     /// @notice Shows that a row of the index is significant and has more influence than the
     /// receipt's floor, and is not listed.
-    /// @dev Off unless `challenge.omission` is 1: a row may be left out because its record was
-    /// taken back, which is not known on chain.
+    /// @dev Refused when the row's record was revoked on chain (`IDatanetRegistry.revokedAt`) by
+    /// the time the epoch was submitted. Nobody honest can be convicted: a submitter knows what its
+    /// receipts left out and sends those withdrawals, which anyone may, before the epoch, so that
+    /// neither clocks nor a slow chain matter. Nobody can be excused afterwards: what is revoked
+    /// once the epoch is there comes too late, and a withdrawal needs the contributor's signature.
+    /// A contributor that withdraws between a receipt and its epoch gives up this challenge for it.
     /// @param clusters The first 20 bytes of every listed cluster.
     function challengeOmission(
         ReceiptOpening calldata receipt,
@@ -153,8 +157,9 @@ interface IReceiptChallenges {
     function challengeModel(ReceiptOpening calldata receipt, bytes32[] calldata datanets) external;
 
     /// @notice Shows two different receipts that one worker signed for one request, and takes the
-    /// worker's stake. When the first one is in a pending epoch (`receipt.epoch` is not zero)
-    /// that epoch is disabled too; its submitter keeps its bond.
+    /// worker's stake, which has to be at least `staking.minimum`. When the first one is in a
+    /// pending epoch (`receipt.epoch` is not zero) that epoch is disabled too; its submitter keeps
+    /// its bond.
     function challengeEquivocation(
         ReceiptOpening calldata receipt,
         bytes calldata signature,

@@ -14,8 +14,6 @@ library Keys {
     bytes32 internal constant DEMAND_BOND = "challenge.bond";
     /// @dev Seconds in which such a demand is to be answered.
     bytes32 internal constant ANSWER_TIME = "challenge.answerTime";
-    /// @dev 1 when an omitted row can be challenged, 0 while contracts cannot see revocations.
-    bytes32 internal constant OMISSION_JUDGED = "challenge.omission";
     /// @dev Seconds for which stake that leaves can still be slashed.
     bytes32 internal constant UNBOND_DELAY = "staking.unbondDelay";
     /// @dev Wei a validator must have at stake to attest.
