@@ -249,6 +249,7 @@ export async function findRevocations(
   keys: readonly RecordKey[],
   time: number,
 ): Promise<(key: RecordKey) => Revocation | null> {
+  if (keys.length === 0) return () => null
   const wanted = JSON.stringify(keys.map(({ record }) => record))
   const rows = await db
     .select()

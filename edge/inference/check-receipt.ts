@@ -8,6 +8,7 @@ import {
   type ReceiptDomain,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
+import type { RecordKey, Revocation } from '#protocol/revocations.ts'
 import { sharesFault } from '#protocol/shares.ts'
 import { METHOD_VERSION } from '#protocol/score.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
@@ -39,13 +40,15 @@ export type Asked = {
   completionTokens: number
   parameters: Parameters
   domain: ReceiptDomain
+  /** The entry by which a record was revoked so long before the receipt that its worker had to heed it. */
+  revocationOf: (key: RecordKey) => Revocation | null
   /** Unix seconds. */
   now: bigint
 }
 
 /**
  * Why a worker's receipt is refused, or null. Checked: the signature, the identity of request, payer and model, the
- * answer, the fee, and everything that follows from the receipt's own rows. What only the index and re-execution show
+ * answer, the fee, that nothing revoked is paid, and everything that follows from the receipt's own rows. What only the index and re-execution show
  * (scores, texts) is left to validators and challenges.
  */
 export async function receiptRefusal(signed: SignedReceipt, asked: Asked): Promise<string | null> {
@@ -86,6 +89,10 @@ export async function receiptRefusal(signed: SignedReceipt, asked: Asked): Promi
     return 'the query vector is not the one that the receipt names'
   const cited = citationFault(receipt, asked)
   if (cited !== null) return cited
+  for (const key of [...receipt.rows, ...receipt.citations]) {
+    const entry = asked.revocationOf(key)
+    if (entry) return `record ${entry.record} was ${entry.reason} at ${entry.time}`
+  }
   const fault = receiptFault(receipt) ?? sharesFault(receipt, parameters.values)
   if (fault !== null) return fault
   return (await signerOf(signed, asked.domain)) === asked.worker

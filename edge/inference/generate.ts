@@ -1,10 +1,11 @@
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import type { SignedReceipt } from '#protocol/receipt.ts'
+import { CLOCK_SECONDS, type SignedReceipt } from '#protocol/receipt.ts'
 import type { Explanation, GenerateEvent, GenerateRequest } from '#protocol/generation.ts'
 import { spendableBalance } from '../accounts/balance.ts'
 import { readChain } from '../chain/client.ts'
 import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'
 import { accountOf, type AccountActor, type Ctx } from '../context.ts'
+import { findRevocations } from '../datanets/revocations.ts'
 import { log } from '../log.ts'
 import { keepTexts, withoutWords } from '../custody/texts.ts'
 import { liveWorkers } from '../jobs/workers.ts'
@@ -181,6 +182,12 @@ async function checkReceipt(
   signed: SignedReceipt,
   answered: Pick<Asked, 'output' | 'tokens' | 'promptTokens' | 'completionTokens'>,
 ): Promise<void> {
+  const { rows, citations, paramsHash, time } = signed.receipt
+  const [parameters, revocationOf] = await Promise.all([
+    parametersNamed(ctx, paramsHash),
+    // Validators hold workers to the same: a log that is seconds old, and clocks that differ.
+    findRevocations(ctx, [...rows, ...citations], Number(time - CLOCK_SECONDS)),
+  ])
   const refusal = await receiptRefusal(signed, {
     requestId: request.requestId,
     payer: actor.address,
@@ -198,7 +205,8 @@ async function checkReceipt(
     held,
     ...answered,
     stored: request.store,
-    parameters: await parametersNamed(ctx, signed.receipt.paramsHash),
+    parameters,
+    revocationOf,
     domain: receiptDomain(ctx.settings),
     now: BigInt(Math.floor(Date.now() / 1_000)),
   })

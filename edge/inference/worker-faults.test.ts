@@ -12,6 +12,7 @@ import {
 import { generatePrivateKey } from 'viem/accounts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
+import { CLOCK_SECONDS } from '#protocol/receipt.ts'
 import type { WorkerLoad } from '#protocol/wire.ts'
 import { BASE } from '../testing/adapter.ts'
 import {
@@ -220,6 +221,30 @@ test('a receipt that lies is refused and nothing is paid', async () => {
     assert.deepEqual([error.status, error.code], [502, 'receipt_refused'], lie)
   }
   assert.deepEqual(await holds(), before)
+})
+
+test('a receipt that pays what was revoked long before is refused; a worker may not know it yet of the last minutes', async () => {
+  const { edge, owner, worker, model, client } = stack
+  worker.behave({})
+  const { DB } = (await edge.worker.getEnv()) as unknown as { DB: D1Database }
+  const revoke = (secondsAgo: number) =>
+    DB.prepare(
+      `INSERT INTO revocations (seq, record, contributor, contribution_id, reason, time, head)
+       VALUES (1, ?1, ?2, 'ctr_test', 'revoked', ?3, ?1) ON CONFLICT (seq) DO UPDATE SET time = excluded.time`,
+    )
+      .bind(keccak('r'), owner.address, Math.floor(Date.now() / 1_000) - secondsAgo)
+      .run()
+  const ask = () => client().chat.completions.create({ model, messages })
+  try {
+    await revoke(10)
+    assert.equal((await ask()).choices.length, 1)
+    await revoke(Number(CLOCK_SECONDS) + 10)
+    const error = await refusal(ask)
+    assert.deepEqual([error.status, error.code], [502, 'receipt_refused'])
+    assert.match(error.message, /was revoked at/)
+  } finally {
+    await DB.prepare('DELETE FROM revocations').run()
+  }
 })
 
 test('a worker that dies in the middle ends the stream with an error, and nothing is charged', async () => {

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { parseEther } from 'viem'
-import type { Hex } from '#protocol/bytes.ts'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
+import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
+import { keccak, type Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
+import { withdrawalTypedData } from '#protocol/revocations.ts'
+import { withdrawalCall, type RevocationCall } from '../datanets/revocation-calls.ts'
 import { eventually } from '../testing/harness.ts'
 import { PATIENT_MS, startSettlement, sumOf, type Settlement } from '../testing/settlement.ts'
 import { inboxName, type EpochRow, type EpochState } from './epoch-tables.ts'
@@ -115,6 +120,67 @@ test('an epoch that a reorg takes off the chain is sent again, once', async () =
   assert.deepEqual([again.epoch, again.tx_hash], [row.epoch, row.tx_hash], 'the same transaction')
   const mined = await it.anvil.getTransactionReceipt({ hash: again.tx_hash! })
   assert.equal(Number(mined.blockNumber), again.block_number)
+})
+
+test('an epoch comes after the revocations that its receipts may have heeded, whatever is reorganised', async () => {
+  const { DB } = (await it.edge.worker.getEnv()) as unknown as { DB: D1Database }
+  const write = ({ id, data }: RevocationCall) =>
+    DB.prepare('INSERT INTO revocation_calls (id, data, created_at) VALUES (?1, ?2, ?3)')
+      .bind(id, data, Date.now())
+      .run()
+  const { datanetRegistry, attributionSettlement } = it.chain.contracts
+  const wallet = privateKeyToAccount(generatePrivateKey())
+  const contributor = wallet.address.toLowerCase() as Hex
+  const record = keccak('record')
+  const typed = withdrawalTypedData([record], { chainId: 901_612, datanetRegistry })
+  const call = withdrawalCall(contributor, [record], await wallet.signTypedData(typed))
+  // One that the chain refuses holds the epoch back.
+  const refused = withdrawalCall(payer, [record], await wallet.signTypedData(typed))
+  await write(call)
+  await write(refused)
+  const [receipt, last] = [await it.newReceipt(payer, owner), await it.lastEpoch()]
+  all.push(receipt)
+  await it.append(receipt)
+  await eventually(
+    async () => /waits for 1 revocations/.test(String((await newest())?.error)),
+    PATIENT_MS,
+  )
+  assert.equal(await it.lastEpoch(), last)
+  await DB.prepare('DELETE FROM revocation_calls WHERE id = ?').bind(refused.id).run()
+  const row = await eventually(async () => {
+    const now = await newest()
+    return now.epoch > last && now.state === 'settled' && now
+  }, PATIENT_MS)
+
+  const revokedAt = () =>
+    it.anvil.readContract({
+      address: datanetRegistry,
+      abi: datanetRegistryAbi,
+      functionName: 'revokedAt',
+      args: [contributor, record],
+    })
+  const submittedAt = () =>
+    it.anvil.readContract({
+      address: attributionSettlement,
+      abi: attributionSettlementAbi,
+      functionName: 'submittedAt',
+      args: [BigInt(row.epoch)],
+    })
+  const assertInOrder = async () => {
+    const [revoked, submitted] = [await revokedAt(), await submittedAt()]
+    assert.ok(revoked > 0n && revoked <= submitted, `${revoked}, ${submitted}`)
+  }
+  await assertInOrder()
+  const { tx_hash: hash, block_number: block } = (await DB.prepare(
+    'SELECT tx_hash, block_number FROM revocation_calls WHERE id = ?',
+  )
+    .bind(call.id)
+    .first<{ tx_hash: Hex; block_number: number }>())!
+  const depth = Number(await it.anvil.getBlockNumber()) - block + 1
+  await it.anvil.request({ method: 'anvil_reorg', params: [depth, []] } as never)
+  for (const gone of [hash, row.tx_hash!]) await it.anvil.dropTransaction({ hash: gone })
+  await assertSettledOnce()
+  await assertInOrder()
 })
 
 test('a node of another chain settles nothing, and is said to be one', async () => {

@@ -1,6 +1,7 @@
 /** What the chain says, as a validator needs it: epochs, models with the prices they ever had, every set of governed numbers. */
 import type { PublicClient } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
@@ -15,10 +16,12 @@ import {
 import { receiptLeaf, type EpochFile, type Treasuries } from '#protocol/epoch.ts'
 import { verifyOrdered } from '#protocol/merkle.ts'
 import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'
+import { recordKey } from '#protocol/revocations.ts'
 import { check, type Check } from './checks.ts'
 
 export type ChainAddresses = {
   parameters: Hex
+  datanetRegistry: Hex
   modelRegistry: Hex
   inferenceVault: Hex
   attributionSettlement: Hex
@@ -38,6 +41,8 @@ export type Submission = {
   dataHash: Hex
   commitment: Hex
   paramsHash: Hex
+  /** Unix seconds. */
+  submittedAt: number
   /** Unix seconds from which it can be claimed against and no longer challenged. */
   activeAt: number
   /** Where it was submitted. */
@@ -77,6 +82,10 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
     times.set(blockNumber, time)
     return time
   }
+
+  /** Of blocks before `revokedFrom`, which are final. */
+  const revoked = new Map<string, bigint>()
+  let revokedFrom = 0n
 
   const epochOf = (epoch: number) =>
     chain.readContract({ ...settlement, functionName: 'epochs', args: [BigInt(epoch)] })
@@ -125,6 +134,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
           ...record,
           epoch,
           submitter: lower(record.submitter),
+          submittedAt: record.activeAt - record.window,
           commitment: args.commitment,
           block: blockNumber,
           transaction: transactionHash,
@@ -172,6 +182,30 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
         holds,
         `receipt ${index} of ${count} in epoch ${epoch}, root ${receiptsRoot}`,
       )
+    },
+
+    /** When (Unix seconds) which records were revoked on chain, by `recordKey`. */
+    revoked: async (): Promise<ReadonlyMap<string, bigint>> => {
+      const { number: final } = await chain.getBlock({ blockTag: 'finalized' })
+      const events = await chain.getContractEvents({
+        address: contracts.datanetRegistry,
+        abi: datanetRegistryAbi,
+        eventName: 'RecordsRevoked',
+        fromBlock: revokedFrom,
+        strict: true,
+      })
+      const all = new Map(revoked)
+      for (const { args, blockNumber } of events) {
+        const time = await timeOf(blockNumber)
+        for (const record of args.records) {
+          const key = recordKey({ record, contributor: lower(args.contributor) })
+          if (all.has(key)) continue // the first time counts
+          all.set(key, time)
+          if (blockNumber <= final) revoked.set(key, time)
+        }
+      }
+      if (final >= revokedFrom) revokedFrom = final + 1n
+      return all
     },
 
     statusOf: async (epoch: number): Promise<Status> =>

@@ -14,6 +14,13 @@ import {
 } from '#protocol/epoch.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
+import {
+  headOf,
+  heededAt,
+  recordKey,
+  type RecordKey,
+  type RevocationLog,
+} from '#protocol/revocations.ts'
 import { check, messageOf, type Check } from './checks.ts'
 import type { Submission } from './chain-facts.ts'
 import type { VersionLeaf } from './published-files.ts'
@@ -187,6 +194,31 @@ function sums(entries: readonly (readonly [Hex, bigint])[]): Map<Hex, bigint> {
   const found = new Map<Hex, bigint>()
   for (const [key, wei] of entries) found.set(key, (found.get(key) ?? 0n) + wei)
   return found
+}
+
+/**
+ * What the log says was revoked before the last of the receipts was made stood on chain when the epoch came: whoever keeps the
+ * log can neither invent an entry nor keep one back.
+ */
+export function checkAnchored(
+  { receipts }: EpochFile,
+  { submittedAt }: Pick<Submission, 'submittedAt'>,
+  { log, onChain }: { log: RevocationLog; onChain: ReadonlyMap<string, bigint> },
+): Check {
+  const last = receipts.reduce(
+    (most, { receipt }) => (receipt.time > most ? receipt.time : most),
+    0n,
+  )
+  const { least } = heededAt(log, last)
+  const isMissing = (key: RecordKey) => (onChain.get(recordKey(key)) ?? Infinity) > submittedAt
+  const missing = log.entries.slice(0, least).find(isMissing)
+  return check(
+    'anchored',
+    missing === undefined,
+    missing
+      ? `entry ${missing.seq} of the log was not on chain when the epoch was submitted: ${missing.record} of ${missing.contributor}`
+      : `${least} entries, ${headOf(log, least)}`,
+  )
 }
 
 /** No worker signed two receipts for one request. */

@@ -143,6 +143,7 @@ const facts = (more: Partial<ReceiptFacts> = {}): ReceiptFacts => ({
   index,
   texts,
   revocations: emptyRevocations(),
+  isRevokedOnChain: () => true,
   ...more,
 })
 
@@ -284,6 +285,10 @@ test('what was revoked before an answer is not paid; what was revoked about then
     const [checked] = await reExecution.run(heeding, texts, { model, values, revocations })
     assert.deepEqual([checked!.name, checked!.holds], ['text', text])
   }
+  // An entry of the log that no contributor signed excuses nothing.
+  assert.deepEqual(await failing(heeding, { revocations: before, isRevokedOnChain: () => false }), [
+    'omission',
+  ])
   const [listed] = await reExecution.run(signed, texts, { model, values, revocations: before })
   assert.equal(listed!.holds, false)
 })

@@ -11,7 +11,13 @@ import {
   type ReceiptDomain,
   type SignedReceipt,
 } from '#protocol/receipt.ts'
-import { headOf, heededAt, revocationOf, type RevocationLog } from '#protocol/revocations.ts'
+import {
+  headOf,
+  heededAt,
+  revocationOf,
+  type RecordKey,
+  type RevocationLog,
+} from '#protocol/revocations.ts'
 import { dotInt8, isSignificant } from '#protocol/score.ts'
 import { sharesFault } from '#protocol/shares.ts'
 import { SEGMENT_END, tokensRoot } from '#protocol/tokens.ts'
@@ -32,6 +38,8 @@ export type ReceiptFacts = {
   index: OpenIndex | Error | null
   /** Which records were revoked when. */
   revocations: RevocationLog
+  /** Whether a record was revoked on chain, too, when the receipt's epoch was submitted. */
+  isRevokedOnChain: (key: RecordKey) => boolean
   /** Prompt and answer, when the validator may read them. */
   texts?: KeptTexts | null
 }
@@ -39,7 +47,7 @@ export type ReceiptFacts = {
 /** Checks a receipt without trusting who gave it. All checks come back, those that hold too. */
 export async function checkReceipt(signed: SignedReceipt, facts: ReceiptFacts): Promise<Check[]> {
   const { receipt } = signed
-  const { values, model, index, revocations, texts } = facts
+  const { values, model, index, revocations, isRevokedOnChain, texts } = facts
   const sums = receiptFault(receipt)
   return [
     await checkSignature(signed, facts.domain),
@@ -58,6 +66,7 @@ export async function checkReceipt(signed: SignedReceipt, facts: ReceiptFacts): 
       values,
       index,
       revocations,
+      isRevokedOnChain,
       texts: texts && isAnswer(receipt, texts) ? texts : null,
     }),
   ]
@@ -141,14 +150,13 @@ function checkRevoked({ rows, citations, time }: Receipt, log: RevocationLog): C
   return check('revoked', true, `${least} to ${most} entries, ${headOf(log, most)}`)
 }
 
-type IndexFacts = Pick<ReceiptFacts, 'values' | 'index' | 'revocations'> & {
+type RowFacts = Pick<ReceiptFacts, 'values' | 'revocations' | 'isRevokedOnChain'>
+type IndexFacts = RowFacts & {
+  index: ReceiptFacts['index']
   texts: KeptTexts | null
 }
 
-function checkIndex(
-  signed: SignedReceipt,
-  { values, index, revocations, texts }: IndexFacts,
-): Check[] {
+function checkIndex(signed: SignedReceipt, { index, texts, ...rowFacts }: IndexFacts): Check[] {
   const { receipt } = signed
   if (index === null)
     return [
@@ -170,7 +178,7 @@ function checkIndex(
   const places = new Map<Hex, number>(index.rows.map(({ record }, i) => [record, i]))
   return [
     ...checks,
-    ...checkRows(receipt, index, places, { query, values, revocations }),
+    ...checkRows(receipt, index, places, { query, ...rowFacts }),
     ...checkSpans(receipt, index, places, texts),
   ]
 }
@@ -180,13 +188,12 @@ function checkRows(
   receipt: Receipt,
   index: OpenIndex,
   places: ReadonlyMap<Hex, number>,
-  { query, values, revocations }: { query: Int8Array } & Pick<IndexFacts, 'values' | 'revocations'>,
+  { query, values, revocations, isRevokedOnChain }: RowFacts & { query: Int8Array },
 ): Check[] {
   const { most } = heededAt(revocations, receipt.time)
-  const mayBeRevoked = (row: number): boolean => {
-    const key = index.rows[row]
-    return key !== undefined && revocationOf(revocations, key, most) !== undefined
-  }
+  // The log alone could say so of anybody's records: what their contributors signed is on chain.
+  const mayBeLeftOut = (key: RecordKey): boolean =>
+    revocationOf(revocations, key, most) !== undefined && isRevokedOnChain(key)
   const scores = scoreRows(index, { values: query, self: dotInt8(query, query) })
   const faults: Check[] = []
   const listed = new Set(receipt.rows.map(({ cluster }) => cluster))
@@ -226,7 +233,7 @@ function checkRows(
         isSignificant(score, values) &&
         score.influence > receipt.floor &&
         !listed.has((index.rows[score.row] as InfluenceRow).cluster) &&
-        !mayBeRevoked(score.row)
+        !mayBeLeftOut(index.rows[score.row] as InfluenceRow)
       )
         faults.push(
           check(

@@ -21,6 +21,7 @@ export const CHECKS = {
   draws: 'challenge',
   payouts: 'challenge',
   presence: 'vote',
+  anchored: 'vote',
   repeated: 'challenge',
   equivocation: 'challenge',
   // of a receipt, from public data

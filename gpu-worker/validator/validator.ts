@@ -6,9 +6,10 @@ import { randomInt } from 'node:crypto'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import { recordKey } from '#protocol/revocations.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
-import { checkEpoch, checkPresence, readEpoch, type History } from './check-epoch.ts'
-import { checkReceipt } from './check-receipt.ts'
+import { checkAnchored, checkEpoch, checkPresence, readEpoch, type History } from './check-epoch.ts'
+import { checkReceipt, type ReceiptFacts } from './check-receipt.ts'
 import { check, CHECKS, messageOf, type Check, type CheckName, type Remedy } from './checks.ts'
 import type { ChainFacts, ModelFacts, Submission } from './chain-facts.ts'
 import { openIndexes, type OpenIndex } from './open-index.ts'
@@ -86,8 +87,11 @@ export function openValidator(options: ValidatorOptions): Validator {
 
   const judge = async (
     signed: SignedReceipt,
-    modelOf: ChainFacts['model'],
-    mayRead: boolean,
+    {
+      modelOf,
+      isRevokedOnChain,
+      mayRead,
+    }: Pick<ReceiptFacts, 'isRevokedOnChain'> & { modelOf: ChainFacts['model']; mayRead: boolean },
   ): Promise<{ checks: Check[]; ran: boolean }> => {
     const { receipt } = signed
     const [values, model, revocations] = await Promise.all([
@@ -101,7 +105,7 @@ export function openValidator(options: ValidatorOptions): Validator {
     if (revocations instanceof Error)
       return { checks: [check('published', false, revocations.message)], ran: false }
     const kept = mayRead && receipt.stored ? await textsOf(receipt.requestId) : null
-    const known = { domain, values, model, index, revocations, texts: kept }
+    const known = { domain, values, model, index, revocations, isRevokedOnChain, texts: kept }
     const checks = await checkReceipt(signed, known).catch((error: unknown) => [
       check('readable', false, messageOf(error)), // numbers that no contract could take, for instance
     ])
@@ -149,7 +153,11 @@ export function openValidator(options: ValidatorOptions): Validator {
   }
 
   return {
-    receipt: async (signed) => (await judge(signed, facts.model, true)).checks,
+    // Whether a withdrawal was on chain in time is known of an epoch only.
+    receipt: async (signed) => {
+      const known = { modelOf: facts.model, isRevokedOnChain: () => true, mayRead: true }
+      return (await judge(signed, known)).checks
+    },
     index: async (receipt) => openIndexOf(receipt, await facts.model(receipt)),
     texts: textsOf,
     epoch: async (submission, history) => {
@@ -197,9 +205,18 @@ export function openValidator(options: ValidatorOptions): Validator {
       const file: EpochFile = { ...read, ...domain, epoch: submission.epoch }
       const modelOf = askedOnce(facts.model)
       add(await checkPresences(file, modelOf))
+      const onChain = await facts.revoked()
+      const log = await files.revocations().catch(() => null) // said of each receipt
+      if (log) add([checkAnchored(file, submission, { log, onChain })])
+      const isRevokedOnChain: ReceiptFacts['isRevokedOnChain'] = (key) =>
+        (onChain.get(recordKey(key)) ?? Infinity) <= submission.submittedAt
       let reExecuted = 0
       for (const [i, signed] of file.receipts.entries()) {
-        const { checks: made, ran } = await judge(signed, modelOf, isSampled(sample))
+        const { checks: made, ran } = await judge(signed, {
+          modelOf,
+          isRevokedOnChain,
+          mayRead: isSampled(sample),
+        })
         add(made, i, signed.receipt.requestId)
         if (ran) reExecuted++
         onProgress(i + 1, file.receipts.length)

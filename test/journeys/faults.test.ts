@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { devAccount } from '../../contracts/test/anvil.ts'
+import { receiptChallengesAbi } from '#contracts/receipt-challenges.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
+import { challengeOmission } from '#protocol/challenge.ts'
 import { creditsByAccount, epochCredits, type EpochFile } from '#protocol/epoch.ts'
 import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'
+import { isSignificant } from '#protocol/score.ts'
 import {
   ANSWER_SECONDS,
   CONTRIBUTORS,
@@ -205,6 +208,63 @@ test('two receipts for one request cost the worker its stake too', async () => {
   assert.equal(await it.stakeOf(it.worker.address), 0n)
   assert.equal(await it.statusOf(epoch), DISABLED)
   await assertHonestPaid(epoch, [honest])
+})
+
+/** A receipt that leaves out the record with the most influence, and which that is. */
+async function omitting(): Promise<{ receipt: SignedReceipt; record: Scored }> {
+  let record: Scored | undefined
+  const receipt = await it.call(
+    ofScores((scored) => {
+      record = strongest(scored)
+      return scored.filter((one) => one !== record)
+    }),
+  )
+  assert.ok(isSignificant(record!, it.values) && record!.influence > receipt.receipt.floor)
+  return { receipt, record: record! }
+}
+
+test('a record that was taken back may be left out, and nobody is convicted for it', async () => {
+  await claimAll()
+  const { receipt, record } = await omitting()
+  await it.logWithdrawal(record)
+  await it.sendWithdrawal(record)
+  const file = await it.submit([receipt, await it.call()])
+  const { status, reports, outcomes } = await watch()
+  assert.deepEqual(
+    reports.map(({ findings }) => findings),
+    [[]],
+  )
+  assert.deepEqual([status, actionsOf(outcomes)], [0, []])
+  const { index } = it.adapter
+  const row = index.rows.findIndex((one) => one.record === record.record)
+  const at = file.receipts.findIndex((one) => one.receipt.requestId === receipt.receipt.requestId)
+  const { args } = challengeOmission(
+    { file, receipt: at },
+    { rows: index.rows, row, vector: index.vectors.vector(row) },
+  )
+  const { receiptChallenges } = it.contracts
+  await assert.rejects(
+    it.write(validator.account, [
+      receiptChallenges,
+      receiptChallengesAbi,
+      'challengeOmission',
+      args,
+    ]),
+    /RecordRevoked/,
+  )
+  await it.passTime(WINDOW_SECONDS)
+})
+
+test('a withdrawal that nobody signed, or that comes after the epoch, costs the submitter its bond', async () => {
+  await claimAll()
+  const honest = await it.call()
+  const { receipt, record } = await omitting()
+  await it.logWithdrawal(record)
+  const { epoch } = await it.submit([honest, receipt])
+  await it.passTime(1n)
+  await it.sendWithdrawal(record)
+  await assertCaught(epoch, ['challengeOmission'])
+  await assertHonestPaid(epoch, [await it.call()])
 })
 
 const changed = (file: EpochFile, account: Hex, wei: bigint): EpochFile['payouts'] => {

@@ -6,6 +6,7 @@ import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
 import { PARAMETERS } from '#protocol/parameters.ts'
+import type { RevocationLog } from '#protocol/revocations.ts'
 import type { Contracts } from '../../contracts/script/deploy.ts'
 import type { SyntheticAdapter } from './synthetic.ts'
 
@@ -77,12 +78,22 @@ export async function register(
 /** What an edge publishes for validators. */
 export async function publish(
   adapter: SyntheticAdapter,
-  texts: ReadonlyMap<Hex, KeptTexts>,
-  apiKey: string,
+  {
+    texts,
+    revocations,
+    apiKey,
+  }: { texts: ReadonlyMap<Hex, KeptTexts>; revocations: RevocationLog; apiKey: string },
 ): Promise<{ url: string; server: Server }> {
-  const answer = (path: string, authorization: string | undefined): Uint8Array | object | null => {
-    const [, , kind, id, what, last] = path.split('/')
-    if (kind === 'revocations') return { data: [], has_more: false }
+  const answer = (
+    { pathname, searchParams }: URL,
+    authorization: string | undefined,
+  ): Uint8Array | object | null => {
+    const [, , kind, id, what, last] = pathname.split('/')
+    if (kind === 'revocations')
+      return {
+        data: revocations.entries.slice(Number(searchParams.get('after'))),
+        has_more: false,
+      }
     if (kind === 'adapters' && id === adapter.digest && what === 'files')
       return adapter.files.get(last as Hex) ?? null
     if (kind === 'datanets' && id === adapter.datanet.id)
@@ -94,8 +105,7 @@ export async function publish(
     return null
   }
   const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://edge')
-    const found = answer(pathname, request.headers.authorization)
+    const found = answer(new URL(request.url ?? '/', 'http://edge'), request.headers.authorization)
     response.writeHead(found ? 200 : 404)
     response.end(found instanceof Uint8Array ? found : JSON.stringify(found))
   }).listen(0, '127.0.0.1')

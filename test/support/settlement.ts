@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
+import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { putData } from '#edge/settlement/da.ts'
@@ -18,6 +19,15 @@ import {
 } from '#protocol/epoch.ts'
 import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
 import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
+import {
+  emptyRevocations,
+  extendRevocations,
+  headOf,
+  revocationHead,
+  revocationOf,
+  withdrawalTypedData,
+  type RecordKey,
+} from '#protocol/revocations.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import { CHAIN_ID, devAccount, startAnvil } from '../../contracts/test/anvil.ts'
@@ -37,8 +47,8 @@ export const WINDOW_SECONDS = 7_200n
 export const ANSWER_SECONDS = 600n
 const [governor, submitter, modelOwner, payer] = [0, 1, 2, 3].map(devAccount) as Dev[]
 type Dev = ReturnType<typeof devAccount>
-const account = (n: number): Hex => `0x${(0xc0ffee00 + n).toString(16).padStart(40, '0')}`
-export const CONTRIBUTORS = [1, 2, 3, 4].map(account)
+const contributors = [1, 2, 3, 4].map((n) => privateKeyToAccount(keccak(`contributor ${n}`)))
+export const CONTRIBUTORS = contributors.map(({ address }) => address.toLowerCase() as Hex)
 const BASE = keccak('base')
 const API_KEY = `ol_live_${'v'.repeat(32)}`
 
@@ -87,7 +97,8 @@ export async function startSettlement() {
     contributors: CONTRIBUTORS,
   })
   const texts = new Map<Hex, KeptTexts>()
-  const published = await publish(adapter, texts, API_KEY)
+  const revocations = emptyRevocations()
+  const published = await publish(adapter, { texts, revocations, apiKey: API_KEY })
   const contractsFile = join(dir, 'contracts.json')
   writeFileSync(contractsFile, JSON.stringify({ chainId: CHAIN_ID, contracts }))
 
@@ -149,9 +160,36 @@ export async function startSettlement() {
         worker,
         time: await now(),
         ...lie,
+        tamperScores: (scored) => {
+          const paid = scored.filter((row) => !revocationOf(revocations, row, Infinity))
+          return lie.tamperScores ? lie.tamperScores(paid) : paid
+        },
       })
       texts.set(made.signed.receipt.requestId, made.texts)
       return made.signed
+    },
+
+    /** Writes into the edge's log that a contributor took a record back. */
+    async logWithdrawal({ record, contributor }: RecordKey): Promise<void> {
+      const about = { contribution: 'ctr_1', reason: 'revoked' as const, call: keccak(record) }
+      const seq = revocations.entries.length + 1
+      const entry = { seq, record, contributor, ...about, time: Number(await now()) }
+      extendRevocations(revocations, [
+        { ...entry, head: revocationHead(headOf(revocations), entry) },
+      ])
+    },
+
+    /** Sends what its contributor signs to the chain. */
+    async sendWithdrawal({ record, contributor }: RecordKey): Promise<void> {
+      const { datanetRegistry } = contracts
+      const typed = withdrawalTypedData([record], { chainId: CHAIN_ID, datanetRegistry })
+      const signature = await contributors[CONTRIBUTORS.indexOf(contributor)]!.signTypedData(typed)
+      await write(governor!.account, [
+        datanetRegistry,
+        datanetRegistryAbi,
+        'withdraw',
+        [contributor, [record], signature],
+      ])
     },
 
     /** Settles receipts as the next epoch; `tamper` makes the file a lie, `keep` says whether it is put to DA. */
