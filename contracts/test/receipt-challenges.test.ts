@@ -220,7 +220,15 @@ test('two receipts for one request cost their signer its stake', async () => {
     challengeEquivocation({ file, receipt: 0 }, second, { inEpoch: false })
   await it.aside(async () => {
     await refused(challenge(loose(twice)), /TooLittleAtStake/)
-    await it.send(worker, 'validatorStaking', 'stake', [worker.address], 10n ** 18n)
+    // A few wei are no worker's stake: nobody disables an epoch with them.
+    const most = values['staking.minimum'] - 1n
+    await it.send(worker, 'validatorStaking', 'stake', [worker.address], most)
+    await refused(challenge(loose(twice)), /TooLittleAtStake/)
+    await it.submit(file)
+    const inEpoch = challengeEquivocation({ file, receipt: 0 }, twice, { inEpoch: true })
+    await refused(challenge(inEpoch), /TooLittleAtStake/)
+    assert.equal(await it.read('attributionSettlement', 'statusOf', [1n]), 1)
+    await it.send(worker, 'validatorStaking', 'stake', [worker.address], 1n)
     await refused(challenge(loose(signed)))
     await refused(challenge(loose({ ...twice, signature })), /WrongOpening/)
     await challenge(loose(twice))
