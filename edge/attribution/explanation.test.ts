@@ -219,10 +219,10 @@ test('a record that was revoked before the answer says so, with its numbers; lat
   const time = Number((body['receipt'] as { time: string }).time)
   const revoke = (record: Hex, reason: string, at: number, seq: number) =>
     DB.prepare(
-      `INSERT INTO revocations (seq, record, contributor, contribution_id, reason, time, head)
-       VALUES (?, ?, ?, 'ctr_1', ?, ?, ?)`,
+      `INSERT INTO revocations (seq, record, contributor, contribution_id, reason, call, time, head)
+       VALUES (?, ?, ?, 'ctr_1', ?, ?, ?, ?)`,
     )
-      .bind(seq, record, address(2), reason, at, keccak(`head ${seq}`))
+      .bind(seq, record, address(2), reason, keccak('call'), at, keccak(`head ${seq}`))
       .run()
   const methodOf = async () =>
     (await read('explanation')).body['method'] as { revocations: { entries: number; head: Hex } }
@@ -237,6 +237,7 @@ test('a record that was revoked before the answer says so, with its numbers; lat
       contributor: address(2),
       contribution: 'ctr_1',
       reason,
+      call: keccak('call'),
       time,
       head: keccak('head 1'),
     })

@@ -12,6 +12,7 @@ import {
   withdrawalTypedData,
   type Revocation,
 } from '#protocol/revocations.ts'
+import { openledger, valueOf } from '../../test/support/command.ts'
 import type { Env } from '../env.ts'
 import { startChain, type Chain } from '../testing/chain.ts'
 import { CLAUSES, contributeRecords, contributionIn, createDatanet } from '../testing/datanets.ts'
@@ -276,7 +277,20 @@ test('a version that withdrawals led back to an earlier one’s records says whi
     const version = await publish()
     assert.ok(typeof version === 'object' && version.status === 'published')
   }
-  await withdraw(alice, contributions[1]!, await recordsOf(alice!, contributions[1]!))
+  const { url } = await edge.harness.listen()
+  const said = await openledger(
+    [
+      'datanet',
+      'withdraw',
+      contributions[1]!,
+      '--json',
+      `--edge=${url.origin}`,
+      `--rpc=${chain.rpcUrl}`,
+    ],
+    { OPENLEDGER_WALLET_KEY: alice!.privateKey, OPENLEDGER_API_KEY: alice!.key },
+  )
+  const { records, added } = valueOf<{ records: number; added: number }>(said)
+  assert.deepEqual([records, added], [1, 1])
   const version = await publish()
   assert.ok(typeof version === 'object')
   assert.deepEqual(
