@@ -1,6 +1,6 @@
 /** The content-addressed store behind the edge's `/v1/blobs` route. A blob's name is its SHA-256, checked both ways. */
 import { hash } from 'node:crypto'
-import type { Hex } from '#protocol/bytes.ts'
+import { toHex, type Hex } from '#protocol/bytes.ts'
 import type { BlobRef } from '#protocol/wire.ts'
 
 export type BlobStore = {
@@ -38,6 +38,15 @@ const FIRST_RETRY_MS = 250
 /** SHA-256 by the platform, which is several times faster than the protocol's own. */
 export const sha256Of = (bytes: Uint8Array): Hex => `0x${hash('sha256', bytes, 'hex')}`
 
+/** Bytes that take longer to hash than to hand to another thread. */
+const LARGE_BYTES = 2 ** 20
+
+/** The same, of many bytes without blocking the thread. */
+export const hashed = async (bytes: Uint8Array): Promise<Hex> =>
+  bytes.length < LARGE_BYTES
+    ? sha256Of(bytes)
+    : toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)))
+
 /** A store behind an edge. `token` is the worker's bearer token. */
 export function edgeBlobs(edgeUrl: string, token: string): BlobStore {
   const headers = { authorization: `Bearer ${token}` }
@@ -47,7 +56,7 @@ export function edgeBlobs(edgeUrl: string, token: string): BlobStore {
       retrying(async () => {
         const response = await edgeFetch(url(sha256), { headers, signal })
         const bytes = await response.bytes()
-        const found = sha256Of(bytes)
+        const found = await hashed(bytes)
         if (found !== sha256) throw new CorruptBlobError(sha256, found)
         return bytes
       }, signal),

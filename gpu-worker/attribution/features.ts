@@ -158,13 +158,20 @@ export const featureFormat: RowFormat<FeatureRow> = {
   }),
 }
 
-/** Makes features; the sketches are drawn once. */
+/** The sketch of every snapshot's gradients. */
+export const drawSketches = (
+  blocks: readonly Block[],
+  { adapter, snapshots }: FeatureMap,
+): Int16Array[] => snapshots.map((_, i) => drawSketch(`${adapter}|${i}`, gradientSize(blocks)))
+
+/** Makes features; the sketches are drawn now unless they are given. */
 export function openFeatures(
   blocks: readonly Block[],
-  { adapter, snapshots, scales, directions }: FeatureMap,
+  map: FeatureMap,
+  sketches: readonly Int16Array[] = drawSketches(blocks, map),
 ) {
+  const { snapshots, scales, directions } = map
   const size = gradientSize(blocks)
-  const sketches = snapshots.map((_, i) => drawSketch(`${adapter}|${i}`, size))
   const add = (into: Float64Array, gradient: Float32Array, i: number) =>
     addSketch(into, gradient, {
       blocks,

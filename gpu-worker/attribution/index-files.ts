@@ -15,11 +15,13 @@ import type { QuantFormat } from '#engine/quant.ts'
 import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
 import { areWithin, requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
 import { canonicalJson, type Hex } from '#protocol/bytes.ts'
+import type { InfluenceRow } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { bytes32, indexRowsFile } from '#protocol/wire.ts'
 import { metadata } from '../safetensors-metadata.ts'
 import {
   directionsFor,
+  drawSketches,
   FEATURE_DIMS,
   openFeatures,
   type FeatureMap,
@@ -27,7 +29,7 @@ import {
 } from './features.ts'
 import { bytesOf, comparedRows, vectorHash, type ComparedRows } from './index-rows.ts'
 import type { InfluenceIndex } from './influence-index.ts'
-import { drawFold, RESIDUAL_DIMS } from './landmarks.ts'
+import { drawFold, RESIDUAL_DIMS, type LandmarkMap } from './landmarks.ts'
 import { vectorTable } from './vector-table.ts'
 
 export type IndexFiles = {
@@ -129,11 +131,29 @@ export type LoadedIndex = BaseFormat & {
   features: Features
 }
 
+/** What files must belong to. */
+export type IndexOwner = { root: Hex; adapter: Hex; config: LlamaConfig; lora: LoraConfig }
+
+/** A whole index, verified, as plain data that one thread can hand to another. */
+export type IndexParts = BaseFormat & {
+  rows: InfluenceRow[]
+  root: Hex
+  /** [rows, dims], [landmarks, FEATURE_DIMS] */
+  vectors: Int8Array
+  dims: number
+  landmarkVectors: Int8Array
+  landmarks: Omit<LandmarkMap, 'table'>
+  damping: number
+  features: FeatureMap
+  sketches: Int16Array[]
+}
+
 /** Reads a whole index and verifies it as `decodeRows` does. Throws an Error that names what does not hold. */
-export function decodeIndex(
-  files: IndexFiles,
-  expected: { root: Hex; adapter: Hex; config: LlamaConfig; lora: LoraConfig },
-): LoadedIndex {
+export const decodeIndex = (files: IndexFiles, owner: IndexOwner): LoadedIndex =>
+  openIndex(readIndex(files, owner), owner)
+
+/** The slow half of `decodeIndex`. */
+export function readIndex(files: IndexFiles, expected: IndexOwner): IndexParts {
   const compared = decodeRows(files, expected.root)
   const count = compared.vectors.dims - RESIDUAL_DIMS
   const settings = projectionMetadata.parse(metadata(files.projection))
@@ -159,7 +179,6 @@ export function decodeIndex(
     directions: snapshots.map((_, i) => numbers(`directions.${i}`, directionsFor(size) * size)),
   }
   const landmarks = {
-    table: vectorTable(int8(files.landmarks), FEATURE_DIMS),
     exponents: Int16Array.from(numbers('exponents', count)),
     factor: numbers('factor', (count * (count + 1)) / 2),
     residual: numbers('residual', RESIDUAL_DIMS * count),
@@ -168,8 +187,34 @@ export function decodeIndex(
   }
   const format = settings.format_of_base
   return {
-    index: { ...compared, features, landmarks, damping: settings.damping },
-    features: openFeatures(blocks, features),
+    rows: compared.rows,
+    root: compared.root,
+    vectors: int8(files.vectors),
+    dims: compared.vectors.dims,
+    landmarkVectors: int8(files.landmarks),
+    landmarks,
+    damping: settings.damping,
+    features,
+    sketches: drawSketches(blocks, features),
+    ...(format && { format }),
+  }
+}
+
+/** The quick half: puts vectors where the scan reads them. */
+export function openIndex(
+  parts: IndexParts,
+  { config, lora }: Pick<IndexOwner, 'config' | 'lora'>,
+): LoadedIndex {
+  const { rows, root, vectors, dims, landmarkVectors, features, sketches, damping, format } = parts
+  const table = vectorTable(landmarkVectors, FEATURE_DIMS)
+  return {
+    index: {
+      ...comparedRows(rows, vectors, dims, root),
+      features,
+      landmarks: { ...parts.landmarks, table },
+      damping,
+    },
+    features: openFeatures(influenceBlocks(config, lora), features, sketches),
     ...(format && { format }),
   }
 }

@@ -24,8 +24,13 @@ export type RowScore = {
   significance: bigint
 }
 
-/** Puts rows and their vectors, one after the other in `vectors`, together. */
-export function comparedRows(rows: InfluenceRow[], vectors: Int8Array, dims: number): ComparedRows {
+/** Puts rows and their vectors, one after the other in `vectors`, together; their root is computed unless it is known. */
+export function comparedRows(
+  rows: InfluenceRow[],
+  vectors: Int8Array,
+  dims: number,
+  root: Hex = indexRoot(rows),
+): ComparedRows {
   const numbers = (of: (row: InfluenceRow) => bigint) =>
     Float64Array.from(rows, (row) => Number(of(row)))
   return {
@@ -36,7 +41,7 @@ export function comparedRows(rows: InfluenceRow[], vectors: Int8Array, dims: num
       mean: numbers((row) => row.nullMean),
       deviation: numbers((row) => row.nullDeviation),
     },
-    root: indexRoot(rows),
+    root,
   }
 }
 

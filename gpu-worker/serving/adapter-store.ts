@@ -8,17 +8,16 @@ import type { Adapter } from '#engine/adapter-pack.ts'
 import type { LoraConfig } from '#engine/models/lora.ts'
 import { areWithin, type TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
-import { tokensRoot } from '#protocol/tokens.ts'
 import { adapterManifest, type AdapterManifest } from '#protocol/wire.ts'
-import { decodeIndex, type LoadedIndex } from '../attribution/index-files.ts'
-import { decodeSpanIndex } from '../attribution/span-files.ts'
-import { rowTokens, type SpanIndex } from '../attribution/span-index.ts'
+import { openIndex, type LoadedIndex } from '../attribution/index-files.ts'
+import type { SpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
 import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
 import { availableMemory } from '../training/memory.ts'
 import { digestOfFiles, importPeft } from '../training/peft.ts'
 import { byteCache, type CacheLoad } from './byte-cache.ts'
 import type { AdapterOnChain, Chain } from './chain.ts'
+import { readInThread } from './index-reader.ts'
 import { ServingError } from './serving-error.ts'
 
 /** An adapter that may generate. */
@@ -78,6 +77,8 @@ const MEMORY_SHARE = 1 / 8
 const MOST_WEIGHT = 1e6
 /** Adapters fetched at once: unpacking one blocks the thread that generates for some milliseconds. */
 const MOST_LOADS = 4
+/** Indexes fetched at once: one is read in its thread while the next one comes. */
+const MOST_INDEX_LOADS = 2
 
 /** Opens an empty store. Everything in it is keyed by digest. */
 export function openAdapterStore({
@@ -91,6 +92,7 @@ export function openAdapterStore({
   const adapters = byteCache<ServedAdapter>(mostBytes, (digest) => pins.has(digest))
   const indexes = byteCache<ServedIndex>(mostBytes, (digest) => pins.has(digest))
   const inTurn = limited(MOST_LOADS)
+  const indexInTurn = limited(MOST_INDEX_LOADS)
 
   // No signal: another request may be waiting for the same adapter.
   const get: AdapterStore['get'] = (digest, onChain) =>
@@ -126,11 +128,11 @@ export function openAdapterStore({
     index: async (digest, onChain) => {
       const load = async () => {
         const { adapter } = await get(digest, onChain)
-        return inTurn(() => loadIndex(digest, onChain, { base, lora: adapter.lora }, blobs)).catch(
-          (error: unknown) => {
-            throw asServingError(digest, error)
-          },
-        )
+        return indexInTurn(() =>
+          loadIndex(digest, onChain, { base, lora: adapter.lora }, blobs),
+        ).catch((error: unknown) => {
+          throw asServingError(digest, error)
+        })
       }
       return indexes.get(digest, load)
     },
@@ -174,9 +176,10 @@ async function loadAdapter(
 ): Promise<{ tier: Tier; served: ServedAdapter }> {
   const { files } = await manifestOf(digest, onChain, blobs)
   const isLocal = await blobs.has?.(files['adapter_model.safetensors'].sha256)
+  // The digest is made of both files' hashes: comparing it verifies them, and hashing a file again would cost a millisecond.
   const peft = {
-    weights: await verified(blobs, files['adapter_model.safetensors'].sha256),
-    config: await verified(blobs, files['adapter_config.json'].sha256),
+    weights: await blobs.get(files['adapter_model.safetensors'].sha256),
+    config: await blobs.get(files['adapter_config.json'].sha256),
   }
   const found = digestOfFiles(peft, base.digest)
   if (found !== digest) throw new MismatchError(`its files make the digest ${found}`)
@@ -197,29 +200,23 @@ async function loadIndex(
   { base, lora }: { base: BaseModel; lora: LoraConfig },
   blobs: Blobs,
 ): Promise<ServedIndex> {
-  const manifest = await manifestOf(digest, onChain, blobs)
-  const file = (name: keyof AdapterManifest['files']) =>
-    verified(blobs, manifest.files[name].sha256)
-  const indexFiles = {
-    rows: await file('index/rows.json'),
-    vectors: await file('index/vectors.i8'),
-    landmarks: await file('index/landmarks.i8'),
-    projection: await file('index/projection.safetensors'),
+  const { files } = await manifestOf(digest, onChain, blobs)
+  const file = async (name: keyof AdapterManifest['files']) => {
+    const { sha256 } = files[name]
+    return { sha256, bytes: await blobs.get(sha256) }
   }
-  const expected = { root: onChain.indexRoot, adapter: digest, config: base.config, lora }
-  const index = decodeIndex(indexFiles, expected)
-  const spanBytes = await file('index/spans.bin')
-  const spans = decodeSpanIndex(spanBytes)
-  if (spans.rows !== index.index.rows.length)
-    throw new MismatchError('its two indexes have different numbers of rows')
-  index.index.rows.forEach((row, i) => {
-    const tokens = rowTokens(spans, i)
-    if (tokens.length !== row.tokens || tokensRoot(tokens) !== row.tokensRoot)
-      throw new MismatchError(`index/spans.bin: row ${i} has other tokens than index/rows.json`)
+  const owner = { root: onChain.indexRoot, adapter: digest, config: base.config, lora }
+  const { parts, spans, bytes } = await readInThread({
+    files: {
+      rows: await file('index/rows.json'),
+      vectors: await file('index/vectors.i8'),
+      landmarks: await file('index/landmarks.i8'),
+      projection: await file('index/projection.safetensors'),
+      spans: await file('index/spans.bin'),
+    },
+    owner,
   })
-  const bytes =
-    spanBytes.length + Object.values(indexFiles).reduce((n, { length }) => n + length, 0)
-  return { digest, lora, index, spans, bytes }
+  return { digest, lora, index: openIndex(parts, owner), spans, bytes }
 }
 
 async function manifestOf(

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'n
 import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import type { Hex } from '#protocol/bytes.ts'
-import { sha256Of, type BlobStore } from '../blobs.ts'
+import { hashed, type BlobStore } from '../blobs.ts'
 import { log } from '../log.ts'
 
 /** Bytes kept on disk; the longest unused blobs go first. */
@@ -17,26 +17,26 @@ export type DiskBlobs = Pick<BlobStore, 'get'> & {
 
 const nameOf = (sha256: Hex): string => sha256.slice(2)
 
-/** Puts a cache in `directory` before a store. No other process may write there. */
+/** Puts a cache in `directory` before a store; the directory is read at once. No other process may write there. */
 export function diskBlobs(
   directory: string,
   upstream: Pick<BlobStore, 'get'>,
   mostBytes = MOST_BYTES,
 ): DiskBlobs {
   const pathOf = (sha256: Hex) => join(directory, nameOf(sha256))
-  let scanned: Promise<Map<string, number>> | null = null
-  /** Bytes of every file by name, in order of last use; the directory is read once. */
-  const index = () => (scanned ??= scan(directory))
+  /** Bytes of every file by name, in order of last use. */
+  const scanned = scan(directory)
+  scanned.catch(() => {}) // whoever asks is told
 
   const forget = async (sha256: Hex): Promise<void> => {
-    ;(await index()).delete(nameOf(sha256))
+    ;(await scanned).delete(nameOf(sha256))
     await rm(pathOf(sha256), { force: true })
   }
   const fromDisk = async (sha256: Hex): Promise<Uint8Array | null> => {
     const path = pathOf(sha256)
     const bytes = await readFile(path).catch(unlessAbsent)
     if (!bytes) return null
-    if (sha256Of(bytes) === sha256) {
+    if ((await hashed(bytes)) === sha256) {
       await touch(sha256, bytes.length)
       const now = new Date() // the order of use outlives the process as the times of the files
       await utimes(path, now, now).catch(unlessAbsent)
@@ -47,13 +47,13 @@ export function diskBlobs(
     return null
   }
   const touch = async (sha256: Hex, bytes: number): Promise<void> => {
-    const files = await index()
+    const files = await scanned
     files.delete(nameOf(sha256))
     files.set(nameOf(sha256), bytes)
   }
   const toDisk = async (sha256: Hex, bytes: Uint8Array): Promise<void> => {
     await mkdir(directory, { recursive: true })
-    await index()
+    await scanned
     // Renaming makes the file appear whole or not at all.
     const partial = `${pathOf(sha256)}.${randomUUID()}${PARTIAL}`
     await writeFile(partial, bytes)
@@ -62,7 +62,7 @@ export function diskBlobs(
     await evict()
   }
   const evict = async (): Promise<void> => {
-    const files = await index()
+    const files = await scanned
     let total = [...files.values()].reduce((n, bytes) => n + bytes, 0)
     for (const [name, bytes] of files) {
       if (total <= mostBytes) return
@@ -72,7 +72,7 @@ export function diskBlobs(
     }
   }
   return {
-    has: async (sha256) => (await index()).has(nameOf(sha256)),
+    has: async (sha256) => (await scanned).has(nameOf(sha256)),
     get: async (sha256, signal) => {
       const held = await fromDisk(sha256)
       if (held) return held

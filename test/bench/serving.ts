@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { benchFlags, progress, runParts, type Figure } from './report.ts'
 import { firstTokens } from './serving/first-token.ts'
+import { indexLoads } from './serving/index-load.ts'
 import { run } from './serving/load.ts'
 import { manyAdapters, mixedBatch } from './serving/many-adapters.ts'
 import { largePeers, smallPeers } from './serving/peers.ts'
@@ -32,6 +33,7 @@ try {
     'a batch of many adapters': () => mixedBatch(place, WAYS, streamTokens),
     'many registered adapters': () => manyAdapters(place, registered, load),
     'first tokens': () => firstTokens(place),
+    'an index beside a stream': () => indexLoads(place),
     'llama.cpp and transformers.js': () => smallPeers(place, WAYS, streamTokens),
     ...(!flags.quick && { 'llama.cpp on a larger base': () => largePeers(place, WAYS) }),
   }

@@ -17,6 +17,8 @@ import { jobManifest, type AdapterManifest, type BlobRef } from '#protocol/wire.
 export type Adapters = {
   base: BaseModel
   refs: AdapterRef[]
+  /** The trained one, whose index is its own. */
+  trained: AdapterRef
   chain: Pick<Chain, 'adapter'>
   /** The store that stands for the edge's: files in a directory. */
   remote: Pick<BlobStore, 'get'>
@@ -44,7 +46,7 @@ export async function makeAdapters(directory: string, count: number): Promise<Ad
     datanets: [await publishDatanet(held, records)],
     method: { rank: RANK, alpha: 2 * RANK, epochs: 1, sequenceLength: 64 },
   })
-  const { manifest } = await runJob(
+  const { manifest, blob: trainedBlob } = await runJob(
     { job, checkpoint: null },
     jobContext({ base, blobs: held, scratchDir: directory }).context,
   )
@@ -55,7 +57,8 @@ export async function makeAdapters(directory: string, count: number): Promise<Ad
     return { sha256, bytes: bytes.length }
   }
   const fileOf = (name: keyof AdapterManifest['files']) => held.get(manifest.files[name].sha256)
-  for (const { sha256 } of Object.values(manifest.files)) await put(await held.get(sha256))
+  for (const { sha256 } of [trainedBlob, ...Object.values(manifest.files)])
+    await put(await held.get(sha256))
   const trained = importPeft(base.config, {
     weights: await fileOf('adapter_model.safetensors'),
     config: await fileOf('adapter_config.json'),
@@ -64,7 +67,9 @@ export async function makeAdapters(directory: string, count: number): Promise<Ad
   gaussian(randomSource(1), noise, DEVIATION)
 
   const refs: AdapterRef[] = []
-  const onChain = new Map<Hex, AdapterOnChain>()
+  const onChain = new Map<Hex, AdapterOnChain>([
+    [manifest.digest, registered(job, manifest, trainedBlob)],
+  ])
   for (let i = 0; i < count; i++) {
     const tensors = new Map(
       [...trained.tensors].map(([name, { dims, data }]) => {
@@ -90,6 +95,7 @@ export async function makeAdapters(directory: string, count: number): Promise<Ad
   return {
     base,
     refs,
+    trained: { digest: manifest.digest, manifest: trainedBlob.sha256 },
     chain: { adapter: async (digest) => onChain.get(digest) ?? null },
     remote: { get: (sha256) => readFile(join(directory, sha256)) },
   }

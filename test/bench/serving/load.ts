@@ -85,7 +85,13 @@ export async function ask(
     tokens,
     seed,
     temperature = 1,
-  }: { tokens: number; seed: number; temperature?: number | undefined },
+    onText = () => {},
+  }: {
+    tokens: number
+    seed: number
+    temperature?: number | undefined
+    onText?: () => void
+  },
 ): Promise<{ first: number; whole: number; tokens: number[] }> {
   const ends = [...base.tokenizer.special, ...base.tokenizer.endTokens]
   const startedAt = performance.now()
@@ -104,7 +110,10 @@ export async function ask(
     stop: [],
     maxTokens: tokens,
     signal: new AbortController().signal,
-    onText: () => (first ||= performance.now() - startedAt),
+    onText: () => {
+      first ||= performance.now() - startedAt
+      onText()
+    },
   })
   if (completionTokens !== tokens) throw new Error(`${completionTokens} tokens, not ${tokens}`)
   return { first: first / 1000, whole: (performance.now() - startedAt) / 1000, tokens: drawn }

@@ -16,6 +16,8 @@ export type Place = {
   base: BaseModel
   generator: Generator
   refs: readonly [AdapterRef, ...AdapterRef[]]
+  /** An adapter whose index is its own. */
+  trained: AdapterRef
   /** A store with empty memory before a disk that is shared, or one of its own and empty. */
   openStore: (options?: { disk?: 'shared' | 'empty'; mostBytes?: number }) => AdapterStore
   scratch: string
@@ -24,17 +26,23 @@ export type Place = {
 
 /** Trains and derives so many adapters, and opens a generator. */
 export async function openPlace(scratch: string, adapters: number, rounds: number): Promise<Place> {
-  const { base, refs, chain, remote } = await makeAdapters(join(scratch, 'remote'), adapters)
+  const { base, refs, trained, chain, remote } = await makeAdapters(
+    join(scratch, 'remote'),
+    adapters,
+  )
   const [first, ...others] = refs
   if (!first) throw new Error('there is no adapter')
+  // Opened once, as a worker does: it reads its directory, here of thousands of files, when it starts.
+  const shared = diskBlobs(join(scratch, 'disk'), remote)
   let places = 0
   return {
     base,
     generator: await openGenerator(base, { threads: THREADS }),
     refs: [first, ...others],
+    trained,
     openStore: ({ disk = 'shared', mostBytes } = {}) => {
-      const directory = join(scratch, disk === 'shared' ? 'disk' : `disk-${places++}`)
-      const blobs = diskBlobs(directory, remote)
+      const blobs =
+        disk === 'shared' ? shared : diskBlobs(join(scratch, `disk-${places++}`), remote)
       return openAdapterStore({ base, chain, blobs, ...(mostBytes && { mostBytes }) })
     },
     scratch,
