@@ -5,7 +5,8 @@ import { readdir, readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { parseLlamaConfig, type LlamaConfig } from '#engine/models/config.ts'
-import { loadModel, type Model } from '#engine/models/files.ts'
+import { loadModel, loadModelIn, type Model } from '#engine/models/files.ts'
+import type { FormattedModel, WeightFormat } from '#engine/quant.ts'
 import { toHex, type Hex } from '#protocol/bytes.ts'
 import { baseDigest } from '#protocol/model.ts'
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts'
@@ -17,7 +18,10 @@ export type BaseIdentity = {
   contextLength: number
   config: LlamaConfig
 }
+/** A base with its parameters in float32. */
 export type BaseModel = BaseIdentity & Model & { tokenizer: Tokenizer }
+/** A base with its parameters in any format. */
+export type FormattedBase = BaseIdentity & FormattedModel & { tokenizer: Tokenizer }
 
 /** What a model directory in Hugging Face layout holds, without its weights. The name is the directory's. */
 export async function identifyBase(directory: string): Promise<BaseIdentity> {
@@ -38,10 +42,22 @@ export async function identifyBase(directory: string): Promise<BaseIdentity> {
 }
 
 /** Loads a model directory whole. */
-export async function loadBaseModel(directory: string): Promise<BaseModel> {
+export const loadBaseModel = (directory: string): Promise<BaseModel> =>
+  loadWith(loadModel, directory)
+
+/** The same in a format; a quantized base is never in memory as float32. Throws where a layer cannot be quantized. */
+export const loadBaseModelIn = (directory: string, format: WeightFormat): Promise<FormattedBase> =>
+  format === 'f32'
+    ? loadBaseModel(directory)
+    : loadWith((path) => loadModelIn(path, format), directory)
+
+async function loadWith<M>(
+  load: (directory: string) => Promise<M>,
+  directory: string,
+): Promise<BaseIdentity & M & { tokenizer: Tokenizer }> {
   const identity = await identifyBase(directory)
   const [model, tokenizer] = await Promise.all([
-    loadModel(identity.directory),
+    load(identity.directory),
     loadTokenizer(identity.directory),
   ])
   return { ...identity, ...model, tokenizer }

@@ -33,7 +33,7 @@ const rows = canonicalRows(await loadRows(place.blobs, place.job.datanets))
 const { examples } = toExamples(rows, tokenizer, method.sequenceLength)
 const state = initialState(config, method)
 const session = { threads: 1 }
-const setup = { config, parameters, method, train: examples, validation: [], session }
+const setup = { ...place.base, method, train: examples, validation: [], session }
 for await (const _ of trainLora(setup, state)) continue
 
 const lora = loraOf(method)

@@ -15,6 +15,12 @@ export type WeightFormat = (typeof WEIGHT_FORMATS)[number]
 
 export type QuantFormat = Exclude<WeightFormat, 'f32'>
 
+/** A model whose parameters are in a format. */
+export type FormattedModel = { readonly config: LlamaConfig } & (
+  | { readonly format: 'f32'; readonly parameters: TensorMap }
+  | { readonly format: QuantFormat; readonly parameters: ParameterMap }
+)
+
 export const QUANT_BLOCK = 32
 
 export const quantBits = (format: QuantFormat): 4 | 8 => (format === 'int4' ? 4 : 8)
@@ -104,19 +110,39 @@ export function parameterBytes(config: LlamaConfig, format: WeightFormat): numbe
 const FLOAT_BYTES = 4
 const count = (dims: readonly number[]): number => dims.reduce((n, dim) => n * dim, 1)
 
+/** What becomes of a parameter in a format: its two tensors if it is a linear layer's matrix, else itself. */
+export function quantizer(
+  config: LlamaConfig,
+  format: QuantFormat,
+): (name: string, tensor: HostTensor) => [string, HostTensor | HostTensor<Uint8Array>][] {
+  const matrices = new Set(modulesOf(config).map(({ name }) => `${name}.weight`))
+  return (name, tensor) => {
+    if (!matrices.has(name)) return [[name, tensor]]
+    const { packed, scales } = quantizeMatrix(tensor, format)
+    return [
+      [packedName(name), packed],
+      [scalesName(name), scales],
+    ]
+  }
+}
+
 /** The parameters with the linear layers' matrices replaced by their two tensors; the rest is shared, not copied. */
 export function quantizeParameters(
   config: LlamaConfig,
   parameters: TensorMap,
   format: QuantFormat,
 ): ParameterMap {
-  const quantized = new Map<string, HostTensor | HostTensor<Uint8Array>>(parameters)
-  for (const { name } of modulesOf(config)) {
-    const weight = `${name}.weight`
-    const { packed, scales } = quantizeMatrix(requireTensor(parameters, weight), format)
-    quantized.delete(weight)
-    quantized.set(packedName(weight), packed)
-    quantized.set(scalesName(weight), scales)
-  }
-  return quantized
+  const quantized = quantizer(config, format)
+  return new Map([...parameters].flatMap(([name, tensor]) => quantized(name, tensor)))
+}
+
+/**
+ * A model's parameters in a format: shared, not copied, where it has that format already. Throws an Error when it has
+ * another but float32, or a layer that cannot be quantized.
+ */
+export function inFormat(model: FormattedModel, format: WeightFormat): ParameterMap {
+  if (format === model.format) return model.parameters
+  if (model.format !== 'f32' || format === 'f32')
+    throw new Error(`a base in ${model.format} cannot become one in ${format}`)
+  return quantizeParameters(model.config, model.parameters, format)
 }

@@ -34,8 +34,10 @@ export function readSafetensors(file: Uint8Array): Map<string, HostTensor> {
   )
 }
 
-/** The same from a file on disk, of which no more than one tensor is held twice. */
-export async function readSafetensorsFile(path: string): Promise<Map<string, HostTensor>> {
+/** The same from a file on disk, one tensor after the other: what the caller does not keep takes no memory. */
+export async function* safetensorsOf(
+  path: string,
+): AsyncGenerator<[string, HostTensor], void, void> {
   const file = await open(path)
   try {
     const { size } = await file.stat()
@@ -47,10 +49,8 @@ export async function readSafetensorsFile(path: string): Promise<Map<string, Hos
     }
     const body = bodyOffset(await read(0, Math.min(LENGTH_BYTES, size)), size)
     const stored = parseHeader(await read(LENGTH_BYTES, body), size - body)
-    const tensors = new Map<string, HostTensor>()
     for (const [name, { dtype, dims, begin, end }] of stored)
-      tensors.set(name, { dims, data: decode(await read(body + begin, body + end), dtype) })
-    return tensors
+      yield [name, { dims, data: decode(await read(body + begin, body + end), dtype) }]
   } finally {
     await file.close()
   }

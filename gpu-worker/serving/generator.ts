@@ -8,11 +8,10 @@ import { AdapterPack, rankOf, type Adapter } from '#engine/adapter-pack.ts'
 import { KvCache } from '#engine/kv-cache.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import { decodeProgram, prefillProgram } from '#engine/programs/generate.ts'
-import type { WeightFormat } from '#engine/quant.ts'
+import { inFormat, type WeightFormat } from '#engine/quant.ts'
 import { openSession, type SessionOptions } from '#engine/session.ts'
 import { requireTensor, type TensorMap } from '#engine/tensor.ts'
-import type { BaseModel } from '../base-model.ts'
-import { inFormat } from '../training/base-format.ts'
+import type { FormattedBase } from '../base-model.ts'
 import { asSource, type AdapterSource } from './adapter-source.ts'
 import { createSampler, type Sampler, type SamplerOptions, type TokenLogprobs } from './sampler.ts'
 import {
@@ -103,15 +102,15 @@ type Reading = {
 const isThrough = ({ row, read }: Reading): boolean => read === row.request.prompt.length
 
 export type GeneratorOptions = SessionOptions & {
-  /** How the base's matrices are held; float32 when absent. Adapters stay float32. */
+  /** How the base's matrices are held; as they are given when absent. Adapters stay float32. */
   readonly format?: WeightFormat | undefined
   readonly limits?: SchedulerLimits
 }
 
 /** Opens the sessions of a base model and starts the loop. Throws where a layer cannot be held in the format. */
 export async function openGenerator(
-  base: BaseModel,
-  { format = 'f32', limits = UNBOUNDED, ...session }: GeneratorOptions = {},
+  base: FormattedBase,
+  { format = base.format, limits = UNBOUNDED, ...session }: GeneratorOptions = {},
 ): Promise<Generator> {
   const { config, tokenizer } = base
   const parameters = inFormat(base, format)

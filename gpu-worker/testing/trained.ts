@@ -11,7 +11,7 @@ import {
   type BlobRef,
   type JobManifest,
 } from '#protocol/wire.ts'
-import { loadBaseModel, type BaseModel } from '../base-model.ts'
+import { loadBaseModel, type FormattedBase } from '../base-model.ts'
 import type { AdapterOnChain, Chain } from '../serving/chain.ts'
 import { runJob } from '../training/job.ts'
 import type { JobContext, JobEvent } from '../training/job-context.ts'
@@ -65,7 +65,7 @@ export async function tinyWorkplace(contents: readonly TestRecord[] = records) {
 
 /** The context of a job that writes down what it reports. */
 export function jobContext(place: {
-  base: BaseModel
+  base: FormattedBase
   blobs: ReturnType<typeof memoryBlobs>
   scratchDir: string
 }) {

@@ -1,6 +1,6 @@
 /** Builds the attribution index of a trained adapter: influence rows and spans over the same records. */
 import type { Adapter } from '#engine/adapter-pack.ts'
-import type { WeightFormat } from '#engine/quant.ts'
+import { inFormat, type WeightFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
@@ -10,15 +10,14 @@ import { encodeIndex, type IndexFiles } from '../attribution/index-files.ts'
 import { buildInfluenceIndex, type InfluenceStage } from '../attribution/influence-index.ts'
 import { encodeSpanIndex } from '../attribution/span-files.ts'
 import { buildSpanIndex } from '../attribution/span-index.ts'
-import type { BaseModel } from '../base-model.ts'
-import { inFormat } from './base-format.ts'
+import type { FormattedBase } from '../base-model.ts'
 import { trainedSegments, type Example } from './examples.ts'
 import { generateNullQueries } from './null-queries.ts'
 
 export type AdapterIndex = { root: Hex; files: IndexFiles & { spans: Uint8Array } }
 
 export type IndexJob = {
-  base: BaseModel
+  base: FormattedBase
   adapter: Adapter
   /** The adapter at the points of its training at which gradients are taken. */
   snapshots: readonly TensorMap[]

@@ -1,7 +1,7 @@
 /** What a fine-tuning job is given to work with, and whom it reports to. */
 import type { SessionOptions } from '#engine/session.ts'
 import type { BlobRef, JobProgress } from '#protocol/wire.ts'
-import type { BaseModel } from '../base-model.ts'
+import type { FormattedBase } from '../base-model.ts'
 import type { BlobStore } from '../blobs.ts'
 
 export type JobEvent = JobProgress['events'][number]
@@ -14,7 +14,8 @@ export type Reporter = {
 }
 
 export type JobContext = {
-  base: BaseModel
+  /** In the format that the job trains on, or float32. */
+  base: FormattedBase
   blobs: BlobStore
   session: SessionOptions
   report: Reporter

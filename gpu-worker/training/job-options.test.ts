@@ -3,15 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
+import { inFormat } from '#engine/quant.ts'
 import { openTrainer } from '#engine/trainer.ts'
 import { keccak, sha256Hex } from '#protocol/bytes.ts'
 import { jobManifest, loraMethod, type LoraMethod } from '#protocol/wire.ts'
 import { decodeIndex } from '../attribution/index-files.ts'
-import { loadBaseModel } from '../base-model.ts'
+import { loadBaseModel, loadBaseModelIn } from '../base-model.ts'
 import { versionRowOf } from '../testing/datanet.ts'
 import { writeTinyModel } from '../testing/tiny-model.ts'
 import { jobContext, tinyWorkplace } from '../testing/trained.ts'
-import { inFormat } from './base-format.ts'
 import { toBatch } from './batches.ts'
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
 import { holdOut, toExamples } from './examples.ts'
@@ -49,7 +49,7 @@ async function run(
   stopAfter = Number.POSITIVE_INFINITY,
 ) {
   const reports: StepReport[] = []
-  const setup = { config, parameters, method, train, validation, session }
+  const setup = { ...base, method, train, validation, session }
   for await (const report of trainLora(setup, state)) {
     reports.push(report)
     if (report.step === stopAfter) break
@@ -161,9 +161,10 @@ test('an adapter of some layers with rslora and dropout survives its PEFT files'
 test('the index of an adapter trained on a 4-bit base says under which format its gradients stand', async () => {
   const place = await tinyWorkplace()
   const method = loraMethod.parse({ ...place.job.method, epochs: 4, quantization: 'int4' })
+  const quantized = await loadBaseModelIn(place.base.directory, 'int4')
   const { manifest } = await runJob(
     { job: { ...place.job, method }, checkpoint: null },
-    jobContext(place).context,
+    jobContext({ ...place, base: quantized }).context,
   )
   await place.remove()
   const file = (name: keyof typeof manifest.files) =>
@@ -182,6 +183,19 @@ test('the index of an adapter trained on a 4-bit base says under which format it
   assert.equal(format, 'int4')
 })
 
-test('float32 parameters are shared, not copied', () => {
-  assert.equal(inFormat(base, 'f32'), parameters)
+test('a base that was quantized as it was read is the one that was quantized in memory', async () => {
+  const { directory } = base
+  for (const format of ['int4', 'int8'] as const) {
+    const read = await loadBaseModelIn(directory, format)
+    assert.deepEqual(
+      new Map([...read.parameters].toSorted()),
+      new Map([...inFormat(base, format)].toSorted()),
+    )
+    assert.equal(inFormat(read, format), read.parameters)
+    assert.throws(() => inFormat(read, 'f32'), /cannot become one in f32/)
+    assert.equal(read.digest, base.digest)
+  }
+  const plainly = await loadBaseModelIn(directory, 'f32')
+  assert.equal(inFormat(plainly, 'f32'), plainly.parameters)
+  assert.deepEqual(plainly.parameters, parameters)
 })

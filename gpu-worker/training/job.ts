@@ -2,7 +2,6 @@
 import { join } from 'node:path'
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { AdapterManifest, BlobRef, JobManifest, Lease, LoraMethod } from '#protocol/wire.ts'
-import { formatOf } from './base-format.ts'
 import {
   buildAdapterIndex,
   INDEX_STAGES,
@@ -15,6 +14,7 @@ import { holdOut, toExamples, type Example } from './examples.ts'
 import { yieldToEvents, type JobContext } from './job-context.ts'
 import {
   bestAdapter,
+  formatOf,
   initialState,
   loraOf,
   snapshotsOf,

@@ -41,8 +41,7 @@ const rows = Array.from({ length: 32 }, (_, n) => {
 const { examples } = toExamples(rows, base.tokenizer, method.sequenceLength)
 const { train, validation } = holdOut(examples, 0.15, method.seed)
 const setup = {
-  config: base.config,
-  parameters: base.parameters,
+  ...base,
   method,
   train,
   validation,

@@ -15,11 +15,11 @@ import {
 } from '#engine/optimizer.ts'
 import { LINEAR_LAYERS } from '#engine/models/parameters.ts'
 import { evaluateProgram } from '#engine/programs/train.ts'
+import { inFormat, type FormattedModel, type WeightFormat } from '#engine/quant.ts'
 import { openSession, type Session, type SessionOptions } from '#engine/session.ts'
 import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
 import { openTrainer } from '#engine/trainer.ts'
 import type { LoraMethod } from '#protocol/wire.ts'
-import { formatOf, inFormat } from './base-format.ts'
 import { planBatches, toBatch } from './batches.ts'
 import type { Example } from './examples.ts'
 import { accumulateGradients } from './gradient-step.ts'
@@ -49,9 +49,8 @@ export type StepReport = {
   validationLoss?: number
 }
 
-export type TrainingSetup = {
-  config: LlamaConfig
-  parameters: TensorMap
+/** The frozen base, in float32 or the method's format, and what to train on it. */
+export type TrainingSetup = FormattedModel & {
   method: LoraMethod
   train: readonly Example[]
   validation: readonly Example[]
@@ -67,6 +66,10 @@ const SNAPSHOTS = [0.25] as const
 const VALIDATIONS = 8
 /** The learning rate at the end, as a share of the peak. */
 const FINAL_RATE = 0.1
+
+/** The engine's name for a job's `quantization`. */
+export const formatOf = ({ quantization }: Pick<LoraMethod, 'quantization'>): WeightFormat =>
+  quantization === 'none' ? 'f32' : quantization
 
 /** The adapter's shape. */
 export const loraOf = ({

@@ -6,7 +6,7 @@
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { NullQuery } from '../attribution/influence-index.ts'
-import type { BaseModel } from '../base-model.ts'
+import type { FormattedBase } from '../base-model.ts'
 import { openGenerator } from '../serving/generator.ts'
 import type { Example } from './examples.ts'
 
@@ -17,7 +17,7 @@ const ANSWER_TOKENS = 48
 const OPENING_TOKENS = 8
 
 export type NullQueryJob = {
-  base: BaseModel
+  base: FormattedBase
   adapter: Adapter
   heldOut: readonly Example[]
   train: readonly Example[]

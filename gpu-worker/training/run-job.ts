@@ -2,12 +2,13 @@
  * The process of one fine-tuning job, started by supervisor.ts, so that a crash or a kill never stops serving. The
  * lease and the settings come as the first message; the verdict goes back as the last one.
  */
-import { loadBaseModel } from '../base-model.ts'
+import { loadBaseModelIn } from '../base-model.ts'
 import { CorruptBlobError, edgeBlobs, EdgeError } from '../blobs.ts'
 import { edgeClient } from '../edge-client.ts'
 import { describeError } from '../log.ts'
 import { LeaseEnded, startHeartbeat } from './heartbeat.ts'
 import { runJob } from './job.ts'
+import { formatOf } from './lora-training.ts'
 import type { JobAssignment, JobVerdict } from './supervisor.ts'
 
 // Without its supervisor nobody would stop this process: the lease expires and another worker resumes.
@@ -25,7 +26,7 @@ async function run({ lease, settings }: JobAssignment): Promise<JobVerdict> {
   const heartbeat = startHeartbeat({ edgeUrl, token, leaseId: lease.leaseId })
   try {
     const { manifest, blob } = await runJob(lease, {
-      base: await loadBaseModel(modelDirectory),
+      base: await loadBaseModelIn(modelDirectory, formatOf(lease.job.method)),
       blobs: edgeBlobs(edgeUrl, token),
       session: { provider, threads },
       report: heartbeat,

@@ -16,8 +16,7 @@ export async function runTraining(
 ): Promise<void> {
   const { base, session, report, signal } = context
   const setup = {
-    config: base.config,
-    parameters: base.parameters,
+    ...base,
     method: job.method,
     train: examples,
     validation: measured,

@@ -3,6 +3,7 @@
  * credits anew. Text credits are integers over token ids and must be equal. The query vector comes from a float gradient,
  * whose last bits differ between machines; it must point in the same direction.
  */
+import { inFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ParameterValues } from '#protocol/parameters.ts'
@@ -18,7 +19,6 @@ import type { BaseModel } from '../base-model.ts'
 import { openAdapterStore, type ServedIndex } from '../serving/adapter-store.ts'
 import { promptText } from '../serving/inference-service.ts'
 import { liveIndex } from '../serving/revocations.ts'
-import { inFormat } from '../training/base-format.ts'
 import { check, type Check } from './checks.ts'
 import type { ModelFacts } from './chain-facts.ts'
 import type { PublishedFiles } from './published-files.ts'

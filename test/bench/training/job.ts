@@ -3,7 +3,7 @@
  * memory beside what the estimate says. Reads a task like ours.ts, and answers after each step.
  */
 import { createInterface } from 'node:readline'
-import { loadModel } from '#engine/models/files.ts'
+import { loadModel, loadModelIn } from '#engine/models/files.ts'
 import { shapeOf } from '#gpu-worker/training/memory.ts'
 import { initialState, trainLora } from '#gpu-worker/training/lora-training.ts'
 import type { Example } from '#gpu-worker/training/examples.ts'
@@ -16,14 +16,14 @@ const say = (message: object) => process.stdout.write(`${JSON.stringify(message)
 
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const task = JSON.parse((await input.next()).value ?? '') as Task
-const { rows, length, threads } = task
+const { rows, length, threads, format = 'f32' } = task
 const method = loraMethod.parse({
   ...task,
   batchSize: rows,
   sequenceLength: length,
-  quantization: task.format === 'f32' ? 'none' : task.format,
+  quantization: format === 'f32' ? 'none' : format,
 })
-const model = await loadModel(task.model)
+const model = await (format === 'f32' ? loadModel(task.model) : loadModelIn(task.model, format))
 const row = {
   record: ZERO_HASH,
   cluster: ZERO_HASH,

@@ -8,7 +8,7 @@ import { loadModel } from '#engine/models/files.ts'
 import { initialAdapter, loraConfig } from '#engine/models/lora.ts'
 import { ADAMW_DEFAULTS, adamwState, adamwStep } from '#engine/optimizer.ts'
 import { openTrainer } from '#engine/trainer.ts'
-import { inFormat } from '#gpu-worker/training/base-format.ts'
+import { inFormat } from '#engine/quant.ts'
 import { peakBytes, type Task } from './process.ts'
 
 const say = (message: object) => process.stdout.write(`${JSON.stringify(message)}\n`)
