@@ -28,12 +28,43 @@ const LAYER_BYTES = 3 * 2 ** 20
 const ADAPTER_COPIES = 6
 /** Bytes a weight of a quantized matrix takes in all: bits and scales, once for ourselves and in each of two sessions. */
 const QUANTIZED_BYTES = { int4: 3 * 0.625, int8: 3 * 1.125 }
+/** What an attribution index holds at once, at most: it is built in memory that does not grow with the records. */
+export const INDEX_LIMITS = {
+  /** Records that its map is fitted to, the numbers of their gradients, and those of the directions found in them. */
+  sample: 256,
+  sampleNumbers: 2 ** 26,
+  directionNumbers: 2 ** 24,
+  /** Of one run over records: padded tokens, what is kept of them for the gradients, and the gradients' numbers. */
+  runTokens: 2048,
+  runBytes: 768 * 2 ** 20,
+  runNumbers: 2 ** 25,
+}
 
 /**
- * The most memory in bytes that the training of full batches takes on a CPU, where the float32 base is read in place: what
+ * Float32 numbers that the gradients need of a token in one layer: its input, middle and both norms; queries, their
+ * output and its transpose; keys and values; probabilities; five of the SwiGLU.
+ */
+const keptOfLayer = (
+  { hidden, heads, kvHeads, headDim, ffn }: ModelShape,
+  length: number,
+): number => 4 * hidden + (3 * heads + 2 * kvHeads) * headDim + heads * length + 5 * ffn
+
+/** Bytes that the gradients need of each token of sequences of a length: of all layers, logits and probabilities. */
+const gradientBytes = (shape: ModelShape, length: number): number =>
+  FLOAT_BYTES * (shape.layers * keptOfLayer(shape, length) + 2 * shape.vocab)
+
+/** How many sequences of a length, with gradients of so many numbers, an index reads in one run. */
+export function sequencesPerRun(shape: ModelShape, length: number, numbers: number): number {
+  const { runTokens, runBytes, runNumbers } = INDEX_LIMITS
+  const tokens = Math.min(runTokens, runBytes / gradientBytes(shape, length))
+  return Math.max(1, Math.floor(Math.min(tokens / length, runNumbers / numbers)))
+}
+
+/**
+ * The most memory in bytes that a job with full batches takes on a CPU, where the float32 base is read in place. Training: what
  * the gradients need of every layer, or with recompute its input and the whole of one layer at a time, and at the
- * end logits and probabilities of every token, in training and again in validation. Within a tenth or so of what was measured
- * (`npm run bench:training`); batches of shorter records take less.
+ * end logits and probabilities of every token, in training and again in validation. Then the index, a run of records at
+ * a time. Within a sixth of what was measured (`npm run bench:training`); shorter records take less.
  */
 export function trainingMemory(
   shape: ModelShape,
@@ -54,30 +85,30 @@ export function trainingMemory(
   const matrices =
     layers * Object.values(dims).reduce((n, [inDim, outDim]) => n + inDim * outDim, 0)
   const embeddings = (tied ? 1 : 2) * vocab * hidden
-  // The float32 base stays for the index that follows.
-  const base =
-    FLOAT_BYTES * (matrices + embeddings) +
-    (quantization === 'none' ? 0 : matrices * QUANTIZED_BYTES[quantization])
+  const matrixBytes = quantization === 'none' ? FLOAT_BYTES : QUANTIZED_BYTES[quantization]
+  const base = FLOAT_BYTES * embeddings + matrixBytes * matrices
   const adapter = layers * rank * targetModules.reduce((n, it) => n + dims[it][0] + dims[it][1], 0)
 
   const tokens = batchSize * sequenceLength
-  // Layer input, middle and both norms; queries, their output and its transpose; keys and values; probabilities; five
-  // of the SwiGLU; and what dropout leaves of every input.
+  // Besides, what dropout leaves of every input.
   const kept =
-    4 * hidden +
-    3 * q +
-    2 * kv +
-    heads * sequenceLength +
-    5 * ffn +
+    keptOfLayer(shape, sequenceLength) +
     targetModules.length * rank +
     (dropout > 0 ? targetModules.reduce((n, it) => n + dims[it][0], 0) : 0)
   const activations = recompute ? layers * hidden + kept : layers * kept
   const loss = 2 * vocab
   const evaluation = loss + 4 * ffn
+  const training = FLOAT_BYTES * tokens * (activations + loss + evaluation)
+  const { sample, sampleNumbers, directionNumbers } = INDEX_LIMITS
+  const run = sequencesPerRun(shape, sequenceLength, adapter)
+  const indexing =
+    FLOAT_BYTES * (Math.min(sample * adapter, sampleNumbers) + directionNumbers + run * adapter) +
+    run * sequenceLength * gradientBytes(shape, sequenceLength)
   return Math.ceil(
     PROCESS_BYTES +
       LAYER_BYTES * layers +
       base +
-      FLOAT_BYTES * (ADAPTER_COPIES * adapter + tokens * (activations + loss + evaluation)),
+      FLOAT_BYTES * ADAPTER_COPIES * adapter +
+      Math.max(training, indexing),
   )
 }

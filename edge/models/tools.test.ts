@@ -186,7 +186,8 @@ test('an estimate tells the memory that the job takes and the worker has', async
 
 test('a job that no worker has the memory for is refused with what would help; a small worker passes it over', async () => {
   const datanets = [{ id: datanet.id, version: 1 }]
-  const method = loraMethod.parse({})
+  // Large batches: of small ones the index takes more than the training, with recompute or without.
+  const method = loraMethod.parse({ batchSize: 32, sequenceLength: 512 })
   const announce = async (address: Hex, memoryBytes: number): Promise<string> => {
     const training = { shape, memoryBytes }
     const hello = { address, url: 'http://127.0.0.1:9', device: 'a test' }
@@ -198,7 +199,7 @@ test('a job that no worker has the memory for is refused with what would help; a
   const less = trainingMemory(shape, { ...method, recompute: true })
   assert.ok(less < need)
   const post = async (options: object = {}) => {
-    const lora = { hyperparameters: options }
+    const lora = { hyperparameters: { batch_size: 32, sequenceLength: 512, ...options } }
     const response = await postJob(edge, owner, { datanets, method: { type: 'lora', lora } })
     return [response.status, (await response.json()) as never] as const
   }

@@ -26,10 +26,9 @@ const { manifest, blob } = await trainTiny(place)
 const onChain = registered(place.job, manifest, blob)
 const { chain } = fixedChain(base.digest, manifest.digest, onChain)
 const served = await openAdapterStore({ base, chain, blobs }).index(manifest.digest, onChain)
-const { config, parameters, tokenizer } = base
+const { config, tokenizer } = base
 const source = await openGradients({
-  config,
-  parameters,
+  base,
   lora: served.lora,
   session: { threads: 1 },
 })

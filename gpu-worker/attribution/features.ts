@@ -17,6 +17,7 @@ import { gradientSize, type Block } from '#engine/programs/influence.ts'
 import { areWithin, type TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { dotAll } from './dots.ts'
+import { INDEX_LIMITS } from '#protocol/training.ts'
 import { topEigenvectors } from './eigenvectors.ts'
 import { runsByLength, type GradientSource, type OnProgress } from './gradients.ts'
 import { quantize, type Quantized } from './quantize.ts'
@@ -27,7 +28,6 @@ export const FEATURE_DIMS = 32_768
 const PLACE = FEATURE_DIMS - 1
 /** Eigenvectors shrunk in every block; fewer for adapters so large that these would not fit a file. */
 const DIRECTIONS = 4
-const MOST_DIRECTION_NUMBERS = 2 ** 24
 /** λ relative to the mean eigenvalue of C over as many dimensions as there are records in the sample. */
 const BLOCK_DAMPING = 3
 
@@ -45,11 +45,7 @@ export type FeatureMap = {
 
 /** How many eigenvectors there are per block of gradients of this size. */
 export const directionsFor = (size: number): number =>
-  Math.min(DIRECTIONS, Math.floor(MOST_DIRECTION_NUMBERS / Math.max(1, size)))
-
-/** Records that the blocks are fitted to, at most, and the numbers of their gradients: 256 MiB. */
-const SAMPLE = 256
-const SAMPLE_NUMBERS = 2 ** 26
+  Math.min(DIRECTIONS, Math.floor(INDEX_LIMITS.directionNumbers / Math.max(1, size)))
 
 /** What a map was fitted to: which sequences, and their gradients [snapshots][places], which need not be taken again. */
 export type FittedSample = { places: readonly number[]; gradients: readonly Float32Array[][] }
@@ -62,8 +58,11 @@ export async function fitFeatures(
   onProgress: OnProgress = () => {},
 ): Promise<{ map: FeatureMap; sample: FittedSample }> {
   const { blocks, size } = source
-  const held = Math.floor(SAMPLE_NUMBERS / (size * snapshots.length))
-  const step = Math.max(1, Math.ceil(sequences.length / Math.max(1, Math.min(SAMPLE, held))))
+  const held = Math.floor(INDEX_LIMITS.sampleNumbers / (size * snapshots.length))
+  const step = Math.max(
+    1,
+    Math.ceil(sequences.length / Math.max(1, Math.min(INDEX_LIMITS.sample, held))),
+  )
   const places = sequences.flatMap((_, place) => (place % step === 0 ? [place] : []))
   const sample = places.map((place) => sequences[place] as Sequence)
   const all = snapshots.length * (sample.length + blocks.length)
@@ -74,7 +73,7 @@ export async function fitFeatures(
   const directions: Float32Array[] = []
   for (const snapshot of snapshots) {
     const rows = new Array<Float32Array>(sample.length)
-    for (const run of runsByLength(sample, size)) {
+    for (const run of runsByLength(sample, source)) {
       const part = run.map((i) => sample[i] as Sequence)
       const flat = await source.gradients(snapshot, part)
       run.forEach((i, row) => (rows[i] = flat.subarray(row * size, (row + 1) * size)))

@@ -1,22 +1,21 @@
 /** Per-example gradients of an adapter, a bounded number at a time: what the features of the influence index are made of. */
 import { padBatch, type Sequence } from '#engine/batch.ts'
 import type { Adapter } from '#engine/adapter-pack.ts'
-import type { LlamaConfig } from '#engine/models/config.ts'
+import { placeOf } from '#engine/programs/base.ts'
 import {
   gradientSize,
   influenceBlocks,
   influenceProgram,
   type Block,
 } from '#engine/programs/influence.ts'
-import type { WeightFormat } from '#engine/quant.ts'
+import { inFormat, type FormattedModel, type WeightFormat } from '#engine/quant.ts'
 import { openSession, type SessionOptions } from '#engine/session.ts'
-import { requireTensor, type ParameterMap, type TensorMap } from '#engine/tensor.ts'
+import { requireTensor, type TensorMap } from '#engine/tensor.ts'
+import { sequencesPerRun } from '#protocol/training.ts'
 
 export type GradientOptions = {
-  config: LlamaConfig
-  /** The base's, in `format`. */
-  parameters: ParameterMap
-  /** How the base's matrices are held; float32 when absent. */
+  base: FormattedModel
+  /** How the base's matrices are held; as they are given when absent. */
   format?: WeightFormat | undefined
   /** An adapter of the shape whose gradients are wanted; `gradients` takes any of that shape. */
   lora: Adapter['lora']
@@ -29,6 +28,8 @@ export type GradientSource = {
   size: number
   /** Tokens that the base reads at once. */
   context: number
+  /** How many sequences of a length in tokens are read at once. */
+  capacity: (length: number) => number
   /**
    * The gradient of each sequence's own mean loss, [sequences, size]; every sequence must have a target. Blocks the
    * thread while it computes: ask for one of `runsByLength` at a time. Throws a RangeError on a sequence that is longer
@@ -41,24 +42,22 @@ export type GradientSource = {
 /** Hears of the share of the work done so far; what it throws ends the work. */
 export type OnProgress = (done: number) => void | Promise<void>
 
-/** Padded tokens per run: enough to keep the cores busy, few enough to bound memory. */
-const TOKENS_PER_RUN = 2048
-/** Gradient numbers per run, 128 MiB: an adapter of a large base has tens of millions. */
-const NUMBERS_PER_RUN = 2 ** 25
-
 /** Opens the influence program for adapters of one shape. */
 export async function openGradients(options: GradientOptions): Promise<GradientSource> {
-  const { config, parameters, lora, format } = options
+  const { base, lora, format = base.format } = options
+  const { config } = base
   const blocks = influenceBlocks(config, lora)
+  const size = gradientSize(blocks)
   const session = await openSession(
-    influenceProgram(config, { lora, ...(format && { format }) }),
-    parameters,
+    influenceProgram(config, { lora, format, place: placeOf(options.session) }),
+    inFormat(base, format),
     options.session,
   )
   return {
     blocks,
-    size: gradientSize(blocks),
+    size,
     context: config.positions,
+    capacity: (length) => sequencesPerRun(config, length, size),
     gradients: async (adapter, sequences) => {
       const longest = sequences.reduce((n, { tokens }) => Math.max(n, tokens.length), 0)
       if (longest > config.positions)
@@ -72,20 +71,22 @@ export async function openGradients(options: GradientOptions): Promise<GradientS
 }
 
 /** Groups indices of sequences of like length into runs of bounded size, the longest first. Deterministic. */
-export function runsByLength(sequences: readonly Sequence[], size: number): number[][] {
+export function runsByLength(
+  sequences: readonly Sequence[],
+  { capacity }: Pick<GradientSource, 'capacity'>,
+): number[][] {
   const order = sequences
     .map(({ tokens }, index) => ({ index, length: tokens.length }))
     .toSorted((a, b) => b.length - a.length)
-  const most = Math.max(1, Math.floor(NUMBERS_PER_RUN / size))
   const runs: number[][] = []
-  let capacity = 0
+  let room = 0
   for (const { index, length } of order) {
     const current = runs.at(-1)
-    if (current && current.length < capacity) {
+    if (current && current.length < room) {
       current.push(index)
     } else {
       runs.push([index])
-      capacity = Math.max(1, Math.min(most, Math.floor(TOKENS_PER_RUN / length)))
+      room = capacity(length)
     }
   }
   return runs

@@ -38,7 +38,7 @@ for await (const _ of trainLora(setup, state)) continue
 
 const lora = loraOf(method)
 const digest = keccak('adapter')
-const source = await openGradients({ config, parameters, lora, session })
+const source = await openGradients({ base: place.base, lora, session })
 after(source.release)
 const unrelated = ['The sky is blue.', 'Rain falls on stone.', 'A cat sleeps all day.'].map(
   (text) => ({

@@ -110,7 +110,7 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
   try {
     const { of, from } = openFeatures(source.blocks, features)
     const order = await writeFeatures(file, sequences, {
-      size: source.size,
+      source,
       sample: sample.places,
       held: (place) => from(sample.gradients.map((rows) => rows[place] as Float32Array)),
       featuresOf: (part) => of(source, part),
@@ -175,8 +175,7 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
 }
 
 type FeatureWork = {
-  /** Numbers per gradient. */
-  size: number
+  source: GradientSource
   /** Sequences whose gradients are at hand, and the feature of one of them by its place among these. */
   sample: readonly number[]
   held: (place: number) => Float64Array
@@ -188,7 +187,7 @@ type FeatureWork = {
 async function writeFeatures(
   file: RowFile<FeatureRow>,
   sequences: readonly Sequence[],
-  { size, sample, held, featuresOf, onProgress }: FeatureWork,
+  { source, sample, held, featuresOf, onProgress }: FeatureWork,
 ): Promise<number[]> {
   for (let place = file.count(); place < sample.length; place++)
     await file.append([featureRow(held(place))])
@@ -196,7 +195,7 @@ async function writeFeatures(
   const others = sequences.flatMap((_, index) => (isHeld.has(index) ? [] : [index]))
   const runs = runsByLength(
     others.map((index) => sequences[index] as Sequence),
-    size,
+    source,
   ).map((run) => run.map((at) => others[at] as number))
   let before = sample.length
   for (const run of runs) {

@@ -57,9 +57,9 @@ test('of an answer that recites two records each sentence names its own first, u
   const onChain = registered(place.job, manifest, blob)
   const { chain } = fixedChain(base.digest, manifest.digest, onChain)
   const served = await openAdapterStore({ base, chain, blobs }).index(manifest.digest, onChain)
-  const { config, parameters, tokenizer } = base
+  const { tokenizer } = base
   const session = { threads: 1 }
-  const source = await openGradients({ config, parameters, lora: served.lora, session })
+  const source = await openGradients({ base, lora: served.lora, session })
   after(source.release)
   const text = [11, 4]
     .map((n) => (records[n]!.fields as { completion: string }).completion)

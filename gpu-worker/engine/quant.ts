@@ -6,7 +6,6 @@
 // where `extreme` is the number of largest magnitude with its sign, so that it is represented exactly (Q4_0 of llama.cpp).
 import type { LlamaConfig } from './models/config.ts'
 import { modulesOf, parameterDims } from './models/parameters.ts'
-import { requireTensor } from './tensor.ts'
 import type { HostTensor, ParameterMap, TensorMap } from './tensor.ts'
 
 /** How the matrices of the linear layers are stored. Embeddings and norms are float32 always. */

@@ -7,6 +7,7 @@
 import { AdapterPack, rankOf, type Adapter } from '#engine/adapter-pack.ts'
 import { KvCache } from '#engine/kv-cache.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
+import type { WeightPlace } from '#engine/programs/base.ts'
 import { decodeProgram, prefillProgram } from '#engine/programs/generate.ts'
 import { inFormat, type WeightFormat } from '#engine/quant.ts'
 import { openSession, type SessionOptions } from '#engine/session.ts'
@@ -104,18 +105,25 @@ const isThrough = ({ row, read }: Reading): boolean => read === row.request.prom
 export type GeneratorOptions = SessionOptions & {
   /** How the base's matrices are held; as they are given when absent. Adapters stay float32. */
   readonly format?: WeightFormat | undefined
+  /** Where the base lies, see `GenerateOptions`. */
+  readonly place?: WeightPlace
   readonly limits?: SchedulerLimits
 }
 
 /** Opens the sessions of a base model and starts the loop. Throws where a layer cannot be held in the format. */
 export async function openGenerator(
   base: FormattedBase,
-  { format = base.format, limits = UNBOUNDED, ...session }: GeneratorOptions = {},
+  {
+    format = base.format,
+    place = 'attached',
+    limits = UNBOUNDED,
+    ...session
+  }: GeneratorOptions = {},
 ): Promise<Generator> {
   const { config, tokenizer } = base
   const parameters = inFormat(base, format)
   const isCpu = (session.provider ?? 'cpu') === 'cpu'
-  const program = { format, activations: isCpu ? 'rounded' : 'exact' } as const
+  const program = { format, activations: isCpu ? 'rounded' : 'exact', place } as const
   const prefill = await openSession(prefillProgram(config, program), parameters, session)
   const decode = await openSession(decodeProgram(config, program), parameters, session)
   const scheduler = createScheduler<Row>(limits)

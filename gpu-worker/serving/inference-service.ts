@@ -1,7 +1,7 @@
 /** Answers one request after the other or several at once: checks the model, generates, attributes, signs the receipt. */
 import { randomInt } from 'node:crypto'
 import type { LocalAccount } from 'viem'
-import { inFormat, type WeightFormat } from '#engine/quant.ts'
+import type { WeightFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
@@ -297,13 +297,11 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
   const sourceFor = async ({ lora, index }: ServedIndex) => {
     const { format = 'f32' } = index
     const key = JSON.stringify([lora, format])
-    const { config } = base
     // Query and rows must be taken at the same point: on the base in the format that the adapter was trained on, whatever
     // format generates. An answer gets the same shares from every worker.
     const openSource = () =>
       openGradients({
-        config,
-        parameters: inFormat(base, format),
+        base,
         format,
         lora,
         session,

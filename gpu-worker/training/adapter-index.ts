@@ -1,6 +1,6 @@
 /** Builds the attribution index of a trained adapter: influence rows and spans over the same records. */
 import type { Adapter } from '#engine/adapter-pack.ts'
-import { inFormat, type WeightFormat } from '#engine/quant.ts'
+import type { WeightFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
@@ -56,8 +56,7 @@ export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
   const nullQueries = await generateNullQueries(job)
   await onProgress('fitting', 0)
   const source = await openGradients({
-    config: base.config,
-    parameters: inFormat(base, format),
+    base,
     format,
     lora: adapter.lora,
     session,

@@ -14,6 +14,7 @@ import {
   type AdamWState,
 } from '#engine/optimizer.ts'
 import { LINEAR_LAYERS } from '#engine/models/parameters.ts'
+import { placeOf } from '#engine/programs/base.ts'
 import { evaluateProgram } from '#engine/programs/train.ts'
 import { inFormat, type FormattedModel, type WeightFormat } from '#engine/quant.ts'
 import { openSession, type Session, type SessionOptions } from '#engine/session.ts'
@@ -130,9 +131,7 @@ export async function* trainLora(
   }
   const format = formatOf(method)
   const frozen = inFormat(setup, format)
-  // Both sessions read one copy of the base; only a device needs its own.
-  const place = (session.provider ?? 'cpu') === 'cpu' ? 'held' : 'attached'
-  const base = { format, place } as const
+  const base = { format, place: placeOf(session) } // both sessions read one copy where they can
   const options = { ...session, ...base, recompute: method.recompute }
   const trainer = await openTrainer(config, lora, frozen, options)
   const evaluator = await openSession(evaluateProgram(config, lora, base), frozen, session)

@@ -4,6 +4,7 @@
  * every answer of the model would look significant for the rows that shaped its style.
  */
 import type { Adapter } from '#engine/adapter-pack.ts'
+import { placeOf } from '#engine/programs/base.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { NullQuery } from '../attribution/influence-index.ts'
 import type { FormattedBase } from '../base-model.ts'
@@ -36,7 +37,8 @@ export async function generateNullQueries(job: NullQueryJob): Promise<NullQuery[
     ...spread(heldOut, NULL_QUERIES).map((example) => ({ example, cluster: null })),
     ...spread(train, missing).map((example) => ({ example, cluster: example.row.cluster })),
   ]
-  const generator = await openGenerator(base, session)
+  // They are few: another copy of the base would cost more than faster products save.
+  const generator = await openGenerator(base, { ...session, place: placeOf(session) })
   try {
     const queries = await Promise.all(
       asked.map(async ({ example, cluster }, i): Promise<NullQuery[]> => {

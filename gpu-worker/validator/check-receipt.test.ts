@@ -67,8 +67,7 @@ before(async () => {
   const { chain } = fixedChain(base.digest, digest, onChain)
   const served = await openAdapterStore({ base, chain, blobs }).index(digest, onChain)
   const source = await openGradients({
-    config: base.config,
-    parameters: base.parameters,
+    base,
     lora: served.lora,
     session: { threads: 1 },
   })

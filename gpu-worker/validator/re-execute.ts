@@ -3,7 +3,6 @@
  * credits anew. Text credits are integers over token ids and must be equal. The query vector comes from a float gradient,
  * whose last bits differ between machines; it must point in the same direction.
  */
-import { inFormat } from '#engine/quant.ts'
 import type { SessionOptions } from '#engine/session.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ParameterValues } from '#protocol/parameters.ts'
@@ -68,8 +67,7 @@ export function openReExecution({
     const served = await store.index(digest, { ...model, revoked: false, pricePerToken: 0n })
     const { format = 'f32' } = served.index
     const source = await openGradients({
-      config: base.config,
-      parameters: inFormat(base, format),
+      base,
       format,
       lora: served.lora,
       session,

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseLlamaConfig } from '#engine/models/config.ts'
@@ -14,7 +14,7 @@ import { startSide, type Side, type Task } from './training/process.ts'
  * Figures of training: `npm run bench:training [-- --quick] [-- --json]`. Whole steps of LoRA training on full batches, forward,
  * backward, clipping and AdamW, in float32 with the same base weights, tokens, adapter shape and threads as PyTorch with
  * Hugging Face PEFT, which OPENLEDGER_PYTHON (or python3) has to have. Each side is a process; they take their steps in turn,
- * and the one that waits sleeps. Then memory: peaks of both, and of whole trainings beside what the estimate says.
+ * and the one that waits sleeps. Then memory: peaks of both, and of whole jobs, index included, beside what the estimate says.
  */
 
 const THREADS = 2
@@ -86,13 +86,13 @@ async function compare(shape: Shape, rounds: number): Promise<Figure[]> {
   return [{ ...speed, goal: speed.reference && GOAL_SPEED * speed.reference }, memory]
 }
 
-/** Peak of a whole training, beside the estimate that the API gives. */
+/** Peak of a whole job, beside the estimate that the API gives. */
 async function memoryOf(shape: Shape, what: string, change: Partial<Task>): Promise<Figure> {
   const side = await ours(taskOf(shape, change), 'job.ts')
-  await side.steps(1) // with a validation before and after it
+  await side.steps(1)
   const peak = await side.end()
   return figure(
-    { name: `${shape.name}, ${what}, peak of a training`, unit: 'MiB', better: 'lower' },
+    { name: `${shape.name}, ${what}, peak of a job`, unit: 'MiB', better: 'lower' },
     peak / MIB,
     { value: Number(side.name) / MIB, name: 'estimate' },
   )
@@ -105,6 +105,9 @@ try {
   const config = parseLlamaConfig(SMOLLM2_135M)
   await writeFile(join(model, 'config.json'), JSON.stringify(SMOLLM2_135M))
   await writeFile(join(model, 'model.safetensors'), writeSafetensors(initialParameters(config, 1)))
+  // Any tokenizer will do: the texts are drawn as tokens.
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+    await copyFile(join(EMBEDDED_MODEL, name), join(model, name))
   const embedded = { name: 'openledger-5m 8 x 128', model: EMBEDDED_MODEL, vocab: 4096 }
   const smol = { name: 'SmolLM2-135M shape 4 x 128', model, vocab: config.vocab }
   const small: Shape = { ...embedded, rows: 8, length: 128 }
@@ -121,7 +124,7 @@ try {
     'memory with recompute': recomputed,
     [large.name]: () => compare(large, flags.quick ? 1 : 5),
     ...(!flags.quick && {
-      'memory of a small training': memory(small, 'float32', {}),
+      'memory of a small job': memory(small, 'float32', {}),
       'memory without recompute': memory(long, 'float32', {}),
       'memory with an int4 base': memory(long, 'int4 base, recompute', {
         recompute: true,

@@ -7,6 +7,7 @@ import type { LlamaParts } from '../models/llama.ts'
 import { modulesOf, parameterDims } from '../models/parameters.ts'
 import { QUANT_BLOCK, packedName, quantBits, quantDims, scalesName } from '../quant.ts'
 import type { WeightFormat } from '../quant.ts'
+import type { SessionOptions } from '../session.ts'
 import { declareHeld, declareInputs, declareWeights } from './sequence.ts'
 import type { Lookup } from './sequence.ts'
 
@@ -18,6 +19,10 @@ export const trainedModel = (tape: Tape, config: LlamaConfig): BaseModel =>
 
 /** `attached`: the runtime copies the weights when the session opens. `held`: it reads float32 ones where they are. */
 export type WeightPlace = 'attached' | 'held'
+
+/** Where a provider can have the weights: only the CPU's reads them in place, a device needs its own. */
+export const placeOf = ({ provider = 'cpu' }: SessionOptions): WeightPlace =>
+  provider === 'cpu' ? 'held' : 'attached'
 
 /** Of products with quantized matrices: as they are, or rounded to 8 bits per block of 32. */
 export type Activations = 'exact' | 'rounded'

@@ -12,7 +12,7 @@ import { LINEAR_LAYERS } from '../models/parameters.ts'
 import type { LinearLayer } from '../models/parameters.ts'
 import type { WeightFormat } from '../quant.ts'
 import { frozenModel } from './base.ts'
-import type { Activations } from './base.ts'
+import type { Activations, WeightPlace } from './base.ts'
 import { packedAdapters } from './packed-adapters.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
@@ -25,6 +25,8 @@ export type GenerateOptions = {
   readonly format?: WeightFormat
   /** How quantized products take their activations, see `frozenModel`; exactly when absent. */
   readonly activations?: Activations
+  /** Where the base lies; attached when absent: kernels then lay its matrices out anew, which is faster and takes more memory. */
+  readonly place?: WeightPlace
 }
 
 export const cacheKeys = (layer: number): string => `cache.${layer}.keys`
@@ -48,7 +50,12 @@ export const decodeProgram = (config: LlamaConfig, options: GenerateOptions = {}
 function compile(
   name: 'prefill' | 'decode',
   config: LlamaConfig,
-  { targets = LINEAR_LAYERS, format = 'f32', activations = 'exact' }: GenerateOptions,
+  {
+    targets = LINEAR_LAYERS,
+    format = 'f32',
+    activations = 'exact',
+    place = 'attached',
+  }: GenerateOptions,
 ): Program {
   const g = new Graph(name)
   const tape = new Tape(g) // records nothing that is used: no gradients here
@@ -63,13 +70,13 @@ function compile(
     values: g.input(cacheValues(layer), 'float32', ['B', kvHeads, 'C', headDim]),
   }))
 
-  const base = frozenModel(tape, config, format, { activations })
+  const base = frozenModel(tape, config, format, { activations, place })
   const attend = cachedAttention(g, config, { positions, cached, caches })
   const adapt = packedAdapters(tape, config, targets)
   const hidden = llama(tape, config, { tokens, positions }, { ...base, adapt, attend })
   const chosen = rows ? g.gather(hidden, rows) : hidden
   g.output('logits', linear(tape, chosen, base.parameter(outputEmbedding(config))))
-  return sealProgram(name, g, config, { targets, format, activations })
+  return sealProgram(name, g, config, { targets, format, activations, place })
 }
 
 type CacheInputs = {

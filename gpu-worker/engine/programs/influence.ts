@@ -13,7 +13,7 @@ import { adapterDims, loraRank, loraScale } from '../models/lora.ts'
 import type { LoraConfig } from '../models/lora.ts'
 import { modulesOf } from '../models/parameters.ts'
 import type { WeightFormat } from '../quant.ts'
-import { frozenModel } from './base.ts'
+import { frozenModel, type WeightPlace } from './base.ts'
 import { sealProgram } from './program.ts'
 import type { Program } from './program.ts'
 import { adaptWith, declareInputs, sequenceLoss } from './sequence.ts'
@@ -23,6 +23,8 @@ export type InfluenceOptions = {
   readonly lora: LoraConfig
   /** Format of the base's matrices; float32 when absent. */
   readonly format?: WeightFormat
+  /** Where the base lies; attached when absent. */
+  readonly place?: WeightPlace
 }
 
 /** The gradient of one factor inside a row of `gradients`: `rows` times `columns` numbers, starting at `offset`. */
@@ -60,14 +62,16 @@ export const gradientSize = (blocks: readonly Block[]): number =>
  * Compiles `influence`. Inputs: those of `train` for a LoRA config (the weights should make each example's loss its own
  * mean). Outputs: `gradients` [B, size], laid out as `influenceBlocks` says, and `nll` [M, 1].
  */
-export function influenceProgram(config: LlamaConfig, options: InfluenceOptions): Program {
-  const { lora } = options
+export function influenceProgram(
+  config: LlamaConfig,
+  { lora, format = 'f32', place = 'attached' }: InfluenceOptions,
+): Program {
   const g = new Graph('influence')
   const tape = new Tape(g)
   const taps = new Map<string, Tap>()
   const adapter = declareInputs(g, adapterDims(config, lora))
   const { loss, nll } = sequenceLoss(tape, config, {
-    ...frozenModel(tape, config, options.format ?? 'f32'),
+    ...frozenModel(tape, config, format, { place }),
     adapt: adaptWith(tape, lora, adapter, { onTap: (module, tap) => taps.set(module, tap) }),
   })
 
@@ -91,7 +95,7 @@ export function influenceProgram(config: LlamaConfig, options: InfluenceOptions)
   })
   g.output('gradients', g.concat(blocks, 1))
   g.output('nll', nll)
-  return sealProgram('influence', g, config, options)
+  return sealProgram('influence', g, config, { lora, format, place })
 }
 
 /** scale leftᵀ right for every example: [B*T, r], [B*T, d] -> [B, r * d]. */

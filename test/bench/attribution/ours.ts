@@ -42,7 +42,7 @@ const ADAPTER = keccak('bench:attribution')
 const SESSION = { threads: 1 }
 
 export const openSource = (base: BaseModel, lora: LoraConfig): Promise<GradientSource> =>
-  openGradients({ config: base.config, parameters: base.parameters, lora, session: SESSION })
+  openGradients({ base, lora, session: SESSION })
 
 export type Trained = { lora: LoraConfig; tensors: TensorMap }
 
@@ -113,7 +113,7 @@ export async function featureRows(
   const features = openFeatures(source.blocks, map)
   const rowsOf = async (examples: readonly Example[]): Promise<FeatureRow[]> => {
     const rows = new Array<FeatureRow>(examples.length)
-    for (const run of runsByLength(examples, source.size)) {
+    for (const run of runsByLength(examples, source)) {
       const part = await features.of(
         source,
         run.map((i) => examples[i] as Example),

@@ -125,7 +125,7 @@ async function gradientsAt(
 ): Promise<Gradients> {
   const of = async (examples: readonly Example[]): Promise<Float32Array[]> => {
     const rows = new Array<Float32Array>(examples.length)
-    for (const run of runsByLength(examples, source.size)) {
+    for (const run of runsByLength(examples, source)) {
       const flat = await source.gradients(
         adapter,
         run.map((i) => examples[i] as Example),

@@ -1,13 +1,15 @@
 /**
- * The training phase of a job, validation included, in a process of its own: some steps of full batches, then the peak of its
- * memory beside what the estimate says. Reads a task like ours.ts, and answers after each step.
+ * What a job does on full batches, in a process of its own: a step of training with its validations, then the attribution index
+ * over the same records; in the end the peak of its memory beside what the estimate says. Reads a task like ours.ts.
  */
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { loadModel, loadModelIn } from '#engine/models/files.ts'
+import { buildAdapterIndex } from '#gpu-worker/training/adapter-index.ts'
+import { loadBaseModelIn } from '#gpu-worker/base-model.ts'
 import { shapeOf } from '#gpu-worker/training/memory.ts'
-import { initialState, trainLora } from '#gpu-worker/training/lora-training.ts'
-import type { Example } from '#gpu-worker/training/examples.ts'
-import { ZERO_ADDRESS, ZERO_HASH } from '#protocol/bytes.ts'
+import { bestAdapter, initialState, loraOf, trainLora } from '#gpu-worker/training/lora-training.ts'
+import { sha256Hex, ZERO_ADDRESS, ZERO_HASH } from '#protocol/bytes.ts'
 import { trainingMemory } from '#protocol/training.ts'
 import { loraMethod } from '#protocol/wire.ts'
 import { peakBytes, type Task } from './process.ts'
@@ -23,33 +25,50 @@ const method = loraMethod.parse({
   sequenceLength: length,
   quantization: format === 'f32' ? 'none' : format,
 })
-const model = await (format === 'f32' ? loadModel(task.model) : loadModelIn(task.model, format))
-const row = {
-  record: ZERO_HASH,
-  cluster: ZERO_HASH,
-  contributor: ZERO_ADDRESS,
-  fields: { text: '' },
-}
+const base = await loadBaseModelIn(task.model, format)
 const examples = task.batches.flatMap((tokens) =>
-  Array.from({ length: rows }, (_, i): Example => ({
-    row,
-    tokens: tokens.slice(i * length, (i + 1) * length),
-    targets: new Uint8Array(length).fill(1),
-  })),
+  Array.from({ length: rows }, (_, i) => {
+    const own = tokens.slice(i * length, (i + 1) * length)
+    const record = sha256Hex(own.join())
+    return {
+      row: { record, cluster: record, contributor: ZERO_ADDRESS, fields: { text: '' } },
+      tokens: own,
+      targets: new Uint8Array(length).fill(1),
+    }
+  }),
 )
-const setup = {
-  ...model,
-  method,
-  train: examples,
-  validation: examples.slice(0, rows),
-  session: { threads },
-}
-const training = trainLora(setup, initialState(model.config, method))
+const session = { threads }
 
-say({ ready: `${trainingMemory(shapeOf(model.config), method)}` })
+async function runJob(): Promise<number> {
+  const state = initialState(base.config, method)
+  const validation = examples.slice(0, rows)
+  const setup = { ...base, method, train: examples, validation, session }
+  let first = Number.NaN
+  for await (const { loss } of trainLora(setup, state)) {
+    first = loss
+    break
+  }
+  const tensors = bestAdapter(state)
+  await buildAdapterIndex({
+    base,
+    adapter: { lora: loraOf(method), tensors },
+    snapshots: [tensors],
+    digest: ZERO_HASH,
+    scratch: join(tmpdir(), `openledger-features-${process.pid}`),
+    train: examples,
+    heldOut: [],
+    seed: method.seed,
+    format,
+    session,
+    onProgress: () => {},
+  })
+  return first
+}
+
+say({ ready: `${trainingMemory(shapeOf(base.config), method)}` })
 for (let line = await input.next(); !line.done; line = await input.next()) {
   const started = performance.now()
-  const { value } = await training.next()
-  say({ seconds: (performance.now() - started) / 1000, losses: value ? [value.loss] : [] })
+  const loss = await runJob()
+  say({ seconds: (performance.now() - started) / 1000, losses: [loss] })
 }
 say({ peakBytes: peakBytes() })
