@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {OpenTimelock} from "../src/OpenTimelock.sol";
-import {VotingOpen} from "../src/VotingOpen.sol";
 import {IOpenGovernor} from "../src/interfaces/IOpenGovernor.sol";
 import {IParameters} from "../src/interfaces/IParameters.sol";
 import {Test} from "./Test.sol";
@@ -27,9 +26,10 @@ contract GovernanceTest is Test {
     uint256 private constant TIMELOCK_DELAY = 50;
     uint256 private constant THRESHOLD = 100 ether;
     uint256 private constant MINIMUM = 10_000 ether;
+    uint256 private constant BOUNDARY = 3_600;
+    uint8 private constant AGAINST = 0;
     uint8 private constant FOR = 1;
 
-    VotingOpen private voting;
     OpenTimelock private timelock;
     Governor private governor;
     address[] private targets;
@@ -37,8 +37,8 @@ contract GovernanceTest is Test {
     bytes[] private calldatas;
 
     function setUp() public override {
+        boundary = BOUNDARY;
         super.setUp();
-        voting = new VotingOpen(parameters);
         address expected = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         timelock = new OpenTimelock(TIMELOCK_DELAY, expected, parameters);
         address[] memory allowed = new address[](2);
@@ -47,7 +47,7 @@ contract GovernanceTest is Test {
             vm.deployCode(
                 "OpenGovernor.sol:OpenGovernor",
                 abi.encode(
-                    voting,
+                    votes,
                     timelock,
                     IOpenGovernor.Settings({
                         votingDelay: VOTING_DELAY,
@@ -68,20 +68,6 @@ contract GovernanceTest is Test {
         targets = [address(parameters)];
         values = [0];
         calldatas = [abi.encodeCall(IParameters.set, ("settlement.window", 77))];
-    }
-
-    function test_aPassedProposalChangesAParameter() public {
-        _wrap(alice, MINIMUM);
-        uint256 id = _propose(alice);
-        _vote(id, alice);
-        _past(id);
-        governor.queue(id);
-        vm.expectRevert();
-        governor.execute(id); // still in the timelock
-        vm.warp(block.timestamp + TIMELOCK_DELAY);
-        governor.execute(id);
-        vm.assertEq(parameters.get("settlement.window"), 77);
-        vm.assertEq(uint256(governor.state(id)), uint256(IGovernor.ProposalState.Executed));
     }
 
     function test_nobodyButTheTimelockGoverns() public {
@@ -111,16 +97,47 @@ contract GovernanceTest is Test {
         timelock.acceptGovernance();
     }
 
-    function test_stakedOpenDecides() public {
-        vm.prank(address(timelock));
-        voting.setStaking(bob);
-        vm.prank(bob);
-        voting.stakeChanged(alice, MINIMUM);
+    /// @dev From stake alone to a changed parameter: proposed, voted, queued, executed, and in
+    /// force from the next boundary on.
+    function test_stakedOpenChangesAParameterAtABoundary() public {
+        vm.prank(alice);
+        staking.stake{value: MINIMUM}(alice);
         vm.warp(block.timestamp + 1);
+        vm.assertEq(votes.balanceOf(alice), 0);
         uint256 id = _propose(alice);
         _vote(id, alice);
+        (uint256 against, uint256 inFavour, uint256 abstained) = governor.proposalVotes(id);
+        vm.assertEq(inFavour, MINIMUM);
+        vm.assertEq(against + abstained, 0);
+        // Stake that came after the proposal has no say in it.
+        vm.prank(bob);
+        staking.stake{value: 3 * MINIMUM}(bob);
+        vm.prank(bob);
+        governor.castVote(id, AGAINST);
         _past(id);
         governor.queue(id);
+        vm.expectRevert();
+        governor.execute(id); // still in the timelock
+        vm.warp(block.timestamp + TIMELOCK_DELAY);
+        bytes32 former = parameters.paramsHash();
+        governor.execute(id);
+        vm.assertEq(uint256(governor.state(id)), uint256(IGovernor.ProposalState.Executed));
+
+        uint256 next = (block.timestamp + BOUNDARY - 1) / BOUNDARY * BOUNDARY;
+        vm.warp(next - 1);
+        vm.assertEq(parameters.get("settlement.window"), WINDOW);
+        vm.assertEq(parameters.paramsHash(), former);
+        (uint256 value, uint256 since) = parameters.waiting("settlement.window");
+        vm.assertEq(value, 77);
+        vm.assertEq(since, next);
+        vm.warp(next);
+        vm.assertEq(parameters.get("settlement.window"), 77);
+        vm.assertEq(parameters.inForceUntil(former), next);
+        // An epoch that is settled under it waits as long.
+        _deposit(operator, 1 ether);
+        _submit(operator, 1 ether, "root");
+        vm.assertEq(settlement.epochs(1).activeAt, next + 77);
+        vm.assertEq(settlement.epochs(1).paramsHash, parameters.paramsHash());
     }
 
     function test_proposalsNeedEnoughSupply() public {
@@ -131,7 +148,7 @@ contract GovernanceTest is Test {
         _propose(alice);
         // Wrapped in the same second it does not count yet.
         vm.prank(alice);
-        voting.deposit{value: 1}();
+        votes.deposit{value: 1}();
         vm.expectRevert(
             abi.encodeWithSelector(IOpenGovernor.SupplyBelowMinimum.selector, MINIMUM - 1, MINIMUM)
         );
@@ -144,7 +161,7 @@ contract GovernanceTest is Test {
         _wrap(alice, MINIMUM);
         uint256 id = _propose(alice);
         vm.prank(alice);
-        voting.withdraw(MINIMUM - THRESHOLD, alice);
+        votes.withdraw(MINIMUM - THRESHOLD, alice);
         _vote(id, alice); // all votes there are
         _past(id);
         vm.assertEq(governor.quorum(governor.proposalSnapshot(id)), MINIMUM / 10);
@@ -243,7 +260,7 @@ contract GovernanceTest is Test {
 
     function _wrap(address account, uint256 amount) private {
         vm.prank(account);
-        voting.deposit{value: amount}();
+        votes.deposit{value: amount}();
         vm.warp(block.timestamp + 1);
     }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {AttributionSettlement} from "../src/AttributionSettlement.sol";
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
 import {SettlementHandler} from "./SettlementHandler.sol";
 import {Test} from "./Test.sol";
@@ -15,8 +14,9 @@ abstract contract SettlementInvariants is Test {
 
     function setUp() public override {
         super.setUp();
-        handler =
-            new SettlementHandler(parameters, vault, settlement, governance, submitter, _honest());
+        handler = new SettlementHandler(
+            parameters, vault, settlement, epochChallenges, governance, submitter, _honest()
+        );
     }
 
     /// @dev What forge calls: the handler alone.
@@ -31,12 +31,24 @@ abstract contract SettlementInvariants is Test {
         for (uint64 n = 1; n <= handler.highestEpoch(); ++n) {
             held += settlement.epochs(n).total; // counted, or disabled and not refunded
         }
-        uint256 bonds = settlement.submitterOf(submitter).bond;
         vm.assertEq(
             address(settlement).balance,
-            bonds + held - settlement.claimedTotal(),
+            _bondsAndDebts() + held - settlement.claimedTotal(),
             "settlement's balance"
         );
+    }
+
+    function invariant_demandsHoldTheirBonds() public view {
+        bytes32[] memory ids = handler.demands();
+        uint256 held = epochChallenges.owed(stranger) + epochChallenges.owed(operator);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bool again = false; // the same content may come back, and be asked for again
+            for (uint256 j = 0; j < i; ++j) {
+                again = again || ids[j] == ids[i];
+            }
+            if (!again) held += epochChallenges.demandOf(ids[i]).bond;
+        }
+        vm.assertEq(address(epochChallenges).balance, held, "demands' balance");
     }
 
     function invariant_vaultHoldsExactlyItsBalances() public view {
@@ -48,11 +60,10 @@ abstract contract SettlementInvariants is Test {
     }
 
     function invariant_everyWeiIsSomewhere() public view {
-        uint256 bonds = settlement.submitterOf(submitter).bond;
         vm.assertEq(
             handler.deposited(),
-            handler.withdrawn() + address(vault).balance + address(settlement).balance - bonds
-                + settlement.claimedTotal(),
+            handler.withdrawn() + address(vault).balance + address(settlement).balance
+                - _bondsAndDebts() + settlement.claimedTotal(),
             "wei deposited"
         );
     }
@@ -88,6 +99,12 @@ abstract contract SettlementInvariants is Test {
         }
         vm.assertEq(settlement.latestActive(), active, "latest active");
     }
+
+    /// @dev What the settlement holds that was never a payer's.
+    function _bondsAndDebts() internal view returns (uint256) {
+        return settlement.submitterOf(submitter).bond + settlement.owed(stranger)
+            + settlement.owed(treasury);
+    }
 }
 
 /// @notice With a submitter whose roots grant what was drawn: in the end everybody is paid in full.
@@ -98,8 +115,7 @@ contract HonestSettlementInvariants is SettlementInvariants {
 
     function afterInvariant() public {
         handler.finish();
-        uint256 bonds = settlement.submitterOf(submitter).bond;
-        vm.assertEq(address(settlement).balance, bonds, "left over in the settlement");
+        vm.assertEq(address(settlement).balance, _bondsAndDebts(), "left over in the settlement");
     }
 }
 

@@ -2,16 +2,18 @@
 pragma solidity 0.8.37;
 
 import {AttributionSettlement} from "../src/AttributionSettlement.sol";
+import {EpochChallenges} from "../src/EpochChallenges.sol";
 import {InferenceVault} from "../src/InferenceVault.sol";
 import {Parameters} from "../src/Parameters.sol";
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {IEpochChallenges, Payout} from "../src/interfaces/IEpochChallenges.sol";
 import {Draw} from "../src/interfaces/IInferenceVault.sol";
 import {ISubmitters} from "../src/interfaces/ISubmitters.sol";
 import {Leaf} from "../src/libraries/Leaf.sol";
 import {Test} from "./Test.sol";
 
-/// @notice Random but valid use of vault and settlement: a call that cannot be valid now does
-/// nothing, every other one must succeed. Only claims against a dishonest root may be refused.
+/// @notice Random but valid use of vault, settlement and demands: a call that cannot be valid now
+/// does nothing, every other one must succeed. Only claims against a dishonest root may be refused.
 contract SettlementHandler is Test {
     uint256 public constant PAYERS = 3;
     uint256 public constant EARNERS = 5;
@@ -26,16 +28,19 @@ contract SettlementHandler is Test {
     uint64 public highestEpoch;
     mapping(uint64 epoch => uint256[EARNERS]) private _cumulative;
     mapping(uint64 epoch => Draw[]) private _drawn;
+    bytes32[] private _demands;
 
     constructor(
         Parameters parameters_,
         InferenceVault vault_,
         AttributionSettlement settlement_,
+        EpochChallenges epochChallenges_,
         address chief,
         address staker,
         bool honest
     ) {
         (parameters, vault, settlement) = (parameters_, vault_, settlement_);
+        epochChallenges = epochChallenges_;
         (CHIEF, STAKER, HONEST) = (chief, staker, honest);
         payouts = uint32(EARNERS);
     }
@@ -49,6 +54,10 @@ contract SettlementHandler is Test {
 
     function earner(uint256 i) public pure returns (address) {
         return address(uint160(0xB000 + i));
+    }
+
+    function demands() external view returns (bytes32[] memory) {
+        return _demands;
     }
 
     function deposit(uint256 who, uint256 amount) external {
@@ -111,11 +120,70 @@ contract SettlementHandler is Test {
     }
 
     function disable(uint256 which) external {
-        uint64 active = settlement.latestActive();
-        uint64 last = settlement.lastEpoch();
-        if (active == last) return;
+        uint64 number = _pending(which);
+        if (number == 0) return;
         vm.prank(CHIEF);
-        settlement.disable(uint64(_bound(which, active + 1, last)));
+        settlement.disable(number);
+    }
+
+    /// @dev A receipt, that nobody here can open, or a payout.
+    function demand(uint256 which, uint256 index) external {
+        uint64 number = _pending(which);
+        if (number == 0) return;
+        IAttributionSettlement.Epoch memory epoch = settlement.epochs(number);
+        if (block.timestamp + 2 * ANSWER_TIME > epoch.activeAt) return;
+        IEpochChallenges.Kind kind =
+            index % 3 == 0 ? IEpochChallenges.Kind.Receipt : IEpochChallenges.Kind.Payout;
+        uint32 place = kind == IEpochChallenges.Kind.Receipt ? 0 : uint32(index % EARNERS);
+        bytes32 id = keccak256(abi.encode(number, epoch.dataHash, kind, place, uint32(0)));
+        if (epochChallenges.demandOf(id).challenger != address(0)) return;
+        vm.deal(stranger, DEMAND_BOND);
+        vm.prank(stranger);
+        vm.assertEq(epochChallenges.demand{value: DEMAND_BOND}(number, kind, place, 0), id);
+        _demands.push(id);
+    }
+
+    function answer(uint256 which) external {
+        if (_demands.length == 0) return;
+        bytes32 id = _demands[which % _demands.length];
+        IEpochChallenges.Demand memory asked = epochChallenges.demandOf(id);
+        if (asked.kind != IEpochChallenges.Kind.Payout || block.timestamp > asked.deadline) return;
+        if (!_isPending(asked)) return;
+        Payout memory payout = Payout(earner(asked.index), _cumulative[asked.epoch][asked.index]);
+        bytes32[] memory proof = _proof(_leaves(asked.epoch), asked.index);
+        vm.prank(operator);
+        epochChallenges.answerPayout(id, payout, proof);
+    }
+
+    /// @dev What was not answered disables its epoch, and takes the whole bond.
+    function resolve(uint256 which) external {
+        if (_demands.length == 0) return;
+        bytes32 id = _demands[which % _demands.length];
+        IEpochChallenges.Demand memory asked = epochChallenges.demandOf(id);
+        if (asked.challenger == address(0)) return;
+        if (!_isPending(asked)) {
+            epochChallenges.reclaim(id);
+        } else if (block.timestamp > asked.deadline) {
+            uint256 atStake = settlement.submitterOf(STAKER).bond;
+            uint256 before = settlement.owed(stranger) + settlement.owed(treasury);
+            epochChallenges.resolve(id);
+            vm.assertEq(
+                settlement.owed(stranger) + settlement.owed(treasury), before + atStake, "owed"
+            );
+            vm.assertEq(settlement.submitterOf(STAKER).bond, 0, "bond");
+        }
+    }
+
+    function withdrawOwed(uint256 who) external {
+        address account = who % 3 == 0 ? operator : who % 3 == 1 ? stranger : treasury;
+        if (settlement.owed(account) != 0) {
+            vm.prank(account);
+            settlement.withdrawOwed(account);
+        }
+        if (epochChallenges.owed(account) != 0) {
+            vm.prank(account);
+            epochChallenges.withdrawOwed(account);
+        }
     }
 
     function refund(uint256 which) external {
@@ -177,6 +245,19 @@ contract SettlementHandler is Test {
             _drawn[number].push(Draw(payer(i), amount));
             total += amount;
         }
+    }
+
+    /// @dev A pending epoch's number; zero when there is none.
+    function _pending(uint256 which) private view returns (uint64) {
+        uint64 active = settlement.latestActive();
+        uint64 last = settlement.lastEpoch();
+        return active == last ? 0 : uint64(_bound(which, active + 1, last));
+    }
+
+    /// @dev Whether the epoch that a demand is about is pending, with the content it had.
+    function _isPending(IEpochChallenges.Demand memory asked) private view returns (bool) {
+        return settlement.statusOf(asked.epoch) == IAttributionSettlement.Status.Pending
+            && settlement.epochs(asked.epoch).dataHash == asked.dataHash;
     }
 
     function _refund(uint64 number) private {

@@ -44,6 +44,8 @@ abstract contract Test {
     uint256[] private _values;
     IParameters.Rule[] private _rules;
 
+    /// @dev Seconds; governed numbers change at multiples of it.
+    uint256 internal boundary = 1;
     Parameters internal parameters;
     DatanetRegistry internal datanets;
     ModelRegistry internal models;
@@ -139,13 +141,13 @@ abstract contract Test {
         _parameter("slash.quality", 200_000, 0, 1_000_000);
         _parameter("slash.plagiarism", 500_000, 0, 1_000_000);
         _parameter("slash.adversarial", 1_000_000, 0, 1_000_000);
-        return new Parameters(governance, 1, _keys, _values, _rules);
+        return new Parameters(governance, boundary, _keys, _values, _rules);
     }
 
     function _parameter(bytes32 key, uint256 value, uint256 min, uint256 max) private {
         _keys.push(key);
         _values.push(value);
-        // Changes come into force at once, however large.
+        // Changes come into force at the next boundary, however large: at once, unless a test says.
         _rules.push(IParameters.Rule(uint96(min), uint96(max), type(uint96).max, 0, 0));
     }
 
