@@ -55,6 +55,36 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import('./commands/rewards.ts')).claimRewards,
   },
   {
+    name: 'stake',
+    arguments: '[--account ADDRESS]',
+    summary: 'Show what an address has at stake, when it is free, and what is due.',
+    load: async () => (await import('./commands/stake.ts')).showStake,
+  },
+  {
+    name: 'stake add',
+    arguments: 'AMOUNT [--account ADDRESS]',
+    summary: 'Stake $OPEN, to vote and to attest epochs.',
+    load: async () => (await import('./commands/stake.ts')).addStake,
+  },
+  {
+    name: 'stake leave',
+    arguments: 'AMOUNT',
+    summary: 'Ask for stake back; it leaves after the unbonding delay.',
+    load: async () => (await import('./commands/stake.ts')).leaveStake,
+  },
+  {
+    name: 'stake withdraw',
+    arguments: '[--to ADDRESS]',
+    summary: 'Fetch the stake that has left.',
+    load: async () => (await import('./commands/stake.ts')).withdrawStake,
+  },
+  {
+    name: 'stake collect',
+    arguments: '[--to ADDRESS]',
+    summary: 'Fetch rewards of approved epochs, and what challenges won.',
+    load: async () => (await import('./commands/stake.ts')).collectStake,
+  },
+  {
     name: 'watch',
     arguments: '[--once]',
     summary: 'Validate every epoch and challenge what is wrong.',

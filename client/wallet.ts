@@ -8,6 +8,7 @@ import {
   type TransactionReceipt,
 } from 'viem'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
+import { revertReason } from '#edge/chain/revert.ts'
 import type { Hex } from '#protocol/bytes.ts'
 
 export type WalletOptions = {
@@ -18,13 +19,16 @@ export type WalletOptions = {
   reader: PublicClient
 }
 
-/** Sends a transaction and waits until it is mined; throws when it reverted. */
+/** Sends a transaction and waits until it is mined; throws, naming the reason, when the chain refuses it. */
 export async function sendTransaction(
   { account, chain, rpcUrl, reader }: WalletOptions,
   transaction: { to?: Hex; value?: bigint; data?: Hex; gas?: bigint },
 ): Promise<TransactionReceipt> {
   const wallet = createWalletClient({ account, chain, transport: http(rpcUrl) })
-  const hash = await wallet.sendTransaction(transaction)
+  const hash = await wallet.sendTransaction(transaction).catch((error: unknown) => {
+    const reason = revertReason(error)
+    throw reason === null ? error : new Error(`the chain refuses it: ${reason}`)
+  })
   const receipt = await reader.waitForTransactionReceipt({ hash })
   if (receipt.status !== 'success') throw new Error(`transaction ${hash} reverted`)
   return receipt

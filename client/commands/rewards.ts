@@ -4,8 +4,9 @@ import { UsageError, type Command, type Context } from '../command.ts'
 import { formatOpen } from '../format.ts'
 import { sendTransaction } from '../wallet.ts'
 
-const account = {
-  account: { value: 'ADDRESS', describe: 'whose rewards (default: the wallet’s)' },
+/** The option that names another address than the wallet's. */
+export const account = {
+  account: { value: 'ADDRESS', describe: 'whose (default: the wallet’s)' },
 }
 
 /** What an address has earned. */
@@ -59,10 +60,11 @@ export const claimRewards: Command = {
   },
 }
 
-function addressOf({ input, settings }: Context): Hex {
-  const text = input.text('account') ?? settings.account()?.address
-  if (text === undefined) throw new UsageError('name --account ADDRESS, or set a wallet key')
+/** The address that an option names, else the wallet's; throws a UsageError when there is none. */
+export function addressOf({ input, settings }: Context, option = 'account'): Hex {
+  const text = input.text(option) ?? settings.account()?.address
+  if (text === undefined) throw new UsageError(`name --${option} ADDRESS, or set a wallet key`)
   const parsed = address.safeParse(text)
-  if (!parsed.success) throw new UsageError(`--account needs an address, not "${text}"`)
+  if (!parsed.success) throw new UsageError(`--${option} needs an address, not "${text}"`)
   return parsed.data
 }

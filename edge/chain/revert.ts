@@ -1,6 +1,9 @@
-import { BaseError, decodeErrorResult, ExecutionRevertedError } from 'viem'
+import { BaseError, decodeErrorResult, ExecutionRevertedError, parseAbi } from 'viem'
 import type { Hex } from '#protocol/bytes.ts'
 import { errors } from '#contracts/errors.ts'
+
+/** Of solady's SafeTransferLib, which reverts in assembly: no contract's ABI has it. */
+const TRANSFER_ERRORS = parseAbi(['error ETHTransferFailed()'])
 
 /**
  * Why the chain reverted a call, such as `EpochOutOfOrder(3, 2)`; null when the error is something else: a chain
@@ -29,7 +32,10 @@ function dataOf(error: unknown): unknown {
 
 function decode(data: Hex): string {
   try {
-    const { errorName, args } = decodeErrorResult({ abi: errors, data })
+    const { errorName, args } = decodeErrorResult({
+      abi: [...errors, ...TRANSFER_ERRORS],
+      data,
+    })
     return `${errorName}(${(args ?? []).map(String).join(', ')})`
   } catch {
     return `unknown error ${data.slice(0, 10)}`

@@ -17,7 +17,11 @@ export async function approve(actor: Actor, { epoch, dataHash }: Submission): Pr
 }
 
 /** Contracts that owe challengers; all have `owed` and `withdrawOwed`. */
-const DEBTORS: readonly ActedOn[] = ['attributionSettlement', 'epochChallenges', 'validatorStaking']
+export const DEBTORS = [
+  'attributionSettlement',
+  'epochChallenges',
+  'validatorStaking',
+] as const satisfies readonly ActedOn[]
 
 /** Has what the chain owes us paid out. */
 export async function withdrawOwed(actor: Actor): Promise<Outcome[]> {
