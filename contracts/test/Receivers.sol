@@ -38,3 +38,16 @@ contract Reentrant {
         refusal = bytes4(result);
     }
 }
+
+/// @notice Signs, by EIP-1271, whatever hash was approved.
+contract SigningWallet {
+    mapping(bytes32 hash => bool) public isApproved;
+
+    function approve(bytes32 hash) external {
+        isApproved[hash] = true;
+    }
+
+    function isValidSignature(bytes32 hash, bytes calldata) external view returns (bytes4) {
+        return isApproved[hash] ? this.isValidSignature.selector : bytes4(0);
+    }
+}

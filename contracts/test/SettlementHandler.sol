@@ -86,11 +86,10 @@ contract SettlementHandler is Test {
     }
 
     function submit(uint256 seed) external {
-        ISubmitters.Submitter memory staker = settlement.submitterOf(STAKER);
-        if (staker.bond < parameters.get("settlement.bond") || staker.unbondableAt != 0) return;
         uint64 last = settlement.lastEpoch();
         uint64 number = last + 1;
         if (settlement.statusOf(number) == IAttributionSettlement.Status.Disabled) return;
+        _standUp();
 
         uint256 total = _draw(seed, number);
         _cumulative[number] = _cumulative[last];
@@ -124,6 +123,7 @@ contract SettlementHandler is Test {
         if (number == 0) return;
         vm.prank(CHIEF);
         settlement.disable(number);
+        _assertDisabled(number);
     }
 
     /// @dev A receipt, that nobody here can open, or a payout.
@@ -171,6 +171,7 @@ contract SettlementHandler is Test {
                 settlement.owed(stranger) + settlement.owed(treasury), before + atStake, "owed"
             );
             vm.assertEq(settlement.submitterOf(STAKER).bond, 0, "bond");
+            _assertDisabled(asked.epoch);
         }
     }
 
@@ -237,6 +238,19 @@ contract SettlementHandler is Test {
         }
     }
 
+    /// @dev Makes the submitter able to submit: slashed bonds come back, unbonding ends.
+    function _standUp() private {
+        ISubmitters.Submitter memory staker = settlement.submitterOf(STAKER);
+        if (staker.unbondableAt != 0) {
+            vm.prank(STAKER);
+            settlement.cancelUnbond();
+        }
+        if (staker.bond >= BOND) return;
+        vm.deal(STAKER, BOND);
+        vm.prank(STAKER);
+        settlement.bond{value: BOND}(STAKER);
+    }
+
     function _draw(uint256 seed, uint64 number) private returns (uint256 total) {
         delete _drawn[number];
         for (uint256 i = 0; i < PAYERS; ++i) {
@@ -252,6 +266,14 @@ contract SettlementHandler is Test {
         uint64 active = settlement.latestActive();
         uint64 last = settlement.lastEpoch();
         return active == last ? 0 : uint64(_bound(which, active + 1, last));
+    }
+
+    /// @dev With every later one.
+    function _assertDisabled(uint64 number) private view {
+        vm.assertEq(settlement.lastEpoch(), number - 1);
+        vm.assertEq(
+            uint256(settlement.statusOf(number)), uint256(IAttributionSettlement.Status.Disabled)
+        );
     }
 
     /// @dev Whether the epoch that a demand is about is pending, with the content it had.

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {AttributionSettlement} from "../src/AttributionSettlement.sol";
 import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
+import {IDebts} from "../src/interfaces/IDebts.sol";
 import {ISubmitters} from "../src/interfaces/ISubmitters.sol";
+import {Reentrant, Refuser, SigningWallet} from "./Receivers.sol";
 import {Test} from "./Test.sol";
+import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @notice Claims by signature, and bonds that grow with what is pending.
 contract SignedClaimsTest is Test {
@@ -74,6 +78,117 @@ contract SignedClaimsTest is Test {
             )
         );
         settlement.claimBySignature(signed, 0, proof, signature, 0);
+    }
+
+    function test_forgedAndMalformedSignaturesAreRefused() public {
+        IAttributionSettlement.SignedClaim memory signed = _signed();
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(KEY, _digest(signed, 0));
+        (uint8 otherV, bytes32 otherR, bytes32 otherS) = vm.sign(0xBAD, _digest(signed, 0));
+        bytes[5] memory forged = [
+            abi.encodePacked(otherR, otherS, otherV), // somebody else's
+            abi.encodePacked(r, s, v == 27 ? 28 : 27),
+            abi.encodePacked(r), // too short
+            abi.encodePacked(r, s, v, uint8(0)), // too long
+            bytes("")
+        ];
+        for (uint256 i = 0; i < forged.length; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(IAttributionSettlement.InvalidSignature.selector, signer)
+            );
+            settlement.claimBySignature(signed, 0, proof, forged[i], 0);
+        }
+        vm.assertEq(settlement.nonces(signer), 0);
+        // Nobody signs for the zero address.
+        signed.account = address(0);
+        vm.expectRevert(
+            abi.encodeWithSelector(IAttributionSettlement.InvalidSignature.selector, address(0))
+        );
+        settlement.claimBySignature(signed, 0, proof, forged[0], 0);
+    }
+
+    function test_aSignatureForAnotherContractIsRefused() public {
+        AttributionSettlement other = new AttributionSettlement(
+            parameters, vault, IAttributionSettlement.Links(alice, alice, alice, alice)
+        );
+        IAttributionSettlement.SignedClaim memory signed = _signed();
+        bytes memory signature = _sign(signed, 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(IAttributionSettlement.InvalidSignature.selector, signer)
+        );
+        other.claimBySignature(signed, 0, proof, signature, 0);
+    }
+
+    function test_whatIsSignedMustBeSound() public {
+        IAttributionSettlement.SignedClaim memory signed = _signed();
+        signed.to = address(0);
+        bytes memory signature = _sign(signed, 0);
+        vm.expectRevert(IDebts.ZeroAddress.selector);
+        settlement.claimBySignature(signed, 0, proof, signature, 0);
+        signed = _signed();
+        signed.maxFee = type(uint256).max;
+        signature = _sign(signed, 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(IAttributionSettlement.FeeTooHigh.selector, 2 ether + 1, 2 ether)
+        );
+        settlement.claimBySignature(signed, 0, proof, signature, 2 ether + 1);
+        signed.cumulative = type(uint256).max;
+        signature = _sign(signed, 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IAttributionSettlement.InvalidProof.selector, signer, type(uint256).max, 1
+            )
+        );
+        settlement.claimBySignature(signed, 0, proof, signature, 0);
+    }
+
+    function test_aWalletContractSigns() public {
+        SigningWallet wallet = new SigningWallet();
+        bytes32[] memory walletProof;
+        bytes32 root;
+        (root, walletProof,) = _pair(address(wallet), 1 ether, signer, 2 ether);
+        _submit(operator, 1 ether, root);
+        vm.warp(block.timestamp + WINDOW);
+        IAttributionSettlement.SignedClaim memory signed = _signed();
+        (signed.account, signed.cumulative, signed.epoch) = (address(wallet), 1 ether, 2);
+        bytes memory refusal = abi.encodeWithSelector(
+            IAttributionSettlement.InvalidSignature.selector, address(wallet)
+        );
+        vm.expectRevert(refusal);
+        settlement.claimBySignature(signed, 0, walletProof, "", 0);
+        wallet.approve(_digest(signed, 0));
+        settlement.claimBySignature(signed, 0, walletProof, "", 0);
+        vm.assertEq(settlement.claimed(address(wallet)), 1 ether);
+        vm.expectRevert(refusal); // the nonce is another
+        settlement.claimBySignature(signed, 0, walletProof, "", 0);
+    }
+
+    function test_receiversThatRefuseOrReenterChangeNothing() public {
+        Refuser refuser = new Refuser();
+        IAttributionSettlement.SignedClaim memory signed = _signed();
+        bytes memory signature = _sign(signed, 0);
+        vm.expectRevert(SafeTransferLib.ETHTransferFailed.selector); // its fee
+        vm.prank(address(refuser));
+        settlement.claimBySignature(signed, 0, proof, signature, 1);
+        signed.to = address(refuser);
+        signature = _sign(signed, 0);
+        vm.expectRevert(SafeTransferLib.ETHTransferFailed.selector);
+        settlement.claimBySignature(signed, 0, proof, signature, 0);
+        vm.assertEq(settlement.nonces(signer), 0);
+        vm.assertEq(settlement.claimed(signer), 0);
+
+        Reentrant receiver = new Reentrant();
+        signed.to = address(receiver);
+        signature = _sign(signed, 0);
+        receiver.prepare(
+            address(settlement),
+            abi.encodeCall(settlement.claimBySignature, (signed, 0, proof, signature, 0))
+        );
+        settlement.claimBySignature(signed, 0, proof, signature, 0);
+        vm.assertTrue(receiver.entered() && !receiver.succeeded(), "re-entered");
+        vm.assertEq(
+            bytes32(receiver.refusal()), bytes32(IAttributionSettlement.InvalidSignature.selector)
+        );
+        vm.assertEq(address(receiver).balance, 2 ether);
     }
 
     function testFuzz_theFeeIsTheRelayersAndTheRestTheSigners(uint256 fee) public {
@@ -152,6 +267,15 @@ contract SignedClaimsTest is Test {
         view
         returns (bytes memory)
     {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(KEY, _digest(signed, nonce));
+        return abi.encodePacked(r, s, v);
+    }
+
+    function _digest(IAttributionSettlement.SignedClaim memory signed, uint256 nonce)
+        private
+        view
+        returns (bytes32)
+    {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256(
@@ -175,8 +299,6 @@ contract SignedClaimsTest is Test {
                 signed.deadline
             )
         );
-        (uint8 v, bytes32 r, bytes32 s) =
-            vm.sign(KEY, keccak256(abi.encodePacked(hex"1901", domain, claim)));
-        return abi.encodePacked(r, s, v);
+        return keccak256(abi.encodePacked(hex"1901", domain, claim));
     }
 }

@@ -46,6 +46,10 @@ contract StakingHandler is Test {
     ) {
         (parameters, vault, settlement) = (parameters_, vault_, settlement_);
         (staking, votes) = (staking_, votes_);
+        for (uint256 i = 0; i < VALIDATORS; ++i) {
+            stake(i, i, 5 ether);
+        }
+        vm.warp(block.timestamp + WINDOW); // old enough to attest with
     }
 
     /// @dev The handler uses a system that exists.
@@ -61,7 +65,7 @@ contract StakingHandler is Test {
 
     /* ------------------------------------- stake ------------------------------------ */
 
-    function stake(uint256 who, uint256 forWhom, uint256 amount) external {
+    function stake(uint256 who, uint256 forWhom, uint256 amount) public {
         amount = _bound(amount, 1, 20 ether);
         sent += amount;
         vm.deal(validator(who), amount);
@@ -69,15 +73,15 @@ contract StakingHandler is Test {
         staking.stake{value: amount}(validator(forWhom));
     }
 
-    function requestLeave(uint256 who, uint256 amount) external {
+    function requestLeave(uint256 who, uint256 amount) public {
         uint256 current = staking.validatorOf(validator(who)).stake;
         if (current == 0) return;
         vm.prank(validator(who));
-        staking.requestLeave(_bound(amount, 1, current));
+        staking.requestLeave(amount == type(uint256).max ? current : _bound(amount, 1, current));
     }
 
     /// @dev Too early it must be refused, in time it must succeed.
-    function withdraw(uint256 who) external {
+    function withdraw(uint256 who) public {
         address account = validator(who);
         IValidatorStaking.Validator memory known = staking.validatorOf(account);
         if (known.leaving == 0) return;
@@ -169,7 +173,7 @@ contract StakingHandler is Test {
         settlement.fault(number, validator(challenger));
     }
 
-    function approve(uint256 who, uint256 which) external {
+    function approve(uint256 who, uint256 which) public {
         uint64 number = _pending(which);
         if (number == 0) return;
         address account = validator(who);
@@ -187,6 +191,14 @@ contract StakingHandler is Test {
         }
     }
 
+    /// @dev Approves, and takes everything out as soon as it can.
+    function approveAndRun(uint256 who, uint256 which, uint256 time) external {
+        approve(who, which);
+        requestLeave(who, type(uint256).max);
+        vm.warp(block.timestamp + _bound(time, 1, WINDOW));
+        withdraw(who);
+    }
+
     function reject(uint256 who, uint256 which) external {
         uint64 number = _pending(which);
         if (number == 0) return;
@@ -202,6 +214,7 @@ contract StakingHandler is Test {
         if (_locks.length == 0) return;
         Lock memory lock = _locks[which % _locks.length];
         IValidatorStaking.Validator memory known = staking.validatorOf(lock.validator);
+        vm.prank(validator(which));
         try staking.slashApprover(lock.epoch, lock.dataHash, lock.validator) {
             IValidatorStaking.Validator memory left = staking.validatorOf(lock.validator);
             uint256 taken =
@@ -233,12 +246,13 @@ contract StakingHandler is Test {
         received += reward;
         vm.prank(account);
         vm.assertEq(staking.collect(epochs, account), reward, "collected");
+        vm.assertEq(staking.rewardOf(epochs[0], account), 0, "collected twice");
     }
 
     /* ------------------------------------- time ------------------------------------- */
 
     function setUnbondDelay(uint256 delay) external {
-        delay = _bound(delay, 1, UNBOND_DELAY);
+        delay = _bound(delay, 1, WINDOW);
         if (parameters.get("staking.unbondDelay") == delay) return;
         _setParameter("staking.unbondDelay", delay);
     }

@@ -6,6 +6,7 @@ import {IDebts} from "../src/interfaces/IDebts.sol";
 import {IValidatorStaking} from "../src/interfaces/IValidatorStaking.sol";
 import {Reentrant, Refuser} from "./Receivers.sol";
 import {Test} from "./Test.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @notice Stake: in, out, votes, verdicts, slashes, rewards.
@@ -54,6 +55,15 @@ contract ValidatorStakingTest is Test {
         );
         vm.prank(alice);
         staking.requestLeave(7 ether);
+        vm.expectRevert(IDebts.ZeroAmount.selector);
+        vm.prank(alice);
+        staking.requestLeave(0);
+        vm.expectRevert(IDebts.ZeroAddress.selector);
+        vm.prank(alice);
+        staking.withdraw(address(0));
+        vm.expectRevert(IDebts.ZeroAddress.selector);
+        vm.prank(alice);
+        staking.collect(new uint64[](0), address(0));
         vm.expectRevert(IDebts.ZeroAmount.selector);
         vm.prank(alice);
         staking.withdraw(alice);
@@ -192,6 +202,62 @@ contract ValidatorStakingTest is Test {
         vm.prank(bob);
         staking.collect(epochs, bob);
         vm.assertLe(staking.rewards(), 2, "all but the rounding was collected");
+    }
+
+    function test_anEpochThatPaysLessThanItsRoundingRewardsNobody() public {
+        _submit(operator, 5, "root"); // a fifth of it is a wei, as much as rounding may take
+        vm.prank(alice);
+        staking.approve(1);
+        vm.warp(block.timestamp + WINDOW);
+        vm.assertEq(staking.rewardOf(1, alice), 0);
+        uint64[] memory epochs = new uint64[](1);
+        epochs[0] = 1;
+        vm.expectRevert(
+            abi.encodeWithSelector(IValidatorStaking.NothingToCollect.selector, alice, 1)
+        );
+        vm.prank(alice);
+        staking.collect(epochs, alice);
+    }
+
+    function test_moreThanAllOpenCannotBeStaked() public {
+        uint256 beyond = uint256(type(uint96).max) + 1;
+        vm.deal(alice, beyond);
+        vm.expectRevert(SafeCastLib.Overflow.selector);
+        vm.prank(alice);
+        staking.stake{value: beyond}(alice);
+        vm.prank(alice);
+        staking.stake{value: beyond - 1 - 6 ether}(alice); // with what it has, the most there can
+        // be
+        vm.assertEq(staking.validatorOf(alice).stake, type(uint96).max);
+    }
+
+    function test_aReentrantValidatorCollectsOnce() public {
+        Reentrant receiver = new Reentrant();
+        _stake(address(receiver), 10 ether);
+        vm.warp(block.timestamp + WINDOW);
+        (bytes32 root, bytes32[] memory proof,) = _pair(address(staking), 0.2 ether, bob, 0.8 ether);
+        _submit(operator, 1 ether, root);
+        vm.prank(address(receiver));
+        staking.approve(1);
+        vm.warp(block.timestamp + WINDOW);
+        settlement.claim(address(staking), 0.2 ether, 1, 0, proof);
+        uint64[] memory epochs = new uint64[](2);
+        (epochs[0], epochs[1]) = (1, 1);
+        bytes memory refusal = abi.encodeWithSelector(
+            IValidatorStaking.NothingToCollect.selector, address(receiver), 1
+        );
+        vm.expectRevert(refusal); // twice in one call
+        vm.prank(address(receiver));
+        staking.collect(epochs, address(receiver));
+        epochs = new uint64[](1);
+        epochs[0] = 1;
+        receiver.prepare(
+            address(staking), abi.encodeCall(staking.collect, (epochs, address(receiver)))
+        );
+        vm.prank(address(receiver));
+        staking.collect(epochs, address(receiver));
+        vm.assertTrue(receiver.entered() && !receiver.succeeded(), "re-entered");
+        vm.assertEq(address(receiver).balance, 0.2 ether - 1);
     }
 
     function test_receiversThatRefuseOrReenterHarmNobody() public {

@@ -23,7 +23,8 @@ interface IERC5267 {
         );
 }
 
-/// @notice What Solidity computes, for contracts/test/vectors.test.ts to compare with TypeScript.
+/// @notice What Solidity computes, for contracts/test/vectors.test.ts to compare with TypeScript,
+/// and for tests of challenges to make receipts with.
 contract Vectors {
     function record(bytes32 recordHash, bytes32 cluster, address contributor)
         external
@@ -150,6 +151,10 @@ contract Vectors {
         return Receipts.rowsHash(rows);
     }
 
+    function rowHash(Receipts.Row calldata row) external pure returns (bytes32) {
+        return Receipts.rowHash(row);
+    }
+
     function spansHash(Receipts.Span[] calldata spans) external pure returns (bytes32) {
         return Receipts.spansHash(spans);
     }
@@ -181,9 +186,14 @@ contract Vectors {
         view
         returns (bytes32)
     {
+        return Receipts.digest(head, domainOf(settlement));
+    }
+
+    /// @notice The EIP-712 domain that a contract publishes.
+    function domainOf(IERC5267 signedFor) public view returns (bytes32) {
         (, string memory name, string memory version, uint256 chainId, address verifying,,) =
-            settlement.eip712Domain();
-        bytes32 domain = keccak256(
+            signedFor.eip712Domain();
+        return keccak256(
             abi.encode(
                 keccak256(
                     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -194,6 +204,5 @@ contract Vectors {
                 verifying
             )
         );
-        return Receipts.digest(head, domain);
     }
 }
