@@ -2,6 +2,7 @@ import type { LocalAccount } from 'viem'
 import { createSiweMessage } from 'viem/siwe'
 import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
+import type { SignedClaim } from '#protocol/claim.ts'
 import type { ExportFormat } from '#protocol/export.ts'
 import { MAX_WITHDRAWN } from '#protocol/revocations.ts'
 import { ApiError, createHttp, type HttpOptions } from './http.ts'
@@ -12,11 +13,13 @@ export { ApiError } from './http.ts'
 export type {
   Account,
   Answer,
+  ClaimQuote,
   Contribution,
   Datanet,
   Job,
   JobEvent,
   ReceiptView,
+  RelayedClaim,
   Rewards,
   Version,
 } from './schema.ts'
@@ -280,10 +283,21 @@ export function createClient(options: HttpOptions) {
     texts: (id: string) => json('GET', `/v1/receipts/${id}/texts`, schema.texts),
     receiptProof: (id: string) => json('GET', `/v1/receipts/${id}/proof`, schema.receiptProof),
     rewards: (address: Hex) => json('GET', `/v1/rewards/${address}`, schema.rewards),
+    /** The claim to sign (protocol/claim.ts) so that the operator sends it, and the fee it takes for that. */
+    claimQuote: (address: Hex) => json('GET', `/v1/rewards/${address}/claim`, schema.claimQuote),
+    /** Hands a signed claim in; the same one again is the same claim. */
+    relayClaim: ({ claim, signature }: SignedClaim) =>
+      json('POST', '/v1/rewards/claims', schema.relayedClaim, {
+        json: { claim: decimals(claim), signature },
+      }),
+    relayedClaim: (id: string) => json('GET', `/v1/rewards/claims/${id}`, schema.relayedClaim),
     /** The ledger against the chain. */
     reconciliation: () => json('GET', '/v1/ledger/reconciliation', schema.reconciliation),
   }
 }
+
+const decimals = (members: Record<string, Hex | bigint>) =>
+  Object.fromEntries(Object.entries(members).map(([name, value]) => [name, String(value)]))
 
 function bodyOf(response: Response): ReadableStream<Uint8Array> {
   if (!response.body) throw new Error('the response has no body')

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { claimMessage } from '#protocol/claim.ts'
 import { RECEIPT_STATUSES } from '#protocol/receipt.ts'
 import { revocationReason } from '#protocol/revocations.ts'
 import { explanation, keptTexts } from '#protocol/generation.ts'
@@ -308,6 +309,24 @@ export const rewards = z.object({
   claim: z.object({ to: address, data: hexData }).nullable(),
 })
 export type Rewards = z.infer<typeof rewards>
+
+/** What to sign so that a claim is sent without gas of one's own. */
+export const claimQuote = z.object({
+  claimable: decimal,
+  fee: decimal,
+  typed_data: z.object({ message: claimMessage }),
+})
+export type ClaimQuote = z.infer<typeof claimQuote>
+
+export const relayedClaim = z.object({
+  id: z.string(),
+  fee: decimal,
+  status: z.enum(['queued', 'sent', 'safe', 'final', 'failed']),
+  tx_hash: bytes32.nullable(),
+  reason: z.string().nullable(),
+  error: z.string().nullable(),
+})
+export type RelayedClaim = z.infer<typeof relayedClaim>
 
 export const reconciliation = z.object({
   balanced: z.boolean(),

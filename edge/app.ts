@@ -23,6 +23,7 @@ import { workerRoutes } from './jobs/routes.ts'
 import { jobRoutes } from './models/job-routes.ts'
 import { downloadRoutes } from './models/download-routes.ts'
 import { modelRoutes } from './models/routes.ts'
+import { claimRoutes } from './settlement/claim-routes.ts'
 import { settlementRoutes } from './settlement/routes.ts'
 
 /** The API: middleware in order, then every domain's routes. */
@@ -53,6 +54,7 @@ app.route('/', settledRoutes)
 app.route('/', custodyRoutes)
 app.route('/', publishedRoutes)
 app.route('/', settlementRoutes)
+app.route('/', claimRoutes)
 app.route('/', chainRoutes)
 app.route('/', governanceRoutes)
 

@@ -51,6 +51,8 @@ const variables = z.object({
   /** Block from which the contracts' logs are indexed: that of their deployment, or an earlier one. */
   START_BLOCK: z.coerce.number().int().nonnegative(),
   QUOTA_PER_MINUTE: positive,
+  /** Wei per gas that a transaction of ours offers at most; while the chain asks for more, they wait. */
+  MAX_FEE_PER_GAS: z.coerce.bigint().positive(),
   /** Private key of the L2 account that anchors, registers and settles. */
   OPERATOR_KEY: hex(32),
   /** Bearer that admits gpu-workers. */
@@ -74,7 +76,7 @@ export type Env = {
   INDEXER: DurableObjectNamespace<ChainIndexer>
   JOBS: DurableObjectNamespace<JobFeed>
   LEDGER: Hyperdrive
-  LOGINS: RateLimit
+  CALLERS: RateLimit
 } & Record<keyof Settings, string>
 
 const parsed = new WeakMap<object, Settings>()

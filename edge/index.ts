@@ -46,6 +46,7 @@ const ON_TX: Record<string, (ctx: Ctx, tx: TxEvent) => Promise<void>> = {
   epoch: onEpochTx,
   refund: onEpochTx,
   answer: onEpochTx,
+  claim: async () => {}, // nothing here waits for it; GET /v1/rewards/claims/{id} reads the outbox
 }
 
 /**

@@ -201,6 +201,18 @@ const PROBLEMS = {
   ],
   'claim/not-found': [404, 'There is no such claim', 'claim_not_found', 'invalid_request_error'],
   'claim/refused': [422, 'The claim would fail on chain', 'claim_refused', 'invalid_request_error'],
+  'claim/fee-too-low': [
+    422,
+    'The claim does not pay for being sent',
+    'fee_too_low',
+    'invalid_request_error',
+  ],
+  'claim/in-progress': [
+    409,
+    'Another claim with this nonce is on its way',
+    'claim_in_progress',
+    'invalid_request_error',
+  ],
   'receipt/not-found': [
     404,
     'There is no such receipt',

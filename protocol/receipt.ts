@@ -192,15 +192,19 @@ const CLUSTER_BYTES = 20
 export const listedClusters = ({ rows }: Pick<Receipt, 'rows'>): Hex =>
   `0x${rows.map(({ cluster }) => cluster.slice(2, 2 + 2 * CLUSTER_BYTES)).join('')}`
 
+/** EIP-712 domain of whatever the settlement contract checks the signature of. */
+export const settlementDomain = ({ chainId, settlement }: ReceiptDomain) =>
+  ({
+    name: 'OpenLedger',
+    version: '1',
+    chainId,
+    verifyingContract: settlement,
+  }) satisfies TypedDataDomain
+
 /** EIP-712 arguments of a receipt, for viem's hashing, signing and recovery. */
-export function receiptTypedData(receipt: Receipt, { chainId, settlement }: ReceiptDomain) {
+export function receiptTypedData(receipt: Receipt, domain: ReceiptDomain) {
   return {
-    domain: {
-      name: 'OpenLedger',
-      version: '1',
-      chainId,
-      verifyingContract: settlement,
-    } satisfies TypedDataDomain,
+    domain: settlementDomain(domain),
     types: RECEIPT_TYPES,
     primaryType: 'Receipt',
     message: {

@@ -2,10 +2,8 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { requireScope } from '../auth/authenticate.ts'
 import { accountOf } from '../context.ts'
 import { newApp } from '../http/new-app.ts'
-import { answers } from '../http/openapi.ts'
+import { answers, wei } from '../http/openapi.ts'
 import { accountBalance } from './balance.ts'
-
-const wei = z.string().openapi({ description: 'Wei as a decimal string.' })
 
 const accountRoute = createRoute({
   method: 'get',

@@ -8,13 +8,11 @@ import { PAID_FOR } from '../db/postings.ts'
 import { adapters } from '../db/schema-models.ts'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
-import { answers } from '../http/openapi.ts'
+import { answers, wei } from '../http/openapi.ts'
 import { Problem } from '../problem.ts'
 import { attributionGraph } from './graph.ts'
 import { receiptId } from './receipts.ts'
 import { BOARDS, listPayments, listStandings, type PaymentFilter } from './settled.ts'
-
-const wei = z.string().openapi({ description: 'Wei, as a decimal integer.' })
 
 const filterQuery = z.object({
   contributor: address.optional(),

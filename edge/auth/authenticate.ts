@@ -35,10 +35,10 @@ export const requireWorker = createMiddleware<AppEnv>(async (c, next) => {
   return next()
 })
 
-/** Slows down whoever logs in (or fails to) all the time: nobody pays for these requests. */
-export const fenceLogins = createMiddleware<AppEnv>(async (c, next) => {
+/** Slows down whoever calls all the time what works without an account and has nobody to pay for it: logins, claims. */
+export const fenceCallers = createMiddleware<AppEnv>(async (c, next) => {
   const key = c.req.header('cf-connecting-ip') ?? 'local'
-  const { success } = await c.env.LOGINS.limit({ key })
+  const { success } = await c.env.CALLERS.limit({ key })
   if (!success) throw new Problem('request/quota', { retryAfter: 60 })
   return next()
 })

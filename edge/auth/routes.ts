@@ -5,7 +5,7 @@ import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
 import { seconds } from '../http/time.ts'
-import { fenceLogins, requireScope } from './authenticate.ts'
+import { fenceCallers, requireScope } from './authenticate.ts'
 import { delegateKey, listKeys, revokeKey, type KeyRow } from './keys.ts'
 import { issueNonce, logIn } from './login.ts'
 
@@ -41,7 +41,7 @@ const nonceRoute = createRoute({
   method: 'post',
   path: '/v1/auth/nonce',
   summary: 'Start a wallet login',
-  middleware: [fenceLogins] as const,
+  middleware: [fenceCallers] as const,
   security: [],
   request: jsonBody(z.object({ address })),
   responses: answers(
@@ -61,7 +61,7 @@ const loginRoute = createRoute({
   method: 'post',
   path: '/v1/auth/login',
   summary: 'Finish a wallet login',
-  middleware: [fenceLogins] as const,
+  middleware: [fenceCallers] as const,
   security: [],
   request: jsonBody(z.object({ message: z.string().max(4000), signature: hex(65) })),
   responses: answers(

@@ -11,6 +11,8 @@ export type Transaction = {
   data: Hex
   /** Wei to send along, or the governed number that is due when it is sent. */
   value: bigint | { parameter: ParameterName }
+  /** Wei that sending it may cost at most, as `worstCost` counts; whatever it costs when absent. */
+  budget?: bigint
 }
 
 type Chain = Pick<Ctx, 'env' | 'settings'>
@@ -18,14 +20,15 @@ type Chain = Pick<Ctx, 'env' | 'settings'>
 /**
  * Hands a transaction to the operator's writer. Idempotent by key: it takes effect once, however often it is asked
  * for; after a revert the key may be used again. Works while the chain is down. Transactions are sent in the order
- * in which they came. The outcome comes as a `tx` message on the EVENTS queue and stays readable.
+ * in which they came, those with a budget when the price allows it. The outcome comes as a `tx` message on the EVENTS queue and stays readable.
  */
 export async function enqueueTransaction(
   ctx: Chain,
-  { value, ...rest }: Transaction,
+  { value, budget, ...rest }: Transaction,
 ): Promise<void> {
   await chainWriter(ctx).enqueue({
     ...rest,
+    ...(budget !== undefined && { budget: budget.toString() }),
     value: typeof value === 'bigint' ? value.toString() : value.parameter,
   })
 }

@@ -6,8 +6,18 @@ import type { Hex } from '#protocol/bytes.ts'
  * it back. Several attempts share a nonce: fee bumps; at most one of them can be mined.
  */
 
-/** `value` is wei in decimal, or the name of the governed number that is due. */
-export type OutboxEntry = { key: string; to: Hex; data: Hex; value: string }
+/**
+ * `value` is wei in decimal, or the name of the governed number that is due. `budget` is the wei that sending it may
+ * cost, in decimal; without one it costs what it costs. What has a budget waits for a price that fits, and lets all
+ * others pass.
+ */
+export type OutboxEntry = {
+  key: string
+  to: Hex
+  data: Hex
+  value: string
+  budget?: string
+}
 
 export type OutboxStatus = 'queued' | 'sent' | 'success' | 'reverted'
 
@@ -17,6 +27,7 @@ export type OutboxRow = {
   to_address: Hex
   data: Hex
   value: string
+  budget: string | null
   status: OutboxStatus
   nonce: number | null
   /** Simulation failed while this nonce was in flight: tried again once everything up to it is mined. */
@@ -51,7 +62,7 @@ const SCHEMA = `
 CREATE TABLE IF NOT EXISTS outbox (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   key TEXT NOT NULL UNIQUE,
-  to_address TEXT NOT NULL, data TEXT NOT NULL, value TEXT NOT NULL,
+  to_address TEXT NOT NULL, data TEXT NOT NULL, value TEXT NOT NULL, budget TEXT,
   status TEXT NOT NULL DEFAULT 'queued',
   nonce INTEGER, wait_nonce INTEGER, lost INTEGER NOT NULL DEFAULT 0,
   tries INTEGER NOT NULL DEFAULT 0, next_at INTEGER NOT NULL DEFAULT 0,
@@ -96,7 +107,7 @@ export function openOutbox(storage: DurableObjectStorage) {
      * Adds a transaction; the same key again is a no-op. After a revert the key may be used again, also for another
      * payload: the reverted one can no longer take effect. Throws when a live key comes with another payload.
      */
-    add: ({ key, to, data, value }: OutboxEntry, now: number): OutboxRow => {
+    add: ({ key, to, data, value, budget }: OutboxEntry, now: number): OutboxRow => {
       const known = rows('WHERE key = ?', key)[0]
       if (known && !(known.status === 'reverted' && known.final)) {
         if (known.to_address !== to || known.data !== data || known.value !== value)
@@ -107,18 +118,25 @@ export function openOutbox(storage: DurableObjectStorage) {
         sql.exec('DELETE FROM attempt WHERE key = ?', key)
         sql.exec('DELETE FROM outbox WHERE key = ?', key)
         sql.exec(
-          'INSERT INTO outbox (key, to_address, data, value, created_at) VALUES (?, ?, ?, ?, ?)',
+          'INSERT INTO outbox (key, to_address, data, value, budget, created_at) VALUES (?, ?, ?, ?, ?, ?)',
           key,
           to,
           data,
           value,
+          budget ?? null,
           now,
         )
       })
       return rows('WHERE key = ?', key)[0] as OutboxRow
     },
 
-    queued: (limit: number) => rows(`WHERE status = 'queued' ORDER BY seq LIMIT ?`, limit),
+    /** In the order they came; what has a budget comes after all others, and may be tried in any order. */
+    queued: (limit: number) =>
+      rows(
+        `WHERE status = 'queued'
+         ORDER BY budget IS NOT NULL, CASE WHEN budget IS NULL THEN 0 ELSE next_at END, seq LIMIT ?`,
+        limit,
+      ),
     sent: () => rows(`WHERE status = 'sent' ORDER BY nonce`),
     mined: (before: number) =>
       rows(

@@ -38,7 +38,7 @@ const writer = async () =>
     name,
   ) as unknown as DurableObjectStub<ChainWriter>
 
-type Row = Pick<OutboxRow, 'status' | 'final' | 'reason' | 'tx_hash' | 'block_number'>
+type Row = Pick<OutboxRow, 'status' | 'final' | 'reason' | 'error' | 'tx_hash' | 'block_number'>
 
 const storage = () => edge.worker.getDurableObjectStorage('CHAIN', { name })
 const row = async (key: string): Promise<Row> =>
@@ -254,4 +254,127 @@ test('a transaction that is stuck is outbid by a dearer one with the same nonce'
   assert.equal(attempts.length, 2)
   assert.ok(BigInt(attempts[0]!.tip) * 100n >= BigInt(attempts[1]!.tip) * 110n)
   assert.equal(await deposited(account), 1n)
+})
+
+test('what has a budget waits for a price that fits, and holds nobody up', async () => {
+  const [dear, plain] = [depositOf('test:budget'), depositOf('test:no-budget')]
+  const price = (wei: bigint) =>
+    proxy.fault((_path, body) =>
+      body.includes('eth_maxPriorityFeePerGas')
+        ? {
+            status: 200,
+            body: JSON.stringify({ jsonrpc: '2.0', id: 1, result: `0x${wei.toString(16)}` }),
+          }
+        : 'pass',
+    )
+  price(20n * 10n ** 9n)
+  const budget = (5n * 10n ** 14n).toString() // a deposit takes some 45,000 gas
+  await (await writer()).enqueue({ ...dear.entry, budget })
+  await (await writer()).enqueue(plain.entry)
+  assert.equal((await outcome(plain.entry.key)).status, 'success')
+  const waiting = await row(dear.entry.key)
+  assert.equal(waiting.status, 'queued')
+  assert.match(waiting.error!, /^it would cost \d+ wei, and may cost 500000000000000$/)
+  price(10n ** 9n)
+  assert.equal((await outcome(dear.entry.key)).status, 'success')
+  proxy.fault(() => 'pass')
+  assert.equal(await deposited(dear.account), 1n)
+})
+
+test('what a rollup takes for L1 data and its operator counts as cost', async () => {
+  const { account, entry } = depositOf('test:rollup')
+  // An oracle that answers 10^15 wei to every question.
+  const oracle = '0x420000000000000000000000000000000000000F'
+  const answer: Hex = `0x7f${(10n ** 15n).toString(16).padStart(64, '0')}60005260206000f3`
+  await anvil().setCode({ address: oracle, bytecode: answer })
+  await (await writer()).enqueue({ ...entry, budget: (10n ** 15n).toString() })
+  const waiting = await eventually(async () => {
+    const now = await row(entry.key)
+    return now.error !== null && now
+  })
+  const [, cost] = /^it would cost (\d+) wei/.exec(waiting.error!)!
+  assert.ok(BigInt(cost!) > 2n * 10n ** 15n)
+  await anvil().setCode({ address: oracle, bytecode: '0x' })
+  assert.equal((await outcome(entry.key)).status, 'success')
+  assert.equal(await deposited(account), 1n)
+})
+
+/** Blocks come only when they are asked for, in which gas costs what is said, and then by themselves again. */
+async function withoutBlocks(
+  run: (mine: (baseFeePerGas: bigint, blocks: number) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  await anvil().setIntervalMining({ interval: 0 })
+  try {
+    await run(async (baseFeePerGas, blocks) => {
+      for (let i = 0; i < blocks; i++) {
+        await anvil().setNextBlockBaseFeePerGas({ baseFeePerGas })
+        await anvil().mine({ blocks: 1 })
+      }
+    })
+  } finally {
+    await anvil().setIntervalMining({ interval: 1 })
+  }
+}
+
+/** All that was sent was sent long ago. */
+const age = async () => (await storage()).exec('UPDATE attempt SET signed_at = 0')
+const attemptsOf = async (key: string) =>
+  (await (
+    await storage()
+  ).exec('SELECT max_fee FROM attempt WHERE key = ? ORDER BY rowid DESC', key)) as {
+    max_fee: string
+  }[]
+
+test('when the price rises, the oldest is outbid at its nonce, up to the cap, and those behind it follow', async () => {
+  const all = Array.from({ length: 3 }, (_, i) => depositOf(`test:rise-${i}`))
+  const [first] = all
+  const GWEI = 10n ** 9n
+  await withoutBlocks(async (mine) => {
+    for (const { entry } of all) await (await writer()).enqueue(entry)
+    await eventually(async () => {
+      const now = await Promise.all(all.map(({ entry }) => row(entry.key)))
+      return now.every(({ status }) => status === 'sent')
+    })
+    // Beyond what may be offered: there is one dearer attempt, at the cap, and no more.
+    await mine(200n * GWEI, 6)
+    await age()
+    await eventually(async () => (await attemptsOf(first!.entry.key)).length === 2)
+    const [capped] = await attemptsOf(first!.entry.key)
+    assert.equal(BigInt(capped!.max_fee), 100n * GWEI)
+    await mine(200n * GWEI, 6)
+    await age()
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    assert.equal((await attemptsOf(first!.entry.key)).length, 2)
+    assert.equal((await row(first!.entry.key)).status, 'sent')
+    // A price that the cap covers, and the first offer did not.
+    await eventually(async () => {
+      await mine(50n * GWEI, 1)
+      return (await row(first!.entry.key)).status === 'success'
+    })
+  })
+  for (const { account, entry } of all) {
+    assert.equal((await outcome(entry.key)).status, 'success')
+    assert.equal(await deposited(account), 1n)
+  }
+})
+
+test('a gap that a node’s pool lost is filled, and those behind it are mined', async () => {
+  const all = Array.from({ length: 3 }, (_, i) => depositOf(`test:gap-${i}`))
+  await withoutBlocks(async () => {
+    for (const { entry } of all) await (await writer()).enqueue(entry)
+    const sent = await eventually(async () => {
+      const [now] = (await (
+        await storage()
+      ).exec(
+        `SELECT hash FROM attempt WHERE key = ? AND (SELECT count(*) FROM outbox WHERE status = 'sent') = 3`,
+        all[0]!.entry.key,
+      )) as { hash: Hex }[]
+      return now
+    })
+    await anvil().dropTransaction({ hash: sent.hash })
+  })
+  for (const { account, entry } of all) {
+    assert.equal((await outcome(entry.key)).status, 'success')
+    assert.equal(await deposited(account), 1n)
+  }
 })

@@ -14,6 +14,7 @@ import {
   type OutboxRow,
   type OutboxStatus,
 } from './outbox.ts'
+import { worstCost } from './fees.ts'
 import { readParameters } from './parameters.ts'
 import { revertReason } from './revert.ts'
 
@@ -25,7 +26,8 @@ const RESEND_MS = 5_000 // a node may have lost its pool; sending the same bytes
 const STUCK_MS = 30_000
 const STUCK_BLOCKS = 5n // a chain that stands still is no reason to pay more
 const LOST_ROUNDS = 60
-const BUMP_PERCENT = 125n // nodes ask for at least 110 % to replace a transaction
+const BUMP_PERCENT = 125n
+const MIN_BUMP_PERCENT = 110n // nodes ask for that much to replace a transaction
 const GAS_PERCENT = 125n
 const MAX_WAITS = 5
 const PATIENCE = 20 // failures of a transaction, about four minutes, until later ones may pass it
@@ -33,6 +35,10 @@ const KEEP_SIGNED_MS = 7 * 86_400_000
 
 export type TransactionStatus = {
   status: OutboxStatus | 'unknown'
+  /** Its call; null when it is unknown. */
+  data: Hex | null
+  /** Unix milliseconds. */
+  createdAt: number | null
   txHash: Hex | null
   blockNumber: number | null
   final: boolean
@@ -188,8 +194,8 @@ export class ChainWriter extends DurableObject<Env> {
         i === 0 &&
         now - newest.signed_at >= STUCK_MS &&
         round.head - BigInt(newest.block) >= STUCK_BLOCKS
-      if (stuck) await this.#sign(round, row, row.nonce, newest)
-      else if (now - newest.sent_at >= RESEND_MS) {
+      if (stuck && (await this.#outbid(round, row, row.nonce, newest))) continue
+      if (now - newest.sent_at >= RESEND_MS) {
         this.#outbox.resent(newest.hash, now)
         await this.#send(round.client, row.key, newest.raw)
       }
@@ -204,16 +210,19 @@ export class ChainWriter extends DurableObject<Env> {
     for (const row of this.#outbox.queued(MAX_IN_FLIGHT)) {
       if (nonces.length >= MAX_IN_FLIGHT) return
       if (row.next_at > now) {
-        if (row.tries < PATIENCE) return // keeps the order: what comes later may build on this
+        if (keepsOrder(row)) return
         continue
       }
       const waitsFor = row.wait_nonce
       if (waitsFor !== null && nonces.some((nonce) => nonce <= waitsFor)) continue
       try {
-        await this.#sign(round, row, freeNonce(used, nonces), null)
+        await this.#price(round, row, freeNonce(used, nonces))
       } catch (error) {
         const reason = revertReason(error)
-        if (reason === null) this.#postpone(row, error)
+        if (reason === null) {
+          this.#postpone(row, error)
+          if (keepsOrder(row)) return
+        }
         // It may depend on what is still in flight, so only a failure behind all of that counts.
         else if (nonces.length > 0 && row.tries < MAX_WAITS)
           this.#outbox.set(row.key, { wait_nonce: Math.max(...nonces), tries: row.tries + 1 })
@@ -240,33 +249,55 @@ export class ChainWriter extends DurableObject<Env> {
     })
   }
 
-  /** Simulates, signs, writes down, then sends. `replaced` is the attempt to outbid; it was simulated before. */
+  /** Simulates and prices a transaction, then signs it. Throws when it would revert or costs too much now. */
+  async #price(round: Round, row: OutboxRow, nonce: number): Promise<void> {
+    const { client, operator, settings } = round
+    const call = { to: row.to_address, data: row.data, value: await weiOf(settings, row) }
+    const [gas, fees] = await Promise.all([
+      client.estimateGas({ ...call, account: operator.address, blockTag: 'pending' }),
+      client.estimateFeesPerGas(),
+    ])
+    const tip = fees.maxPriorityFeePerGas
+    const maxFee = larger(fees.maxFeePerGas, tip)
+    if (maxFee > settings.MAX_FEE_PER_GAS)
+      throw new Error(`gas costs ${maxFee} wei, more than MAX_FEE_PER_GAS`)
+    if (row.budget !== null) {
+      const cost = await worstCost(client, { data: row.data, gas, maxFeePerGas: maxFee })
+      if (cost > BigInt(row.budget))
+        throw new Error(`it would cost ${cost} wei, and may cost ${row.budget}`)
+    }
+    await this.#sign(round, row, { nonce, gas: (gas * GAS_PERCENT) / 100n, maxFee, tip })
+  }
+
+  /**
+   * Pays more for an attempt that is stuck, also when that costs more than a budget: all that is sent later waits for
+   * its nonce. False when MAX_FEE_PER_GAS leaves no room for what nodes take as a replacement.
+   */
+  async #outbid(round: Round, row: OutboxRow, nonce: number, attempt: Attempt): Promise<boolean> {
+    const fees = await round.client.estimateFeesPerGas()
+    const [offered, offeredTip] = [BigInt(attempt.max_fee), BigInt(attempt.tip)]
+    const most = round.settings.MAX_FEE_PER_GAS
+    const maxFee = smaller(larger(fees.maxFeePerGas, raised(offered, BUMP_PERCENT)), most)
+    if (maxFee < raised(offered, MIN_BUMP_PERCENT)) return false
+    const tip = smaller(larger(fees.maxPriorityFeePerGas, raised(offeredTip, BUMP_PERCENT)), maxFee)
+    await this.#sign(round, row, { nonce, gas: BigInt(attempt.gas), maxFee, tip })
+    return true
+  }
+
+  /** Signs, writes down, then sends. */
   async #sign(
     { client, operator, settings, head }: Round,
     row: OutboxRow,
-    nonce: number,
-    replaced: Attempt | null,
+    { nonce, gas, maxFee, tip }: { nonce: number; gas: bigint; maxFee: bigint; tip: bigint },
   ): Promise<void> {
-    const call = { to: row.to_address, data: row.data, value: await weiOf(settings, row) }
-    const [gas, fees] = await Promise.all([
-      replaced
-        ? BigInt(replaced.gas)
-        : client.estimateGas({ ...call, account: operator.address, blockTag: 'pending' }),
-      client.estimateFeesPerGas(),
-    ])
-    const limit = replaced ? gas : (gas * GAS_PERCENT) / 100n
-    const bid = replaced && {
-      maxFee: (BigInt(replaced.max_fee) * BUMP_PERCENT) / 100n + 1n,
-      tip: (BigInt(replaced.tip) * BUMP_PERCENT) / 100n + 1n,
-    }
-    const tip = larger(fees.maxPriorityFeePerGas, bid?.tip)
-    const maxFee = larger(larger(fees.maxFeePerGas, bid?.maxFee), tip)
     const raw = await operator.signTransaction({
-      ...call,
+      to: row.to_address,
+      data: row.data,
+      value: await weiOf(settings, row),
       type: 'eip1559',
       chainId: settings.CHAIN_ID,
       nonce,
-      gas: limit,
+      gas,
       maxFeePerGas: maxFee,
       maxPriorityFeePerGas: tip,
     })
@@ -274,7 +305,7 @@ export class ChainWriter extends DurableObject<Env> {
     this.#outbox.sign(row.key, nonce, {
       hash: keccak256(raw),
       raw,
-      gas: limit.toString(),
+      gas: gas.toString(),
       max_fee: maxFee.toString(),
       tip: tip.toString(),
       signed_at: now,
@@ -317,11 +348,16 @@ async function weiOf(settings: Settings, { value }: OutboxRow): Promise<bigint> 
   return (await readParameters(settings)).values[value]
 }
 
+/** Whether later transactions wait for one that cannot be sent now, because they may build on it. */
+const keepsOrder = ({ budget, tries }: OutboxRow): boolean => budget === null && tries < PATIENCE
+
 const isParameter = (value: string): value is ParameterName => value in PARAMETERS
 
 const statusOf = (row: OutboxRow | undefined): TransactionStatus => ({
   // A revert that a reorg could still undo counts as under way.
   status: !row ? 'unknown' : row.status === 'reverted' && !row.final ? 'sent' : row.status,
+  data: row?.data ?? null,
+  createdAt: row?.created_at ?? null,
   txHash: row?.tx_hash ?? null,
   blockNumber: row?.block_number ?? null,
   final: row?.final === 1,
@@ -352,4 +388,6 @@ async function replay(
   }
 }
 
-const larger = (a: bigint, b: bigint | undefined): bigint => (b !== undefined && b > a ? b : a)
+const larger = (a: bigint, b: bigint): bigint => (b > a ? b : a)
+const smaller = (a: bigint, b: bigint): bigint => (b < a ? b : a)
+const raised = (wei: bigint, percent: bigint): bigint => (wei * percent) / 100n + 1n

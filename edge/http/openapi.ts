@@ -41,3 +41,8 @@ export const answers = <const Status extends number, Schema extends z.ZodType>(
 export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({
   body: { required: true, content: { 'application/json': { schema } } },
 })
+
+/** Money in a response. */
+export const wei = z
+  .string()
+  .openapi({ description: 'Wei, as a decimal integer.', example: '1200000000000' })

@@ -39,12 +39,9 @@ export async function rewardsOf(ctx: Ctx, account: Hex): Promise<Rewards> {
     readChain(() => client.readContract({ ...contract, functionName: 'claimed', args: [account] })),
     receiptBatcher(env).credited(account),
   ])
-  const file = active > 0n ? await epochFileOf(ctx, Number(active)) : null
-  const found = file?.payouts.findIndex((payout) => payout.account === account) ?? -1
-  const cumulative = file?.payouts[found]?.amount ?? 0n
+  const payout = active > 0n ? await payoutOf(ctx, Number(active), account) : null
+  const { cumulative, index, proof } = payout ?? { cumulative: 0n, index: 0, proof: [] }
   const claimable = cumulative > claimed ? cumulative - claimed : 0n
-  const index = Math.max(found, 0)
-  const proof = file && found >= 0 ? payoutProofs(file).proof(index) : []
   return {
     account,
     epoch: Number(active),
@@ -66,6 +63,20 @@ export async function rewardsOf(ctx: Ctx, account: Hex): Promise<Rewards> {
           }
         : null,
   }
+}
+
+/** What an epoch grants an account in all (wei), and its proof; null when the account is not among its payouts. */
+export async function payoutOf(
+  ctx: Pick<Ctx, 'settings' | 'env'>,
+  epoch: number,
+  account: Hex,
+): Promise<{ cumulative: bigint; index: number; proof: Hex[] } | null> {
+  const file = await epochFileOf(ctx, epoch)
+  const index = file?.payouts.findIndex((payout) => payout.account === account) ?? -1
+  const payout = file?.payouts[index]
+  return file && payout
+    ? { cumulative: payout.amount, index, proof: payoutProofs(file).proof(index) }
+    : null
 }
 
 /** The file of an epoch as it stands on chain; null when the chain has no such epoch or nobody is paid in it. */

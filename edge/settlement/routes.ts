@@ -1,13 +1,10 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { address, bytes32 } from '#protocol/wire.ts'
 import { newApp } from '../http/new-app.ts'
-import { answers } from '../http/openapi.ts'
+import { answers, wei } from '../http/openapi.ts'
 import { reconcile, type Reconciliation } from './reconciliation.ts'
 import { rewardsOf, type Rewards } from './rewards.ts'
 
-const wei = z
-  .string()
-  .openapi({ description: 'Wei, as a decimal integer.', example: '1200000000000' })
 const hexData = z.string().openapi({ description: '0x hex.' })
 
 const rewardsSchema = z

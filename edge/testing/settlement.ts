@@ -32,7 +32,7 @@ import { receiptOf, sign, testParameters } from './receipts.ts'
 
 const WORKER_KEY = generatePrivateKey()
 const worker = privateKeyToAddress(WORKER_KEY).toLowerCase() as Hex
-const PRICE = 10n ** 12n
+const PRICE = 10n ** 14n // one answer pays for sending a claim
 /** What a settlement takes on a busy machine, at most. */
 export const PATIENT_MS = 90_000
 /** The account that the receipts of a test are for. */

@@ -125,6 +125,7 @@ const SETTINGS = {
   INDEX_SECONDS: '60',
   START_BLOCK: '0',
   QUOTA_PER_MINUTE: '60000',
+  MAX_FEE_PER_GAS: '100000000000',
   OPERATOR_KEY: `0x${'11'.repeat(32)}`,
   WORKER_TOKEN: 'a-token-for-the-workers-of-the-bench',
   TEXTS_KEY: `0x${'22'.repeat(32)}`,
