@@ -208,6 +208,29 @@ test('a node that has fallen behind denies nothing', async () => {
   await eventually(async () => (await prepaid(account)) === 1)
 })
 
+test('a node that allows few blocks at a time is asked for fewer', async () => {
+  const account = newAddress()
+  let [refused, most] = [0, 0]
+  rpc.fault((_path, body) => {
+    const asked = JSON.parse(body) as { method: string; params: [{ fromBlock: Hex; toBlock: Hex }] }
+    if (asked.method !== 'eth_getLogs' || !asked.params[0].fromBlock) return 'pass'
+    const blocks = Number(asked.params[0].toBlock) - Number(asked.params[0].fromBlock) + 1
+    if (blocks <= 3) {
+      most = Math.max(most, blocks)
+      return 'pass'
+    }
+    refused++
+    const error = { code: -32005, message: 'query exceeds max block range 3' }
+    return { status: 200, body: JSON.stringify({ jsonrpc: '2.0', id: 1, error }) }
+  })
+  await anvil().mine({ blocks: 20 })
+  await deposit(account)
+  await eventually(async () => (await prepaid(account)) === 1)
+  rpc.fault(() => 'pass')
+  assert.ok(refused > 0)
+  assert.ok(most > 1, 'no fewer than it allows')
+})
+
 test('an indexer that dies goes on where it was', async () => {
   const accounts = [newAddress(), newAddress()]
   await deposit(accounts[0]!)

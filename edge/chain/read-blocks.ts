@@ -2,6 +2,7 @@ import type { Log, PublicClient } from 'viem'
 import type { Hex } from '#protocol/bytes.ts'
 import { bloomAdmits } from './bloom.ts'
 import { getBlockOrNull, readInTurns } from './client.ts'
+import { readLogs } from './ranges.ts'
 
 /**
  * Reads blocks and logs from a node that is not trusted to be right, up to date, or even on the right chain. What
@@ -102,7 +103,9 @@ export async function readRange(
   { from, to, addresses, parent, whole }: Range,
 ): Promise<{ blocks: IndexedBlock[]; logs: Log[] }> {
   const logs = await ask(() =>
-    client.getLogs({ address: [...addresses], fromBlock: BigInt(from), toBlock: BigInt(to) }),
+    readLogs({ fromBlock: BigInt(from), toBlock: BigInt(to) }, (range) =>
+      client.getLogs({ address: [...addresses], ...range }),
+    ),
   )
   const numbers = whole
     ? Array.from({ length: to - from + 1 }, (_, i) => from + i)

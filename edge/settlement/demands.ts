@@ -9,6 +9,7 @@ import { getBlob } from '../blobs/store.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction } from '../chain/enqueue.ts'
 import { adapterOnChain } from '../chain/models.ts'
+import { readLogs } from '../chain/ranges.ts'
 import { log } from '../log.ts'
 import { readEpochFile } from './epoch-files.ts'
 import type { Settlement } from './epoch-steps.ts'
@@ -17,8 +18,6 @@ import type { Settlement } from './epoch-steps.ts'
  * Reveal or lose (IEpochChallenges.sol): what is demanded of our pending epochs is shown, however small the demand, because an
  * epoch that leaves one unanswered is disabled and costs the bond.
  */
-
-const RANGE_BLOCKS = 1_000n // common limit of eth_getLogs
 
 /**
  * Answers demands made from a block on; returns where to look next. Idempotent: an answer is one transaction by its
@@ -34,27 +33,25 @@ export async function answerDemands(
   if (oldest === Infinity) return null // nothing of ours can be demanded
   const client = chainClient(settings)
   const latest = await client.getBlockNumber()
-  let from = fromBlock ?? BigInt(oldest)
+  const demands = await readLogs(
+    { fromBlock: fromBlock ?? BigInt(oldest), toBlock: latest },
+    (range) =>
+      client.getContractEvents({
+        address: settings.CONTRACTS.epochChallenges,
+        abi: epochChallengesAbi,
+        eventName: 'Demanded',
+        strict: true,
+        ...range,
+      }),
+  )
   let failure: { error: unknown } | undefined
-  while (from <= latest) {
-    const to = from + RANGE_BLOCKS - 1n < latest ? from + RANGE_BLOCKS - 1n : latest
-    const demands = await client.getContractEvents({
-      address: settings.CONTRACTS.epochChallenges,
-      abi: epochChallengesAbi,
-      eventName: 'Demanded',
-      fromBlock: from,
-      toBlock: to,
-      strict: true,
-    })
-    for (const { args } of demands)
-      await answer(settlement, args.id).catch((error: unknown) => (failure ??= { error }))
-    from = to + 1n
-  }
+  for (const { args } of demands)
+    await answer(settlement, args.id).catch((error: unknown) => (failure ??= { error }))
   // Only when all others are answered: then it is tried again.
   if (failure) throw failure.error
   // A reorg may bring a demand into a block that was looked at.
   const { number: final } = await client.getBlock({ blockTag: 'finalized' })
-  return final + 1n < from ? final + 1n : from
+  return final < latest ? final + 1n : latest + 1n
 }
 
 async function answer({ env, settings, store }: Settlement, id: Hex): Promise<void> {

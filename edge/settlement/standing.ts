@@ -4,6 +4,7 @@ import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { receiptChallengesAbi } from '#contracts/receipt-challenges.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
+import { readLogs } from '../chain/ranges.ts'
 import { log } from '../log.ts'
 import type { Settings } from '../env.ts'
 import { archiveAnswers } from './archive.ts'
@@ -91,15 +92,19 @@ async function finalOrDisabled(settlement: Settlement): Promise<void> {
 
 /** Keeps the receipts that a challenge has proven wrong out of the epoch that is built in the place of this one. */
 async function refuseProven({ settings, store }: Settlement, row: EpochRow): Promise<void> {
-  const proofs = await chainClient(settings).getContractEvents({
-    address: settings.CONTRACTS.receiptChallenges,
-    abi: receiptChallengesAbi,
-    eventName: 'FaultProven',
-    args: { epoch: BigInt(row.epoch) },
-    fromBlock: BigInt(row.block_number ?? settings.START_BLOCK),
-    toBlock: 'finalized',
-    strict: true,
-  })
+  const client = chainClient(settings)
+  const { number: final } = await client.getBlock({ blockTag: 'finalized' })
+  const fromBlock = BigInt(row.block_number ?? settings.START_BLOCK)
+  const proofs = await readLogs({ fromBlock, toBlock: final }, (range) =>
+    client.getContractEvents({
+      address: settings.CONTRACTS.receiptChallenges,
+      abi: receiptChallengesAbi,
+      eventName: 'FaultProven',
+      args: { epoch: BigInt(row.epoch) },
+      strict: true,
+      ...range,
+    }),
+  )
   for (const { args, transactionHash } of proofs)
     store.refuse(args.requestId, `proven wrong by transaction ${transactionHash}`)
 }

@@ -1,5 +1,6 @@
 /** What the chain says, as a validator needs it: epochs, models with the prices they ever had, every set of governed numbers. */
 import type { PublicClient } from 'viem'
+import { readLogs } from '#edge/chain/ranges.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
@@ -92,13 +93,15 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
 
   /** Every price a model ever had. */
   const pricesOf = async (digest: Hex, current: bigint): Promise<ModelFacts['prices']> => {
-    const changes = await chain.getContractEvents({
-      ...registry,
-      eventName: 'PriceSet',
-      args: { digest },
-      fromBlock: 0n,
-      strict: true,
-    })
+    const changes = await readLogs(await blocksFrom(chain, 0n), (range) =>
+      chain.getContractEvents({
+        ...registry,
+        eventName: 'PriceSet',
+        args: { digest },
+        strict: true,
+        ...range,
+      }),
+    )
     let from = 0n
     const prices: ModelFacts['prices'] = []
     for (const { args, blockNumber } of changes) {
@@ -119,12 +122,15 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
      */
     submissions: async (fromBlock = 0n): Promise<{ submissions: Submission[]; final: bigint }> => {
       const { number: final } = await chain.getBlock({ blockTag: 'finalized' })
-      const events = await chain.getContractEvents({
-        ...settlement,
-        eventName: 'EpochSubmitted',
-        fromBlock: fromBlock > final + 1n ? 0n : fromBlock, // a chain that was set up anew
-        strict: true,
-      })
+      const from = fromBlock > final + 1n ? 0n : fromBlock // a chain that was set up anew
+      const events = await readLogs(await blocksFrom(chain, from), (range) =>
+        chain.getContractEvents({
+          ...settlement,
+          eventName: 'EpochSubmitted',
+          strict: true,
+          ...range,
+        }),
+      )
       const last = new Map(events.map((event) => [Number(event.args.epoch), event]))
       const submissions: Submission[] = []
       for (const [epoch, { args, blockNumber, transactionHash }] of last) {
@@ -262,6 +268,11 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
   }
 }
 
+const blocksFrom = async (chain: PublicClient, fromBlock: bigint) => ({
+  fromBlock,
+  toBlock: (await chain.getBlock({ blockTag: 'latest' })).number,
+})
+
 /** Walks back from the numbers in force, undoing one change after the other. */
 async function findParameters(
   chain: PublicClient,
@@ -271,12 +282,9 @@ async function findParameters(
   const contract = { address, abi: parametersAbi } as const
   const values = await readParameters(chain, address)
   if (paramsHash(values) === hash) return values
-  const changes = await chain.getContractEvents({
-    ...contract,
-    eventName: 'ParameterSet',
-    fromBlock: 0n,
-    strict: true,
-  })
+  const changes = await readLogs(await blocksFrom(chain, 0n), (range) =>
+    chain.getContractEvents({ ...contract, eventName: 'ParameterSet', strict: true, ...range }),
+  )
   const nameOf = new Map<Hex, ParameterName>(
     PARAMETER_NAMES.map((name) => [parameterKey(name), name]),
   )
