@@ -1,4 +1,4 @@
-import { formatEther } from 'viem'
+import { formatEther, parseEther } from 'viem'
 
 const DECIMALS = 9
 
@@ -8,3 +8,7 @@ export function formatOpen(wei: bigint): string {
   const shown = fraction.slice(0, DECIMALS).replace(/0+$/, '')
   return `${whole}${shown && `.${shown}`} OPEN`
 }
+
+/** Wei of an amount of $OPEN as it is typed, such as `1.5`; null when it is none. */
+export const parseOpen = (text: string): bigint | null =>
+  /^\d+(\.\d{1,18})?$/.test(text) ? parseEther(text) : null

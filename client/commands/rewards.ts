@@ -1,9 +1,8 @@
-import { parseEther } from 'viem'
 import { claimTypedData } from '#protocol/claim.ts'
 import { address } from '#protocol/wire.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { UsageError, type Command, type Context, type Input } from '../command.ts'
-import { formatOpen } from '../format.ts'
+import { formatOpen, parseOpen } from '../format.ts'
 import { until } from '../openledger.ts'
 import { sendTransaction } from '../wallet.ts'
 
@@ -116,8 +115,9 @@ async function relay({ settings, input, print }: Context, whose: Hex): Promise<v
 function openOf(input: Input, name: string): bigint | undefined {
   const text = input.text(name)
   if (text === undefined) return undefined
-  if (!/^\d+(\.\d{1,18})?$/.test(text)) throw new UsageError(`--${name} needs $OPEN, not "${text}"`)
-  return parseEther(text)
+  const wei = parseOpen(text)
+  if (wei === null) throw new UsageError(`--${name} needs an amount in OPEN, not "${text}"`)
+  return wei
 }
 
 /** The address that an option names, else the wallet's; throws a UsageError when there is none. */

@@ -1,8 +1,8 @@
-import { encodeFunctionData, parseEther } from 'viem'
+import { encodeFunctionData } from 'viem'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { UsageError, type Command, type Context } from '../command.ts'
-import { formatOpen } from '../format.ts'
+import { formatOpen, parseOpen } from '../format.ts'
 import { readStake, stakingCall, type Stake } from '../staking.ts'
 import { sendTransaction } from '../wallet.ts'
 import { account, addressOf } from './rewards.ts'
@@ -169,8 +169,8 @@ const sum = (parts: { wei: bigint }[]): bigint => parts.reduce((total, { wei }) 
 /** Wei of the one AMOUNT that was typed; throws a UsageError otherwise. */
 function amountOf({ input: { positionals } }: Context, command: string): bigint {
   const [text = '', ...more] = positionals
-  const wei = /^\d+(\.\d{1,18})?$/.test(text) && more.length === 0 ? parseEther(text) : 0n
-  if (wei === 0n)
+  const wei = more.length === 0 ? parseOpen(text) : null
+  if (!wei)
     throw new UsageError(
       `${command} needs one AMOUNT in OPEN, such as 1.5, not "${positionals.join(' ')}"`,
     )

@@ -213,7 +213,10 @@ test('`openledger rewards claim --relayed` signs for a wallet without a wei, and
   const dear = await run()
   assert.equal(dear.status, 2)
   assert.match(dear.stderr, /name --max-fee to allow it/)
-  assert.match((await run('--max-fee', 'much')).stderr, /--max-fee needs \$OPEN, not "much"/)
+  assert.match(
+    (await run('--max-fee', 'much')).stderr,
+    /--max-fee needs an amount in OPEN, not "much"/,
+  )
   assert.match((await run('--max-fee', '0.000000000000000001')).stderr, /takes a fee of \d+ wei/)
   const done = valueOf<{ fee: string; transaction: Hex }>(await run('--max-fee', '0.001'))
   await assertPaid({ tx_hash: done.transaction, fee: done.fee }, claim)
