@@ -16,6 +16,7 @@ export const profileInput = z
     maxWords: z.int().min(1).max(100_000),
     maxRedactions: z.int().min(0).max(10_000),
     nearDuplicate: z.number().min(0.5).max(1),
+    sameClusterWords: z.number().min(0.5).max(1),
     overlapJaccard: share,
     plagiarismContainment: z.number().min(0.5).max(1),
     overlapContainment: share,

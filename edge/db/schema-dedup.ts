@@ -53,7 +53,7 @@ export const dedupBands = sqliteTable(
   ],
 )
 
-/** Sampled 13-word windows, across Datanets. */
+/** Chosen 13-word windows, across Datanets. */
 export const dedupWindows = sqliteTable(
   'dedup_windows',
   {

@@ -55,6 +55,15 @@ test('an answer that recites a record pays its contributor', async () => {
   assert.equal(sumOf(found), pool)
 })
 
+test('what an answer repeats of its prompt earns nothing, by words or by influence', async () => {
+  const asked = fields(7).completion
+  assert.equal((await paid(response(asked, asked))).unattributed, pool)
+  // What comes after the repetition is attributed as it would be without it.
+  const more = await paid(response(asked, `${asked} ${fields(4).completion}`))
+  assert.equal(more.rows[0]?.record, recordHash(4))
+  assert.ok(more.rows.every(({ record, amount }) => record !== recordHash(7) || amount === 0n))
+})
+
 test('an empty answer pays the base pool alone', async () => {
   const found = await paid(response(fields(7).prompt, ''))
   assert.deepEqual([found.rows, found.unattributed], [[], pool])

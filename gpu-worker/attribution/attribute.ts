@@ -11,7 +11,7 @@ import { queryVector, zeroVector } from './influence-index.ts'
 import type { Quantized } from './quantize.ts'
 import type { LoadedIndex } from './index-files.ts'
 import { snippetOf } from './snippet.ts'
-import { creditSpans, type IsEcho, type SpanIndex } from './span-index.ts'
+import { creditSpans, SPAN_RULES, type IsEcho, type SpanIndex } from './span-index.ts'
 
 export type Response = {
   prompt: readonly number[]
@@ -46,8 +46,9 @@ export async function attribute(
   { pool, values }: { pool: bigint; values: ParameterValues },
 ): Promise<Attribution> {
   const { index } = loaded
-  const query = await responseVector(response, loaded, source)
-  const credit = creditSpans(spans, response.tokens, echoTest(response, tokenizer))
+  const isEcho = echoTest(response, tokenizer)
+  const query = await responseVector({ ...response, isEcho }, loaded, source)
+  const credit = creditSpans(spans, response.tokens, isEcho)
   const least = Number(values['attribution.significance'])
   const matters = (influence: number, significance: number, row: number) =>
     !spans.revoked.has(row) && ((influence > 0 && significance >= least) || credit.rows.has(row))
@@ -92,21 +93,34 @@ export async function attribute(
 }
 
 /**
- * The query vector of a response: of the loss of its tokens given the prompt. Zero, so that no row is found and nobody paid
- * by influence, when the response is empty or its gradient is not finite.
+ * The query vector of a response: of the loss, given the prompt, of those of its tokens that do not repeat the prompt; what
+ * is repeated follows from the prompt, whatever the records say. Zero, so that no row is found and nobody paid by
+ * influence, when nothing is left or the gradient is not finite.
  */
 export async function responseVector(
-  { prompt, tokens }: Pick<Response, 'prompt' | 'tokens'>,
+  { prompt, tokens, isEcho }: Pick<Response, 'prompt' | 'tokens'> & { isEcho: IsEcho },
   { index, features }: LoadedIndex,
   source: GradientSource,
 ): Promise<Quantized> {
-  // What an answer of one token without a prompt follows from is nothing: it has no loss either.
-  if (tokens.length === 0 || prompt.length + tokens.length < 2) return zeroVector(index)
-  const sequence = {
-    tokens: [...prompt, ...tokens],
-    targets: [...prompt.map(() => 0), ...tokens.map(() => 1)],
-  }
-  return queryVector(index, features, source, lastOf(sequence, source.context))
+  const echoed = echoedTokens(tokens.length, isEcho)
+  const sequence = lastOf(
+    {
+      tokens: [...prompt, ...tokens],
+      targets: [...prompt.map(() => 0), ...Array.from(echoed, (isRepeated) => 1 - isRepeated)],
+    },
+    source.context,
+  )
+  // A first token follows from nothing and has no loss.
+  if (!sequence.targets.includes(1, 1)) return zeroVector(index)
+  return queryVector(index, features, source, sequence)
+}
+
+/** 1 for every token within a stretch, long enough to be credited, that stands in the prompt; [count]. */
+function echoedTokens(count: number, isEcho: IsEcho): Uint8Array {
+  const echoed = new Uint8Array(count)
+  for (let start = 0; start + SPAN_RULES.minTokens <= count; start++)
+    if (isEcho(start, SPAN_RULES.minTokens)) echoed.fill(1, start, start + SPAN_RULES.minTokens)
+  return echoed
 }
 
 /** The end of a sequence, as much as the base reads at once. */

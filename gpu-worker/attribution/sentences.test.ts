@@ -70,8 +70,9 @@ test('of an answer that recites two records each sentence names its own first, u
   const prompt = tokenizer.encodePrompt({ messages: [{ role: 'user', content: promptText }] })
   const response = { prompt, promptText, tokens, text, ends }
   const values = { ...defaultParameters(), 'attribution.significance': 300n }
+  const means = { source, tokenizer }
 
-  const sentences = await attributeSentences(response, served, source, values)
+  const sentences = await attributeSentences(response, served, means, values)
   assert.deepEqual(
     sentences.map(({ start, end, rows }) => [text.slice(start, end).trim(), rows[0]?.record]),
     [11, 4].map((n) => [(records[n]!.fields as { completion: string }).completion, recordHash(n)]),
@@ -82,13 +83,13 @@ test('of an answer that recites two records each sentence names its own first, u
   }
   const row = served.index.index.rows.findIndex(({ record }) => record === recordHash(11))
   const live = { ...served, spans: withoutRows(served.spans, new Set([row])) }
-  const without = await attributeSentences(response, live, source, values)
+  const without = await attributeSentences(response, live, means, values)
   assert.ok(without.every(({ rows }) => rows.every(({ record }) => record !== recordHash(11))))
 
   const none = await attributeSentences(
     { ...response, tokens: [], text: '', ends: [] },
     served,
-    source,
+    means,
     values,
   )
   assert.deepEqual(none, [])

@@ -1,7 +1,8 @@
 /** Which records shaped each sentence of a response: for showing only, money follows the response as a whole. */
 import type { ParameterValues } from '#protocol/parameters.ts'
 import type { Explanation } from '#protocol/generation.ts'
-import { responseVector, type AttributionIndex, type Response } from './attribute.ts'
+import { echoTest, responseVector, type AttributionIndex, type Response } from './attribute.ts'
+import type { Tokenizer } from '../tokenizer.ts'
 import type { GradientSource } from './gradients.ts'
 import { scoreRows } from './index-rows.ts'
 
@@ -42,15 +43,20 @@ export function sentencesOf({
 export async function attributeSentences(
   response: Response,
   { index: loaded, spans }: AttributionIndex,
-  source: GradientSource,
+  { source, tokenizer }: { source: GradientSource; tokenizer: Pick<Tokenizer, 'decode'> },
   values: ParameterValues,
 ): Promise<NonNullable<Explanation['sentences']>> {
   const least = Number(values['attribution.significance'])
+  const isEcho = echoTest(response, tokenizer)
   const found: NonNullable<Explanation['sentences']> = []
   for (const { start, end, from, to } of sentencesOf(response)) {
     const before = [...response.prompt, ...response.tokens.slice(0, from)]
     const query = await responseVector(
-      { prompt: before, tokens: response.tokens.slice(from, to) },
+      {
+        prompt: before,
+        tokens: response.tokens.slice(from, to),
+        isEcho: (at, length) => isEcho(from + at, length),
+      },
       loaded,
       source,
     )

@@ -183,17 +183,16 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     const found =
       adapter &&
       live &&
-      (await withSource(adapter.served, async (source) => ({
-        attributed: await attribute(
-          response,
-          live,
-          { source, tokenizer: base.tokenizer },
-          { pool: split.contributors, values },
-        ),
-        sentences: request.sentences
-          ? await attributeSentences(response, live, source, values)
-          : null,
-      })))
+      (await withSource(adapter.served, async (source) => {
+        const means = { source, tokenizer: base.tokenizer }
+        const attributed = await attribute(response, live, means, {
+          pool: split.contributors,
+          values,
+        })
+        const sentences =
+          request.sentences && (await attributeSentences(response, live, means, values))
+        return { attributed, sentences }
+      }))
     const signed = await signReceipt(
       {
         request,

@@ -92,7 +92,7 @@ export function openReExecution({
         return checkText(receipt, index, { credit: creditSpans(spans, tokens, isEcho), values })
       })
       const text = checks.find(({ holds }) => holds) ?? (checks[0] as Check)
-      const query = await responseVector({ prompt, tokens }, served.index, source)
+      const query = await responseVector({ prompt, tokens, isEcho }, served.index, source)
       return [text, checkGradient(signed, query.values)]
     },
   }

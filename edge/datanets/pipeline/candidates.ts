@@ -1,11 +1,11 @@
 /**
- * Finds the earlier records that one may be a copy of: through its keys, its MinHash bands and its sampled windows, in
+ * Finds the earlier records that one may be a copy of: through its keys, its MinHash bands and its fingerprints, in
  * the persistent index and among the batch's own records. Hits of both are merged before they are capped, index first,
  * so a verdict does not depend on where a submission is cut into batches.
  */
 import { LOOKUP } from './dedup-index.ts'
 import type { DedupIndex, IndexedRecord, IndexEntry, IndexHit, MemoryIndex } from './dedup-index.ts'
-import { bandKeys, sampledWindows, sketch, type Sketch } from './minhash.ts'
+import { bandKeys, sketch, type Sketch } from './minhash.ts'
 import { simplify } from './normalize.ts'
 import { recordHash, recordText } from './record.ts'
 import { sha256Hex } from '#protocol/bytes.ts'
@@ -13,7 +13,7 @@ import type { RecordFields } from '#protocol/wire.ts'
 
 /** Near-duplicate candidates that are compared in full: those that share most bands, then the earliest. */
 export const MAX_NEAR_CANDIDATES = 128
-/** Records whose windows are looked at for containment: those that share most sampled windows. */
+/** Records whose windows are looked at for containment: those that share most fingerprints. */
 export const MAX_HOLDERS = 8
 
 export type Sketched = { entry: IndexEntry; sketch: Sketch }
@@ -45,7 +45,7 @@ export function sketchRecord(fields: RecordFields, contributor: string): Sketche
     fields,
     keys: [hash, sha256Hex(simplified)],
     bandKeys: bandKeys(made.shingles),
-    windowHashes: sampledWindows(made.windows),
+    windowHashes: made.fingerprints,
   }
   return { entry, sketch: made }
 }

@@ -52,7 +52,7 @@ export type IndexEntry = {
   keys: [exact: string, normalized: string]
   /** 14 MinHash band keys, integers below 2^52. */
   bandKeys: number[]
-  /** Sampled 13-word window hashes, integers below 2^52: about one per eight words. */
+  /** Hashes of chosen 13-word windows, integers below 2^52: about one per eight words. */
   windowHashes: number[]
 }
 

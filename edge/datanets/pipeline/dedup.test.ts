@@ -2,16 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { createDeduplicator, type DedupDecision } from './dedup.ts'
 import { createMemoryIndex, LOOKUP, type DedupIndex, type MemoryIndex } from './dedup-index.ts'
-import {
-  bandKeys,
-  fmix32,
-  FS1,
-  intersect,
-  MH1,
-  sampledWindows,
-  signature,
-  sketch,
-} from './minhash.ts'
+import { bandKeys, fmix32, intersect, MH1, sharedWords, signature, sketch, WN1 } from './minhash.ts'
 import { simplify } from './normalize.ts'
 import { DEFAULT_PROFILE } from './profile.ts'
 import { recordHash } from './record.ts'
@@ -113,14 +104,37 @@ test('pairs meet in a band as often as 1 - (1 - s^8)^14 says', () => {
   assert(Math.abs(met - expected) < 4 * Math.sqrt(rounds / 4), `${met} of ${expected}`)
 })
 
-test('keys fit a double exactly and a window in eight is sampled', () => {
-  const { shingles, windows } = sketch(words(20_000).join(' '))
+test('keys fit a double exactly and one window in eight is a fingerprint', () => {
+  const { shingles, windows, fingerprints } = sketch(words(20_000).join(' '))
   assert.equal(shingles.length, 20_000 - MH1.shingleWords + 1) // all distinct: no 32-bit accident here
-  assert.equal(windows.length, 20_000 - FS1.windowWords + 1)
-  const sampled = sampledWindows(windows)
-  assert(Math.abs(sampled.length - windows.length / 8) < 4 * Math.sqrt((windows.length * 7) / 64))
-  for (const key of [...bandKeys(shingles), ...sampled])
+  assert.equal(windows.length, 20_000 - WN1.windowWords + 1)
+  // Schleimer et al.: a density of 2 / (windows + 1) on random text.
+  assert(Math.abs(fingerprints.length / windows.length - 1 / 8) < 0.01)
+  for (const key of [...bandKeys(shingles), ...fingerprints])
     assert(Number.isSafeInteger(key) && key >= 0 && key < 2 ** 52)
+})
+
+test('any 27 words that two texts share have a fingerprint in common', () => {
+  for (let round = 0; round < 300; round++) {
+    const shared = words(WN1.windowWords + WN1.windows - 1)
+    const within = (before: number, after: number) =>
+      new Set(sketch([...words(before), ...shared, ...words(after)].join(' ')).fingerprints)
+    const long = within(random(200), random(200))
+    const other = within(random(40), random(40))
+    assert([...sketch(shared.join(' ')).fingerprints].some((key) => long.has(key)))
+    assert([...other].some((key) => long.has(key)))
+  }
+})
+
+test('the share of words in common 5-grams forgives scattered changes and nothing else', () => {
+  const text = words(100)
+  const shared = (other: string[]) => sharedWords(sketch(other.join(' ')), sketch(text.join(' ')))
+  assert.equal(shared(text), 1)
+  assert.equal(shared(text.map((word, i) => (i % 20 === 7 ? 'changed' : word))), 0.95)
+  assert.equal(shared(text.map((word, i) => (i % 4 === 3 ? 'changed' : word))), 0)
+  assert.equal(shared([...text.slice(0, 50), ...words(50)]), 0.5)
+  assert.equal(shared(words(100)), 0)
+  assert.equal(sharedWords(sketch('four words are few'), sketch('four words are few')), 0)
 })
 
 test('the same words again are an exact duplicate, by whomever, whatever the punctuation', async () => {
@@ -161,6 +175,23 @@ test('nearly the same words are a near duplicate of the earliest of its cluster'
     assert.equal(decision?.evidence?.sameContributor, false)
   }
   assert.equal(near?.evidence?.similarity, 0.9794) // 95 of 97 shingles
+})
+
+test('a copy with a word changed here and there is of the cluster of its original, whoever hands it in', async () => {
+  const text = words(120)
+  const original = recordHash({ text: text.join(' ') })
+  const copies = Array.from({ length: 5 }, () =>
+    text.map((word, i) => (i % 24 === 6 ? (words(1)[0] ?? '') : word)).join(' '),
+  )
+  for (const contributor of ['ann', 'bob']) {
+    const decisions = await decide(copies, await indexOf([text.join(' ')], 'ann'), contributor)
+    for (const { reason, entry } of decisions)
+      assert.deepEqual([reason, entry.cluster], ['PARTIAL_OVERLAP', original])
+  }
+  // A template filled with facts of its own stays a record of its own.
+  const filled = text.map((word, i) => (i % 24 < 4 ? (words(1)[0] ?? '') : word)).join(' ')
+  const [own] = await decide([filled], await indexOf([text.join(' ')], 'ann'))
+  assert.deepEqual([own?.reason, own?.entry.cluster], ['PARTIAL_OVERLAP', own?.entry.recordHash])
 })
 
 test('a copied passage in a longer record of another contributor is suspected plagiarism', async () => {

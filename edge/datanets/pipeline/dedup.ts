@@ -2,7 +2,9 @@
  * Duplicate search over one batch, record by record, against a persistent index and the batch's own earlier records.
  * Verdicts: same exact or normalised key: DUPLICATE_EXACT · Jaccard of word 5-grams >= 0.8: DUPLICATE_NEAR ·
  * containment of 13-word windows in others' records >= 0.8: PLAGIARISM_SUSPECT · Jaccard >= 0.5 or containment >= 0.3:
- * PARTIAL_OVERLAP, accepted with novelty 1 - containment · else novelty 1. Thresholds are the profile's.
+ * PARTIAL_OVERLAP, accepted with novelty 1 - containment · else novelty 1. Where 0.9 of the words of both records stand in
+ * common 5-grams, they are one cluster, which is paid once: a word changed here and there makes no second record.
+ * Thresholds are the profile's.
  */
 import { candidatesOf, lookUp, sketchFields, sketchRecord } from './candidates.ts'
 import type { Candidate, Candidates, Sketched } from './candidates.ts'
@@ -12,7 +14,7 @@ import {
   type IndexedRecord,
   type IndexEntry,
 } from './dedup-index.ts'
-import { intersect, type Sketch } from './minhash.ts'
+import { intersect, sharedWords, type Sketch } from './minhash.ts'
 import { simplify } from './normalize.ts'
 import type { Profile } from './profile.ts'
 import { mapFields } from './record.ts'
@@ -106,16 +108,27 @@ function decide(item: Sketched, profile: Profile, candidates: Candidates): Dedup
       most !== null
         ? evidence(item, most, 'containment', held.all)
         : closest && evidence(item, closest.candidate, 'jaccard', closest.jaccard)
+    const alike = earliest(
+      similar
+        .filter(({ candidate, jaccard }) => jaccard > 0 && isAlike(item, candidate, profile))
+        .map(({ candidate }) => candidate),
+    )
     const isHeld = most !== null && held.all >= profile.plagiarismContainment
+    const first = alike ?? (isHeld ? most : null)
     return {
       reason: 'PARTIAL_OVERLAP',
       novelty: round(1 - share),
       evidence: shown ?? null,
-      entry: isHeld ? inClusterOf(entry, most) : entry,
+      entry: first ? inClusterOf(entry, first) : entry,
     }
   }
   return { reason: null, novelty: 1, evidence: null, entry }
 }
+
+/** Whether two records are the same but for a word here and there. */
+const isAlike = (item: Sketched, other: Candidate, { sameClusterWords }: Profile): boolean =>
+  sharedWords(item.sketch, other.sketch) >= sameClusterWords &&
+  sharedWords(other.sketch, item.sketch) >= sameClusterWords
 
 const duplicate = (
   reason: 'DUPLICATE_EXACT' | 'DUPLICATE_NEAR',

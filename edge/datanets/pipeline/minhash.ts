@@ -1,12 +1,14 @@
 /**
  * Scheme mh1: MinHash over word 5-grams, 112 permutations as 14 bands of 8 rows (a pair of Jaccard similarity s meets
- * in a band with probability 1 - (1 - s^8)^14: 0.05 at 0.5, 0.92 at 0.8, 1.00 at 0.9). And scheme fs1: 13-word windows,
- * of which one in eight, chosen by hash, is indexed (FracMinHash), to find records contained in longer ones.
- * Broder 1997, "On the resemblance and containment of documents"; band numbers as in datatrove and FineWeb.
+ * in a band with probability 1 - (1 - s^8)^14: 0.05 at 0.5, 0.92 at 0.8, 1.00 at 0.9). And scheme wn1: 13-word windows,
+ * of which the least hash of every 15 in a row is indexed (winnowing), to find records contained in longer ones: one in
+ * eight, and at least one of any 27 words that two texts share. Of texts under 28 words all are.
+ * Broder 1997, "On the resemblance and containment of documents"; Schleimer, Wilkerson and Aiken 2003, "Winnowing: local
+ * algorithms for document fingerprinting"; band numbers as in datatrove and FineWeb.
  */
 
 export const MH1 = { shingleWords: 5, permutations: 112, bands: 14, rows: 8 } as const
-export const FS1 = { windowWords: 13, modulus: 8 } as const
+export const WN1 = { windowWords: 13, windows: 15 } as const
 
 const GOLDEN = 0x9e3779b9
 
@@ -34,8 +36,12 @@ function hashString(text: string, seed: number): number {
 export type Sketch = {
   /** Distinct hashes of word 5-grams, ascending: [shingles] u32. */
   shingles: Uint32Array
+  /** Hashes of the word 5-grams as they follow each other; empty for texts under five words. */
+  inOrder: Uint32Array
   /** Distinct hashes of 13-word windows, ascending: [windows], integers below 2^52. Empty for shorter texts. */
   windows: Float64Array
+  /** Those of the windows that go into the index and are looked up in it. */
+  fingerprints: number[]
 }
 
 /** Sketches a simplified text (see normalize.ts). Texts under five words are shingled by five characters. */
@@ -55,19 +61,43 @@ export function sketch(simplified: string): Sketch {
       high[i] = high[seen] ?? 0
     }
   }
-  const shingles = words.length < MH1.shingleWords ? charShingles(simplified) : wordShingles(low)
-  return { shingles, windows: windowHashes(low, high) }
+  const inOrder = wordShingles(low)
+  const shingles = inOrder.length === 0 ? charShingles(simplified) : distinct(inOrder.slice())
+  const windows = windowHashes(low, high)
+  const fingerprints = winnow(windows)
+  return { shingles, inOrder, windows: distinct(windows), fingerprints }
 }
 
-/** The windows that go into the index and are looked up in it: those whose hash is a multiple of eight. */
-export const sampledWindows = (windows: Float64Array): number[] =>
-  [...windows].filter((hash) => hash % FS1.modulus === 0)
+/** The least of every `WN1.windows` hashes in a row, each once; all of them when there are no more than that. */
+function winnow(hashes: Float64Array): number[] {
+  if (hashes.length <= WN1.windows) return [...new Set(hashes)]
+  const chosen = new Set<number>()
+  for (let end = WN1.windows; end <= hashes.length; end++)
+    chosen.add(Math.min(...hashes.subarray(end - WN1.windows, end)))
+  return [...chosen]
+}
+
+/**
+ * The share of a text's words that stand in a 5-gram which the other text has too: what scattered changes leave standing.
+ * Zero for texts under five words.
+ */
+export function sharedWords({ inOrder }: Sketch, { shingles }: Sketch): number {
+  if (inOrder.length === 0) return 0
+  const theirs = new Set(shingles)
+  let shared = 0
+  let next = 0 // the first word that is not counted yet
+  for (const [at, hash] of inOrder.entries()) {
+    if (!theirs.has(hash)) continue
+    shared += at + MH1.shingleWords - Math.max(next, at)
+    next = at + MH1.shingleWords
+  }
+  return shared / (inOrder.length + MH1.shingleWords - 1)
+}
 
 function wordShingles(words: Uint32Array): Uint32Array {
-  const count = words.length - MH1.shingleWords + 1
-  const hashes = new Uint32Array(count)
-  for (let i = 0; i < count; i++) hashes[i] = chain(words, i, MH1.shingleWords, 0)
-  return distinct(hashes)
+  const hashes = new Uint32Array(Math.max(0, words.length - MH1.shingleWords + 1))
+  for (let i = 0; i < hashes.length; i++) hashes[i] = chain(words, i, MH1.shingleWords, 0)
+  return hashes
 }
 
 function charShingles(text: string): Uint32Array {
@@ -78,10 +108,10 @@ function charShingles(text: string): Uint32Array {
 }
 
 function windowHashes(low: Uint32Array, high: Uint32Array): Float64Array {
-  const hashes = new Float64Array(Math.max(0, low.length - FS1.windowWords + 1))
+  const hashes = new Float64Array(Math.max(0, low.length - WN1.windowWords + 1))
   for (let i = 0; i < hashes.length; i++)
-    hashes[i] = join52(chain(high, i, FS1.windowWords, 1), chain(low, i, FS1.windowWords, 0))
-  return distinct(hashes)
+    hashes[i] = join52(chain(high, i, WN1.windowWords, 1), chain(low, i, WN1.windowWords, 0))
+  return hashes
 }
 
 /** Order-dependent hash of `count` word hashes from `start`: u32. */

@@ -6,7 +6,7 @@ import { createMemoryIndex, LOOKUP, type DedupIndex, type IndexEntry } from './d
 import { gateReasons, GOPHER_REPETITION, type Measured } from './gates.ts'
 import { CONTROL_TOKENS, findInjection, INJECTION_PATTERNS } from './injection.ts'
 import { detectLanguage, MIN_LANGUAGE_CHARS, PLAIN_ENGLISH, SAMPLE_CHARS } from './language.ts'
-import { FS1, MH1 } from './minhash.ts'
+import { MH1, WN1 } from './minhash.ts'
 import { MAX_LINE_CHARS } from './parse.ts'
 import { DEFAULT_PROFILE, type Profile } from './profile.ts'
 import { measureQuality } from './quality.ts'
@@ -203,7 +203,7 @@ export function pipelineHash(profile: Profile = DEFAULT_PROFILE): Hex {
       language: { SAMPLE_CHARS, MIN_LANGUAGE_CHARS, PLAIN_ENGLISH },
       repetition: GOPHER_REPETITION,
       mh1: MH1,
-      fs1: FS1,
+      wn1: WN1,
       dedup: {
         MAX_NEAR_CANDIDATES,
         MAX_HOLDERS,

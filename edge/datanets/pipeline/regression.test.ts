@@ -80,12 +80,12 @@ async function timed(
 // 30 more answers and 3 more clauses apart; and we compare at most 128 candidates, of 50 per band, which loses about one
 // in a hundred of MedQuAD’s near duplicates, all in templates that were filled hundreds of times.
 test(
-  'MedQuAD has 15,808 different answers, 636 of them near an earlier one',
+  'MedQuAD has 15,808 different answers, 637 of them near an earlier one',
   { skip },
   async () => {
     const answers = read('medical').map((line) => line.answer)
     assert.equal(answers.length, 16_407)
-    assert.deepEqual(await uniqueAndNear(answers), [15_808, 636])
+    assert.deepEqual(await uniqueAndNear(answers), [15_808, 637])
     assert.deepEqual(await uniqueAndNear(answers.map(zeroDigits)), [15_778, 648])
   },
 )
@@ -110,11 +110,11 @@ test(
       accepted: 15_619,
       needsReview: 0,
       rejected: 788,
-      discounted: 4_048,
+      discounted: 4_025,
       repaired: 195,
       redacted: 17,
       reasons: {
-        PARTIAL_OVERLAP: 4_048,
+        PARTIAL_OVERLAP: 4_025,
         DUPLICATE_NEAR: 712, // question and answer together; copies of a dropped near duplicate count too
         PII_REDACTED: 17,
         REPETITIVE: 28,
@@ -173,18 +173,18 @@ test('two in five clauses of the SPDX licences are new, when eight families subm
   }
   assert.deepEqual(total, {
     rows: 12_419,
-    accepted: 5_225,
-    needsReview: 93,
+    accepted: 5_224,
+    needsReview: 94,
     rejected: 7_101,
-    discounted: 1_458,
+    discounted: 1_464,
     repaired: 0,
     redacted: 115,
-    PARTIAL_OVERLAP: 1_458,
+    PARTIAL_OVERLAP: 1_464,
     DUPLICATE_NEAR: 1_229,
     DUPLICATE_EXACT: 5_293,
     PII_REDACTED: 115,
     LANGUAGE_NOT_ALLOWED: 568, // the national versions of Creative Commons, and CeCILL
-    PLAGIARISM_SUSPECT: 93,
+    PLAGIARISM_SUSPECT: 94,
     EMPTY: 1,
     TOO_SHORT: 8,
     WORD_LENGTH: 2,
