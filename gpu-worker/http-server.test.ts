@@ -12,7 +12,11 @@ let refusal: ErrorEvent
 const inference = {
   generate: async (_, onEvent) => onEvent(refusal),
 } satisfies Pick<Inference, 'generate'> as unknown as Inference
-const server = createHttpServer({ token, inference, metrics: createMetrics() } as HttpOptions)
+const server = createHttpServer({
+  token,
+  inference,
+  metrics: createMetrics(() => null as never),
+} as HttpOptions)
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
 after(() => server.close())

@@ -26,8 +26,6 @@ export type HttpOptions = {
   exporter: Exporter
   /** Body of /health. */
   health: () => object
-  /** Body of /metrics. */
-  exposition: () => string
 }
 
 const MOST_BODY_BYTES = 4 * 2 ** 20
@@ -58,8 +56,9 @@ async function route(
   const isRead = request.method === 'GET' || request.method === 'HEAD'
   if (path === '/health' && isRead) return json(response, 200, options.health())
   if (path === '/metrics' && isRead) {
-    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
-    response.end(options.exposition())
+    const text = await options.metrics.render()
+    response.writeHead(200, { 'content-type': options.metrics.contentType })
+    response.end(text)
     return
   }
   const post = POSTS[path]
@@ -151,14 +150,14 @@ async function generate(
     (event) => {
       if (event.type === 'token' && !hasText) {
         hasText = true
-        metrics.observe('openledger_first_token_seconds', seconds())
+        metrics.firstToken.observe(seconds())
       } else if (event.type === 'end') {
-        metrics.add('openledger_prompt_tokens_total', {}, event.promptTokens)
-        metrics.add('openledger_completion_tokens_total', {}, event.completionTokens)
+        metrics.promptTokens.inc(event.promptTokens)
+        metrics.completionTokens.inc(event.completionTokens)
       } else if (event.type === 'receipt') {
         outcome = 'answered'
-        metrics.observe('openledger_answer_seconds', seconds())
-        metrics.observe('openledger_attribution_seconds', event.explanation.attributionMs / 1000)
+        metrics.answer.observe(seconds())
+        metrics.attribution.observe(event.explanation.attributionMs / 1000)
       } else if (event.type === 'error' && !gone.signal.aborted) outcome = event.code
       if (response.destroyed) return
       const status = event.type === 'error' && !response.headersSent && REFUSALS[event.code]
@@ -175,7 +174,7 @@ async function generate(
     begin()
     response.end()
   }
-  metrics.add('openledger_requests_total', { outcome })
+  metrics.requests.inc({ outcome })
   const { requestId, payer, adapter } = request
   log(outcome === 'answered' ? 'info' : 'warn', 'answer', {
     requestId,

@@ -13,9 +13,10 @@ import { pause } from './blobs.ts'
 import { edgeClient } from './edge-client.ts'
 import { createHttpServer } from './http-server.ts'
 import { log } from './log.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type Sample } from './metrics.ts'
 import { servingMemory } from './serving/base-memory.ts'
 import { startInference } from './serving/inference.ts'
+import type { InferenceStatus } from './serving/inference-service.ts'
 import { parseSettings, type Settings } from './settings.ts'
 import { openExporter } from './training/exporter.ts'
 import { availableMemory, shapeOf } from './training/memory.ts'
@@ -44,10 +45,11 @@ async function main(): Promise<void> {
   for (const line of device.report) log('info', 'device', { message: line })
   const session = { provider: device.provider, threads: settings.THREADS }
   const account = privateKeyToAccount(settings.WORKER_KEY)
-  const isPinned = (digest: Hex): boolean => settings.PINNED_ADAPTERS.includes(digest)
-  const metrics = createMetrics()
+  const metrics = createMetrics(() =>
+    sampleOf(inference.status(), { settings, baseBytes, isTraining: job !== null }),
+  )
   const inference = await startInference({ session, settings }, (tier, seconds) =>
-    metrics.observe('openledger_adapter_load_seconds', seconds, { tier }),
+    metrics.adapterLoad.observe({ tier }, seconds),
   )
 
   const stopping = new AbortController()
@@ -74,40 +76,6 @@ async function main(): Promise<void> {
       ...inference.status(),
       training: job,
     }),
-    exposition: () => {
-      const status = inference.status()
-      const { adapters, indexes } = status
-      return metrics.render({
-        gauges: {
-          openledger_requests_active: status.active,
-          openledger_requests_waiting: status.waiting,
-          openledger_tokens_per_second: status.tokensPerSecond,
-          openledger_adapters_resident: adapters.resident.length,
-          openledger_adapters_resident_bytes: adapters.residentBytes,
-          openledger_adapters_budget_bytes: adapters.budgetBytes,
-          openledger_adapters_pinned: adapters.resident.filter(isPinned).length,
-          openledger_adapter_hit_ratio:
-            adapters.hits / Math.max(1, adapters.hits + adapters.misses),
-          openledger_indexes_resident: indexes.resident.length,
-          openledger_indexes_resident_bytes: indexes.residentBytes,
-          openledger_indexes_budget_bytes: indexes.budgetBytes,
-          openledger_base_bits: format === 'f32' ? 32 : quantBits(format),
-          openledger_base_bytes: baseBytes,
-          openledger_training_running: job ? 1 : 0,
-          process_resident_memory_bytes: process.memoryUsage().rss,
-        },
-        totals: {
-          openledger_adapter_hits_total: adapters.hits,
-          openledger_adapter_misses_total: adapters.misses,
-          openledger_adapter_evictions_total: adapters.evictions,
-          openledger_index_hits_total: indexes.hits,
-          openledger_index_misses_total: indexes.misses,
-          openledger_index_evictions_total: indexes.evictions,
-          openledger_deferrals_total: status.deferrals,
-        },
-        loras: { capacity: status.capacity, running: status.running, waiting: status.queued },
-      })
-    },
   })
   server.listen(settings.PORT)
   await once(server, 'listening')
@@ -121,6 +89,7 @@ async function main(): Promise<void> {
 
   const edge = edgeClient(settings.EDGE_URL, settings.WORKER_TOKEN)
   const training = { shape: shapeOf(base.config), memoryBytes: availableMemory() }
+  const isPinned = (adapter: Hex): boolean => settings.PINNED_ADAPTERS.includes(adapter)
   const hello = (): WorkerHello => {
     const { capacity, active, waiting, adapters } = inference.status()
     const lately = adapters.resident.toReversed()
@@ -155,7 +124,7 @@ async function main(): Promise<void> {
       workerId: () => workerId,
       onJob: (running, verdict) => {
         job = running && { jobId: running.lease.job.jobId, pid: running.pid }
-        if (verdict) metrics.add('openledger_training_jobs_total', { outcome: verdict.outcome })
+        if (verdict) metrics.trainingJobs.inc({ outcome: verdict.outcome })
       },
       signal: stopping.signal,
     }),
@@ -175,6 +144,48 @@ async function main(): Promise<void> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+}
+
+/** What Prometheus is told of the worker's state now. */
+function sampleOf(
+  status: InferenceStatus,
+  {
+    settings,
+    baseBytes,
+    isTraining,
+  }: { settings: Settings; baseBytes: number; isTraining: boolean },
+): Sample {
+  const { PINNED_ADAPTERS: pinned, BASE_FORMAT: format } = settings
+  const { adapters, indexes } = status
+  return {
+    gauges: {
+      openledger_requests_active: status.active,
+      openledger_requests_waiting: status.waiting,
+      openledger_tokens_per_second: status.tokensPerSecond,
+      openledger_adapters_resident: adapters.resident.length,
+      openledger_adapters_resident_bytes: adapters.residentBytes,
+      openledger_adapters_budget_bytes: adapters.budgetBytes,
+      openledger_adapters_pinned: adapters.resident.filter((digest) => pinned.includes(digest))
+        .length,
+      openledger_adapter_hit_ratio: adapters.hits / Math.max(1, adapters.hits + adapters.misses),
+      openledger_indexes_resident: indexes.resident.length,
+      openledger_indexes_resident_bytes: indexes.residentBytes,
+      openledger_indexes_budget_bytes: indexes.budgetBytes,
+      openledger_base_bits: format === 'f32' ? 32 : quantBits(format),
+      openledger_base_bytes: baseBytes,
+      openledger_training_running: isTraining ? 1 : 0,
+    },
+    totals: {
+      openledger_adapter_hits_total: adapters.hits,
+      openledger_adapter_misses_total: adapters.misses,
+      openledger_adapter_evictions_total: adapters.evictions,
+      openledger_index_hits_total: indexes.hits,
+      openledger_index_misses_total: indexes.misses,
+      openledger_index_evictions_total: indexes.evictions,
+      openledger_deferrals_total: status.deferrals,
+    },
+    loras: { capacity: status.capacity, running: status.running, waiting: status.queued },
+  }
 }
 
 /** The provider that was asked for, or the best one; throws when the one asked for cannot be used. */

@@ -18,7 +18,7 @@ const base = await identifyBase(EMBEDDED_MODEL)
 const server = createHttpServer({
   token,
   inference: null as never, // nobody asks for answers
-  metrics: createMetrics(),
+  metrics: createMetrics(() => null as never),
   preview: openPreview({ ...base, digest: digest as Hex }),
   exporter: {
     export: async (request) => {
@@ -27,7 +27,6 @@ const server = createHttpServer({
     },
   },
   health: () => ({}),
-  exposition: () => '',
 })
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
