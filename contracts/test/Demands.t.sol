@@ -8,12 +8,7 @@ import {
     Payout,
     ReceiptContent
 } from "../src/interfaces/IEpochChallenges.sol";
-import {
-    IReceiptChallenges,
-    IndexRow,
-    ReceiptOpening,
-    RowOpening
-} from "../src/interfaces/IReceiptChallenges.sol";
+import {IndexRow, ReceiptOpening, RowOpening} from "../src/interfaces/IReceiptChallenges.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
 import {ChallengesBase} from "./ChallengesBase.sol";
 import {Reentrant, Refuser} from "./Receivers.sol";
@@ -274,9 +269,5 @@ contract DemandsTest is ChallengesBase {
     {
         vm.prank(stranger);
         return epochChallenges.demand{value: DEMAND_BOND}(1, kind, index, position);
-    }
-
-    function _wrong(string memory what) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(IReceiptChallenges.WrongOpening.selector, what);
     }
 }
