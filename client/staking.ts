@@ -2,10 +2,13 @@
 import { encodeFunctionData } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
+import { readLogs } from '#edge/chain/ranges.ts'
 import { DEBTORS } from '#gpu-worker/validator/attest.ts'
-import { STATUS } from '#gpu-worker/validator/chain-facts.ts'
+import { STATUS, type Status } from '#gpu-worker/validator/chain-facts.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { Network } from './settings.ts'
+
+type Reading = Pick<Network, 'chain' | 'contracts'>
 
 export type Stake = {
   account: Hex
@@ -24,14 +27,15 @@ export type Stake = {
 }
 
 /** Reads everything that an account has at stake and what is due to it. */
-export async function readStake(
-  { chain, contracts }: Pick<Network, 'chain' | 'contracts'>,
-  account: Hex,
-): Promise<Stake> {
-  const staking = { address: contracts.validatorStaking, abi: validatorStakingAbi } as const
-  const of = { args: { validator: account }, fromBlock: 0n } as const
-  const [validator, owed, approved, collected] = await Promise.all([
-    chain.readContract({ ...staking, functionName: 'validatorOf', args: [account] }),
+export async function readStake(network: Reading, account: Hex): Promise<Stake> {
+  const { chain, contracts } = network
+  const [validator, owed, epochs] = await Promise.all([
+    chain.readContract({
+      address: contracts.validatorStaking,
+      abi: validatorStakingAbi,
+      functionName: 'validatorOf',
+      args: [account],
+    }),
     Promise.all(
       DEBTORS.map(async (contract) => ({
         contract,
@@ -43,35 +47,8 @@ export async function readStake(
         }),
       })),
     ),
-    chain.getContractEvents({ ...staking, eventName: 'Approved', ...of }),
-    chain.getContractEvents({ ...staking, eventName: 'RewardCollected', ...of }),
+    readApproved(network, account),
   ])
-  const done = new Set(collected.map(({ args }) => args.epoch))
-  const open = [...new Set(approved.map(({ args }) => args.epoch))].filter(
-    (epoch) => epoch !== undefined && !done.has(epoch),
-  ) as bigint[]
-  const epochs = await Promise.all(
-    open.map(async (epoch) => {
-      const status =
-        STATUS[
-          await chain.readContract({
-            address: contracts.attributionSettlement,
-            abi: attributionSettlementAbi,
-            functionName: 'statusOf',
-            args: [epoch],
-          })
-        ]
-      const wei =
-        status === 'active'
-          ? await chain.readContract({
-              ...staking,
-              functionName: 'rewardOf',
-              args: [epoch, account],
-            })
-          : 0n
-      return { epoch: Number(epoch), status, wei }
-    }),
-  )
   return {
     account,
     staked: validator.stake,
@@ -82,6 +59,51 @@ export async function readStake(
     rewards: epochs.filter(({ wei }) => wei > 0n).map(({ epoch, wei }) => ({ epoch, wei })),
     pending: epochs.filter(({ status }) => status === 'pending').map(({ epoch }) => epoch),
   }
+}
+
+/** Epochs that an account approved and has not collected for, with what each gives it now. */
+async function readApproved(
+  { chain, contracts }: Reading,
+  validator: Hex,
+): Promise<{ epoch: number; status: Status | undefined; wei: bigint }[]> {
+  const staking = { address: contracts.validatorStaking, abi: validatorStakingAbi } as const
+  const settlement = {
+    address: contracts.attributionSettlement,
+    abi: attributionSettlementAbi,
+  } as const
+  const toBlock = await chain.getBlockNumber()
+  const epochsIn = (eventName: 'Approved' | 'RewardCollected'): Promise<bigint[]> =>
+    readLogs({ fromBlock: 0n, toBlock }, async (range) => {
+      const logs = await chain.getContractEvents({
+        ...staking,
+        eventName,
+        args: { validator },
+        strict: true,
+        ...range,
+      })
+      return logs.map(({ args }) => args.epoch)
+    })
+  const [approved, collected] = await Promise.all([
+    epochsIn('Approved'),
+    epochsIn('RewardCollected'),
+  ])
+  const done = new Set(collected)
+  const open = new Set(approved.filter((epoch) => !done.has(epoch)))
+  return Promise.all(
+    [...open].map(async (epoch) => {
+      const status =
+        STATUS[await chain.readContract({ ...settlement, functionName: 'statusOf', args: [epoch] })]
+      const wei =
+        status === 'active'
+          ? await chain.readContract({
+              ...staking,
+              functionName: 'rewardOf',
+              args: [epoch, validator],
+            })
+          : 0n
+      return { epoch: Number(epoch), status, wei }
+    }),
+  )
 }
 
 /** A call of ValidatorStaking as a transaction. */
