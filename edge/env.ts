@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { MAX_SEGMENT_BYTES } from '#protocol/segments.ts'
 import { address, hex } from '#protocol/wire.ts'
 import type { Account } from './accounts/account.ts'
 import type { ChainIndexer } from './chain/indexer.ts'
@@ -46,6 +47,8 @@ const variables = z.object({
   PUBLIC_URL: z.url({ protocol: /^https?$/ }),
   EPOCH_SECONDS: positive,
   EPOCH_MAX_RECEIPTS: positive,
+  /** Bytes of JSON at which an epoch's lists are cut. */
+  SEGMENT_BYTES: positive.max(MAX_SEGMENT_BYTES),
   /** Seconds between two looks at the chain. */
   INDEX_SECONDS: positive,
   /** Block from which the contracts' logs are indexed: that of their deployment, or an earlier one. */

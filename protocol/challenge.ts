@@ -4,7 +4,8 @@
  * (IReceiptChallenges.sol, IEpochChallenges.sol). All throw a RangeError when asked for what the files do not have.
  */
 import { toHex, type Hex } from './bytes.ts'
-import { creditsTree, type EpochFile } from './epoch.ts'
+import { type EpochFile } from './epoch.ts'
+import { creditsTree } from './ledgers.ts'
 import type { InfluenceRow } from './influence-row.ts'
 import { openRow } from './opening.ts'
 import {
@@ -20,6 +21,7 @@ import {
   receiptEvidence,
   rowEvidence,
   tokenEvidence,
+  type Paid,
 } from './proof.ts'
 import { listedClusters, queryBytes, type SignedReceipt } from './receipt.ts'
 
@@ -172,11 +174,7 @@ export function challengeCredit(file: EpochFile, position: number): Call {
 }
 
 /** The cumulative sum of a credit does not follow from the one before it, or from the epoch before (null: there is none). */
-export function challengeCredits(
-  file: EpochFile,
-  previous: EpochFile | null,
-  position: number,
-): Call {
+export function challengeCredits(file: EpochFile, previous: Paid | null, position: number): Call {
   const gap = creditGap(file, position)
   return ofEpoch(
     'challengeCredits',
@@ -187,7 +185,7 @@ export function challengeCredits(
 }
 
 /** The payout of an account is not that of the epoch before (null: there is none) and its credits. */
-export const challengeTotal = (file: EpochFile, previous: EpochFile | null, account: Hex): Call =>
+export const challengeTotal = (file: EpochFile, previous: Paid | null, account: Hex): Call =>
   ofEpoch(
     'challengeTotal',
     BigInt(file.epoch),

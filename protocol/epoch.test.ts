@@ -2,18 +2,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { privateKeyToAccount } from 'viem/accounts'
 import { keccak, ZERO_HASH, type Hex } from './bytes.ts'
-import {
-  buildEpoch,
-  creditsTree,
-  decodeEpoch,
-  encodeEpoch,
-  epochRoots,
-  PART,
-  payoutsTree,
-  receiptLeaf,
-  receiptsTree,
-  type Presence,
-} from './epoch.ts'
+import { buildEpoch, PART, type Presence } from './epoch.ts'
+import { creditsTree, epochRoots, payoutsTree, receiptLeaf, receiptsTree } from './ledgers.ts'
 import { leafHash, verifyOrdered } from './merkle.ts'
 import {
   receiptFault,
@@ -120,14 +110,13 @@ test('a receipt whose parts do not sum to its fee is faulty', () => {
   assert.match(receiptFault(receiptOf('r', { datanets: [] })) ?? '', /nobody to pay/)
 })
 
-test('an epoch pays out exactly what it draws and survives its own encoding', async () => {
+test('an epoch pays out exactly what it draws', async () => {
   const receipts = [
     await sign(receiptOf('1')),
     await sign(receiptOf('2', { payer: address('other') })),
   ]
   const input = { ...domain, epoch: 1, treasuries, receipts, presence }
   const file = buildEpoch(new Map([[address('alice'), 7n]]), input)
-  assert.deepEqual(decodeEpoch(encodeEpoch(file)), file)
 
   const paid = new Map(file.payouts.map(({ account, amount }) => [account, amount]))
   const roots = epochRoots(file)

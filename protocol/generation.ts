@@ -105,6 +105,15 @@ export const explanation = z.object({
 })
 export type Explanation = z.infer<typeof explanation>
 
+/** An explanation without the answer's words: where spans lie stays, what they say does not. */
+export const withoutWords = (explanation: Explanation): Explanation => ({
+  ...explanation,
+  rows: explanation.rows.map((row) => ({
+    ...row,
+    spans: row.spans.map((span) => ({ ...span, text: '' })),
+  })),
+})
+
 /** What is kept of a request for the challenge window, so that its gradient can be computed again. */
 export const keptTexts = z.object({
   input: modelInput,

@@ -3,15 +3,14 @@
  * (contracts/src/interfaces/IReceiptChallenges.sol and IEpochChallenges.sol).
  */
 import { toHex, ZERO_ADDRESS, ZERO_HASH, type Hex } from './bytes.ts'
+import { PART, type EpochFile } from './epoch.ts'
 import {
   creditsTree,
-  PART,
   payoutsTree,
   receiptsTree,
-  type Credit,
-  type EpochFile,
   type Ledger,
-} from './epoch.ts'
+  type SettledCredit,
+} from './ledgers.ts'
 import { influenceRowLeaf, type InfluenceRow } from './influence-row.ts'
 import { merkleTree } from './merkle.ts'
 import {
@@ -148,12 +147,11 @@ export function tokenEvidence(tokens: readonly number[], position: number): Toke
 }
 
 type Gap<Leaf> = { index: number; left: Leaf; leftProof: Hex[]; right: Leaf; rightProof: Hex[] }
-export type CreditLeaf = Credit & { cumulative: bigint }
-export type CreditGap = Gap<CreditLeaf>
+export type CreditGap = Gap<SettledCredit>
 export type PayoutLeaf = { account: Hex; cumulative: bigint }
 export type PayoutGap = Gap<PayoutLeaf>
 
-const NO_CREDIT: CreditLeaf = {
+const NO_CREDIT: SettledCredit = {
   account: ZERO_ADDRESS,
   receipt: 0,
   part: 0,
@@ -181,15 +179,18 @@ export const creditGap = (file: EpochFile, index: number): CreditGap =>
 export const creditGapAfter = (file: EpochFile, account: Hex): CreditGap =>
   creditGap(file, countUpTo(creditsTree(file).leaves, account))
 
+/** What a payout is proven from. */
+export type Paid = Pick<EpochFile, 'payouts'>
+
 /** The place before a payout, with its neighbours; without a file, that of an epoch in which nobody is paid. */
-export function payoutGap(file: EpochFile | null, index: number): PayoutGap {
+export function payoutGap(file: Paid | null, index: number): PayoutGap {
   const tree = payoutsTree(file ?? { payouts: [] })
   const leaves = tree.leaves.map(({ account, amount }) => ({ account, cumulative: amount }))
   return gapOf({ ...tree, leaves }, index, NO_PAYOUT)
 }
 
 /** The place after an account's payout, or where it would be. */
-export const payoutGapAfter = (file: EpochFile | null, account: Hex): PayoutGap =>
+export const payoutGapAfter = (file: Paid | null, account: Hex): PayoutGap =>
   payoutGap(file, countUpTo(file?.payouts ?? [], account))
 
 const countUpTo = (leaves: readonly { account: Hex }[], account: Hex): number =>

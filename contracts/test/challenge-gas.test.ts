@@ -14,7 +14,7 @@ import {
   type Call,
   type Disputed,
 } from '#protocol/challenge.ts'
-import { receiptLeaf } from '#protocol/epoch.ts'
+import { receiptLeaf } from '#protocol/ledgers.ts'
 import { influenceRowLeaf } from '#protocol/influence-row.ts'
 import { creditGapAfter, payoutGapAfter, receiptEvidence } from '#protocol/proof.ts'
 import type { Receipt } from '#protocol/receipt.ts'

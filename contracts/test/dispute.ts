@@ -3,13 +3,8 @@ import { parseEther, type Abi } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { keccak, toHex, type Hex } from '#protocol/bytes.ts'
 import type { Call } from '#protocol/challenge.ts'
-import {
-  buildEpoch,
-  creditsTree,
-  payoutsTree,
-  receiptsTree,
-  type EpochFile,
-} from '#protocol/epoch.ts'
+import { buildEpoch, type EpochFile } from '#protocol/epoch.ts'
+import { creditsTree, payoutsTree, receiptsTree } from '#protocol/ledgers.ts'
 import { influenceRowLeaf, type InfluenceRow } from '#protocol/influence-row.ts'
 import { merkleTree } from '#protocol/merkle.ts'
 import {

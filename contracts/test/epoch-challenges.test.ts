@@ -12,7 +12,8 @@ import {
   demand,
   type DemandKind,
 } from '#protocol/challenge.ts'
-import { creditsTree, PART, type EpochFile } from '#protocol/epoch.ts'
+import { PART, type EpochFile } from '#protocol/epoch.ts'
+import { creditsTree } from '#protocol/ledgers.ts'
 import {
   creditGap,
   creditGapAfter,

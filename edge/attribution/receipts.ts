@@ -1,14 +1,15 @@
-import { verifyOrdered } from '#protocol/merkle.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { verifyOrdered, type OrderedTree } from '#protocol/merkle.ts'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { ID_PREFIX } from '#protocol/ids.ts'
 import type { ReceiptStatus } from '#protocol/receipt.ts'
-import { receiptLeaf, receiptsTree } from '#protocol/epoch.ts'
+import { openReceiptsTree, receiptLeaf } from '#protocol/ledgers.ts'
+import { countOf } from '#protocol/segments.ts'
 import type { Ctx } from '../context.ts'
 import { Problem } from '../problem.ts'
-import { readEpochFile } from '../settlement/epoch-files.ts'
-import { receiptDomain } from '../settlement/epoch-steps.ts'
+import { readManifest, receiptSegments, type Part } from '../settlement/epoch-files.ts'
+import { receiptDomain } from '../settlement/build-epoch.ts'
 import { findStored } from '../settlement/archive.ts'
-import type { StoredReceipt } from '../settlement/epoch-tables.ts'
+import type { EpochRow, StoredReceipt } from '../settlement/epoch-tables.ts'
 
 export type ReceiptView = StoredReceipt & { id: string; status: ReceiptStatus }
 
@@ -27,6 +28,7 @@ function receiptStatus({ epoch, refused }: StoredReceipt): ReceiptStatus {
   switch (epoch?.state) {
     case undefined:
       return refused === null ? 'open' : 'refused'
+    case 'taken':
     case 'built':
     case 'stored':
       return 'batched'
@@ -53,18 +55,40 @@ export type ReceiptProof = {
 
 /** Proof that a receipt is in its epoch's tree; throws `receipt/not-found` while it is in none. */
 export async function proveReceipt(ctx: Ctx, id: string): Promise<ReceiptProof> {
-  const { signed, epoch } = await findReceipt(ctx, id)
-  if (!epoch)
+  const { signed, epoch, position } = await findReceipt(ctx, id)
+  if (!epoch || position === null || epoch.data_hash === ZERO_HASH)
     throw new Problem('receipt/not-found', { detail: 'The receipt is not in an epoch yet.' })
-  const domain = receiptDomain(ctx.settings)
-  const file = await readEpochFile(ctx.env.BLOBS, epoch.data_hash)
-  const tree = receiptsTree(file)
-  const { requestId } = signed.receipt
-  const index = tree.leaves.findIndex(({ receipt }) => receipt.requestId === requestId)
-  const spent = tree.leaves[index]?.spent ?? 0n
-  const leaf = receiptLeaf(signed.receipt, spent, domain)
-  const place = { index, count: tree.leaves.length, proof: tree.proof(index) }
+  const { tree, spents } = await receiptsIn(ctx, epoch)
+  const spent = spents[position] ?? 0n
+  const leaf = receiptLeaf(signed.receipt, spent, receiptDomain(ctx.settings))
+  const place = { index: position, count: spents.length, proof: tree.proof(position) }
   if (!verifyOrdered(epoch.receipts_root, leaf, place))
-    throw new Error(`epoch ${epoch.epoch}: the file's receipts are not those of its root`)
+    throw new Error(`epoch ${epoch.epoch}: the published receipts are not those of its root`)
   return { epoch: epoch.epoch, root: epoch.receipts_root, leaf, spent, ...place }
+}
+
+type Provable = { tree: OrderedTree; spents: bigint[] }
+const known = new Map<Hex, Promise<Provable>>()
+const MAX_KNOWN = 4
+
+/** What proofs of an epoch's receipts are made of; that of the last few epochs stays in the isolate. */
+function receiptsIn(ctx: Ctx, { data_hash: hash, commitment }: EpochRow): Promise<Provable> {
+  const before = known.get(hash)
+  if (before) return before
+  const found = readProvable(ctx, { hash, commitment })
+  found.catch(() => known.delete(hash))
+  const [oldest] = known.keys()
+  if (oldest && known.size >= MAX_KNOWN) known.delete(oldest)
+  known.set(hash, found)
+  return found
+}
+
+async function readProvable({ env, settings }: Ctx, part: Part): Promise<Provable> {
+  const manifest = await readManifest(env, part)
+  const count = countOf(manifest.segments, 'receipts')
+  const tree = openReceiptsTree(count, receiptDomain(settings), () => false)
+  const spents: bigint[] = []
+  for await (const receipts of receiptSegments(env, manifest))
+    for (const { receipt } of receipts) spents.push(tree.add(receipt))
+  return { tree: tree.close(), spents }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import postgres from 'postgres'
 import { keccak, sha256Hex, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
-import type { EpochFile } from '#protocol/epoch.ts'
+import type { SignedReceipt } from '#protocol/receipt.ts'
 import { datanetsOf } from '../datanets/homes.ts'
 import type { Env } from '../env.ts'
 import { startEdge, type Edge } from '../testing/harness.ts'
@@ -265,8 +265,7 @@ test('a record is paid out of that of its Datanets which the receipt names', asy
     rows: [{ record: shared }, { record: refused }],
     citations: [{ record: shared, datanet: keccak('b') }],
   }
-  const file = { receipts: [{ receipt }] } as unknown as EpochFile
-  const datanetOf = await datanetsOf({ DB }, file)
+  const datanetOf = await datanetsOf({ DB }, [{ receipt }] as unknown as SignedReceipt[])
   assert.equal(datanetOf(shared, [keccak('a')]), 'dn_a')
   assert.equal(datanetOf(shared, [keccak('b')]), 'dn_b')
   assert.equal(datanetOf(refused, receipt.datanets), 'dn_b')

@@ -1,5 +1,6 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { PublicClient } from 'viem'
+import { openTally } from '#protocol/epoch.ts'
 import { log } from '../log.ts'
 import {
   extendIndex,
@@ -14,7 +15,8 @@ import {
 import { snapshot, withLedger, type LedgerSql } from '../db/ledger.ts'
 import { settingsOf, type Env, type Settings } from '../env.ts'
 import { datanetsOf } from '../datanets/homes.ts'
-import { findEpochFile } from '../settlement/epoch-files.ts'
+import type { SettledEpoch } from '../db/postings.ts'
+import { presenceOf, readManifest, receiptSegments, type Part } from '../settlement/epoch-files.ts'
 import { chainClient } from './client.ts'
 import { decodeLogs, watchedAddresses } from './logs.ts'
 import { hashOf, readHeads, readRange, RPC_STATES, RpcFault, type Heads } from './read-blocks.ts'
@@ -106,10 +108,7 @@ export class ChainIndexer extends DurableObject<Env> {
     return withLedger(this.env, async (sql) => {
       const head = await this.#agree(client, sql, { heads, base: settings.START_BLOCK - 1 })
       const indexed = await follow(client, sql, { settings, heads, head })
-      await postSafe(sql, async (dataHash, commitment) => {
-        const file = await findEpochFile(this.env, settings, dataHash, commitment)
-        return { file, datanetOf: await datanetsOf(this.env, file) }
-      })
+      await postSafe(sql, (hash, commitment) => readSettled(this.env, { hash, commitment }))
       this.#status = {
         state: 'following',
         error: null,
@@ -145,6 +144,22 @@ export class ChainIndexer extends DurableObject<Env> {
     const reversed = await rollBack(sql, common)
     log('warn', { during: 'ChainIndexer', reorg: true, from: head.indexed, to: common, reversed })
     return snapshot(sql, readHead)
+  }
+}
+
+/** An epoch as it is posted: gone through twice, so that only a segment of it is in memory at a time. */
+async function readSettled(env: Env, part: Part): Promise<SettledEpoch> {
+  const manifest = await readManifest(env, part)
+  const tally = openTally(manifest.treasuries)
+  for await (const receipts of receiptSegments(env, manifest))
+    for (const { receipt } of receipts) tally.add(receipt)
+  const { earned } = tally.close(await presenceOf(env, manifest))
+  return {
+    credits: new Map([...earned].map(([account, { wei }]) => [account, wei])),
+    async *receipts() {
+      for await (const receipts of receiptSegments(env, manifest))
+        yield { receipts, datanetOf: await datanetsOf(env, receipts) }
+    },
   }
 }
 

@@ -13,7 +13,7 @@ import { isValidator } from './validators.ts'
 
 /**
  * The files against which a stranger checks what the chain says, each named by a hash that is on chain or in a file
- * whose hash is: epoch files, manifests of registered adapters and their attribution indexes. Weights are for
+ * whose hash is: manifests and segments of epochs, manifests of registered adapters and their attribution indexes. Weights are for
  * workers, the owner and validators.
  */
 
@@ -26,7 +26,8 @@ const binary = {
 const epochRoute = createRoute({
   method: 'get',
   path: '/v1/epoch-files/{hash}',
-  summary: 'An epoch file by its hash on chain, as the data-availability layer has it',
+  summary:
+    'The manifest of an epoch by its hash on chain, or a segment that it lists, as the data-availability layer has it',
   security: [],
   request: { params: z.object({ hash: bytes32 }) },
   responses: binary,

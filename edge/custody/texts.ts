@@ -1,6 +1,6 @@
 import type { Hex } from '#protocol/bytes.ts'
 import { fromHex } from '#protocol/bytes.ts'
-import { keptTexts, type Explanation, type KeptTexts } from '#protocol/generation.ts'
+import { keptTexts, type KeptTexts } from '#protocol/generation.ts'
 import { readParameters } from '../chain/parameters.ts'
 import type { Ctx } from '../context.ts'
 import type { Env, Settings } from '../env.ts'
@@ -83,15 +83,6 @@ async function eraseUnneeded(env: Env, objects: readonly R2Object[]): Promise<nu
   await env.BLOBS.delete(unneeded.map(({ key }) => key))
   return unneeded.length
 }
-
-/** An explanation without the answer's words: where spans lie stays, what they say does not. */
-export const withoutWords = (explanation: Explanation): Explanation => ({
-  ...explanation,
-  rows: explanation.rows.map((row) => ({
-    ...row,
-    spans: row.spans.map((span) => ({ ...span, text: '' })),
-  })),
-})
 
 const keyOf = ({ requestId, time }: Named): string =>
   `${PREFIX}${time / HOUR_SECONDS}/${requestId.slice(2)}`

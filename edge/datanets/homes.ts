@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
-import type { EpochFile } from '#protocol/epoch.ts'
+import type { SignedReceipt } from '#protocol/receipt.ts'
 import { bytes32 } from '#protocol/wire.ts'
 import { jsonChunks } from './dedup-store.ts'
 
@@ -10,10 +10,10 @@ export type DatanetOf = (record: Hex, roots: readonly Hex[]) => string | null
 const home = z.object({ record: bytes32, datanet: z.string() })
 const version = z.object({ root: bytes32, datanet: z.string() })
 
-/** Finds the Datanets of everything that an epoch pays; a record may have been given to several. */
+/** Finds the Datanets of everything that receipts pay; a record may have been given to several. */
 export async function datanetsOf(
   { DB }: { DB: D1Database },
-  { receipts }: Pick<EpochFile, 'receipts'>,
+  receipts: readonly SignedReceipt[],
 ): Promise<DatanetOf> {
   const roots = receipts.flatMap(({ receipt }) => [
     ...receipt.datanets,

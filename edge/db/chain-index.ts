@@ -97,7 +97,7 @@ const POST_LOGS = 500
 
 /**
  * Posts the logs of safe blocks into the ledger, block by block, each with the mark of how far it is. Throws when an
- * epoch file cannot be read; what was posted before stays posted.
+ * epoch cannot be read; what was posted before stays posted.
  */
 export async function postSafe(sql: LedgerSql, readEpoch: ReadEpoch): Promise<void> {
   for (;;) {

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import postgres from 'postgres'
 import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
-import { buildEpoch, type EpochFile } from '#protocol/epoch.ts'
+import { buildEpoch, tallyOf, type EpochFile } from '#protocol/epoch.ts'
 import { startPostgres, type Postgres } from '../testing/postgres.ts'
 import { receiptOf, testParameters } from '../testing/receipts.ts'
 import type { ChainLog } from '../chain/logs.ts'
 import { ledgerState } from './ledger-state.ts'
 import { reverseAfter, snapshot } from './ledger.ts'
-import { epochsOf, postLogs } from './postings.ts'
+import { epochsOf, postLogs, type SettledEpoch } from './postings.ts'
 
 let server: Postgres
 let sql: postgres.Sql
@@ -111,16 +111,21 @@ const sumOf = (rows: readonly { amount: bigint }[]) =>
 const totalOf = ({ draws }: EpochFile) => draws.reduce((sum, { amount }) => sum + amount, 0n)
 const payoutsOf = ({ payouts }: EpochFile) =>
   payouts.map(({ account, amount }) => ({ account, amount }))
+/** An epoch whose receipts come one at a time. */
+const settled = (file: EpochFile): SettledEpoch => ({
+  credits: new Map([...tallyOf(file).earned].map(([account, { wei }]) => [account, wei])),
+  async *receipts() {
+    for (const receipt of file.receipts) yield { receipts: [receipt], datanetOf: () => 'dn_1' }
+  },
+})
 const postAll = (logs: ChainLog[], file: EpochFile) =>
-  sql.begin(async (tx) =>
-    postLogs(tx, logs, await epochsOf(logs, async () => ({ file, datanetOf: () => 'dn_1' }))),
-  )
+  sql.begin(async (tx) => postLogs(tx, logs, await epochsOf(logs, async () => settled(file))))
 
 const first = epochOf(1, ['one', 'two', 'three'])
 const firstLogs = submitted(10, first)
 const second = epochOf(2, ['four'], new Map(first.payouts.map((p) => [p.account, p.amount])))
 
-test('posted epochs add up to the payouts of the epoch file, to the wei', async () => {
+test('posted epochs add up to the payouts that an epoch publishes, to the wei', async () => {
   await postAll(firstLogs, first)
   assert.deepEqual((await snapshot(sql, ledgerState)).earners, payoutsOf(first))
   await postAll(submitted(11, second), second)

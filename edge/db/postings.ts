@@ -1,6 +1,5 @@
 import type { Hex } from '#protocol/bytes.ts'
-import { creditsByAccount, epochCredits, type EpochFile } from '#protocol/epoch.ts'
-import type { Citation, ReceiptRow } from '#protocol/receipt.ts'
+import type { Citation, ReceiptRow, SignedReceipt } from '#protocol/receipt.ts'
 import type { ChainLog } from '../chain/logs.ts'
 import type { DatanetOf } from '../datanets/homes.ts'
 import {
@@ -13,12 +12,15 @@ import {
 } from './ledger.ts'
 
 /**
- * Which log moves which wei. Every posting follows from the chain and from the epoch file whose hash is on the chain,
+ * Which log moves which wei. Every posting follows from the chain and from what epochs publish, whose hash is on the chain,
  * so a ledger that starts empty comes to the same sums.
  */
 
-/** An epoch's file, and what the catalogue says of the records that it pays. */
-export type SettledEpoch = { file: EpochFile; datanetOf: DatanetOf }
+/** What an epoch pays to whom, and its receipts, some at a time, with what the catalogue says of the records they pay. */
+export type SettledEpoch = {
+  credits: ReadonlyMap<Hex, bigint>
+  receipts: () => AsyncIterable<{ receipts: readonly SignedReceipt[]; datanetOf: DatanetOf }>
+}
 
 /** Reads an epoch by the hash and the commitment that are on chain. */
 export type ReadEpoch = (dataHash: Hex, commitment: Hex) => Promise<SettledEpoch>
@@ -26,7 +28,7 @@ export type ReadEpoch = (dataHash: Hex, commitment: Hex) => Promise<SettledEpoch
 const wei = (log: ChainLog, name: string): bigint => BigInt(log.args[name] as string)
 const hex = (log: ChainLog, name: string): Hex => log.args[name] as Hex
 
-/** The epochs that logs speak of, by their files' hashes. Throws when one cannot be read. */
+/** The epochs that logs speak of, by the hashes that they announce. Throws when one cannot be read. */
 export async function epochsOf(
   logs: readonly ChainLog[],
   readEpoch: ReadEpoch,
@@ -99,10 +101,9 @@ const POSTERS: Record<string, Poster> = {
   'attributionSettlement.EpochSubmitted': async (tx, log, { logs, epochs }) => {
     const epoch = Number(log.args['epoch'])
     const settled = epochs.get(hex(log, 'dataHash'))
-    if (!settled) throw new Error(`the file of epoch ${epoch} was not read`)
-    const { file } = settled
+    if (!settled) throw new Error(`epoch ${epoch} was not read`)
     const total = wei(log, 'total')
-    const credits = [...creditsByAccount(epochCredits(file))]
+    const credits = [...settled.credits]
     const credited = credits.reduce((sum, [, amount]) => sum + amount, 0n)
     const posted = await post(tx, {
       ...named(log, 'epoch'),
@@ -115,7 +116,7 @@ const POSTERS: Record<string, Poster> = {
           : [disputed(total)]),
       ],
     })
-    if (posted) await keepReceipts(tx, settled, epoch)
+    if (posted) for await (const some of settled.receipts()) await keepReceipts(tx, some, epoch)
   },
 
   'attributionSettlement.EpochsDisabled': async (tx, log) => {
@@ -204,13 +205,13 @@ async function grantsOf(tx: LedgerTx, epoch: number): Promise<Entry[]> {
 export const PAID_FOR = ['score', 'citation'] as const
 export type PaidFor = (typeof PAID_FOR)[number]
 
-/** Rows for statistics: an epoch's receipts and the records that they paid. */
+/** Rows for statistics: receipts of an epoch and the records that they paid. */
 async function keepReceipts(
   tx: LedgerTx,
-  { file, datanetOf }: SettledEpoch,
+  { receipts: signed, datanetOf }: { receipts: readonly SignedReceipt[]; datanetOf: DatanetOf },
   epoch: number,
 ): Promise<void> {
-  const receipts = file.receipts.map(({ receipt }) => ({
+  const receipts = signed.map(({ receipt }) => ({
     requestId: receipt.requestId,
     payer: receipt.payer,
     worker: receipt.worker,
@@ -222,7 +223,7 @@ async function keepReceipts(
     unattributed: receipt.unattributed.toString(),
     time: Number(receipt.time),
   }))
-  const rows = file.receipts.flatMap(({ receipt }) => {
+  const rows = signed.flatMap(({ receipt }) => {
     const paid = (
       { cluster, record, contributor, amount }: ReceiptRow | Citation,
       paidFor: PaidFor,

@@ -1,17 +1,22 @@
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import { CLOCK_SECONDS, type SignedReceipt } from '#protocol/receipt.ts'
-import type { Explanation, GenerateEvent, GenerateRequest } from '#protocol/generation.ts'
+import {
+  withoutWords,
+  type Explanation,
+  type GenerateEvent,
+  type GenerateRequest,
+} from '#protocol/generation.ts'
 import { spendableBalance } from '../accounts/balance.ts'
 import { readChain } from '../chain/client.ts'
 import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'
 import { accountOf, type AccountActor, type Ctx } from '../context.ts'
 import { findRevocations } from '../datanets/revocations.ts'
 import { log } from '../log.ts'
-import { keepTexts, withoutWords } from '../custody/texts.ts'
+import { keepTexts } from '../custody/texts.ts'
 import { liveWorkers } from '../jobs/workers.ts'
 import { resolveModel, type ServedModel } from '../models/catalogue.ts'
 import { Problem } from '../problem.ts'
-import { receiptDomain } from '../settlement/epoch-steps.ts'
+import { receiptDomain } from '../settlement/build-epoch.ts'
 import { receiptInbox } from '../settlement/receipt-inbox.ts'
 import { receiptRefusal, type Asked } from './check-receipt.ts'
 import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'

@@ -1,16 +1,15 @@
 import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
-import { explanation } from '#protocol/generation.ts'
-import { withoutWords } from '../custody/texts.ts'
+import { explanation, withoutWords } from '#protocol/generation.ts'
 import type { Env } from '../env.ts'
-import { epochKey, readEpochFile } from './epoch-files.ts'
-import type { EpochRow, StoredReceipt } from './epoch-tables.ts'
+import { epochKey, readManifest, receiptAt, segmentAt } from './epoch-files.ts'
+import type { ArchivedAt, StoredReceipt } from './epoch-tables.ts'
 import { receiptBatcher } from './receipt-batcher.ts'
 import { receiptInbox } from './receipt-inbox.ts'
 
 /**
- * Where receipts are once their epoch is final: the receipt in the epoch's file, and beside it, in an object of our own,
- * what the file leaves out because it is nobody's but the payer's.
+ * Where receipts are once their epoch is final: the receipt in a segment of the epoch, and beside it, in an object of our
+ * own, what the segment leaves out because it is nobody's but the payer's.
  */
 
 const archived = z.array(
@@ -25,16 +24,16 @@ export type Archived = z.infer<typeof archived>
 
 type Blobs = Pick<Env, 'BLOBS'>
 
-const answersKey = (dataHash: Hex) => `${epochKey(dataHash)}.answers`
+const answersKey = (segment: Hex) => `${epochKey(segment)}.answers`
 
-/** Keeps what the epoch's file leaves out. Idempotent: the later copy replaces the earlier. */
-export async function archiveAnswers({ BLOBS }: Blobs, dataHash: Hex, answers: Archived) {
-  await BLOBS.put(answersKey(dataHash), JSON.stringify(answers))
+/** Keeps what a segment leaves out of its receipts. Idempotent: the later copy replaces the earlier. */
+export async function archiveAnswers({ BLOBS }: Blobs, segment: Hex, answers: Archived) {
+  await BLOBS.put(answersKey(segment), JSON.stringify(answers))
 }
 
-async function readAnswers({ BLOBS }: Blobs, dataHash: Hex): Promise<Archived> {
-  const object = await BLOBS.get(answersKey(dataHash))
-  if (!object) throw new Error(`the answers of epoch file ${dataHash} are missing`)
+async function readAnswers({ BLOBS }: Blobs, segment: Hex): Promise<Archived> {
+  const object = await BLOBS.get(answersKey(segment))
+  if (!object) throw new Error(`the answers of segment ${segment} are missing`)
   return archived.parse(await object.json())
 }
 
@@ -46,36 +45,53 @@ export async function findStored(env: Env, requestId: Hex): Promise<StoredReceip
   const batcher = receiptBatcher(env)
   const open = await batcher.receipt(requestId)
   if (open) return open
-  const epoch = await batcher.archivedIn(requestId)
-  return epoch && readArchived(env, requestId, epoch)
+  const archived = await batcher.archivedAt(requestId)
+  return archived && readArchived(env, requestId, archived)
 }
 
-async function readArchived(env: Blobs, requestId: Hex, epoch: EpochRow): Promise<StoredReceipt> {
-  const [file, answers] = await Promise.all([
-    readEpochFile(env.BLOBS, epoch.data_hash),
-    readAnswers(env, epoch.data_hash),
+async function readArchived(
+  env: Env,
+  requestId: Hex,
+  { epoch, position }: ArchivedAt,
+): Promise<StoredReceipt> {
+  const manifest = await readManifest(env, { hash: epoch.data_hash, commitment: epoch.commitment })
+  const [signed, answers] = await Promise.all([
+    receiptAt(env, manifest, position),
+    readAnswers(env, segmentAt(manifest, position).hash),
   ])
-  const signed = file.receipts.find(({ receipt }) => receipt.requestId === requestId)
   const answer = answers.find((candidate) => candidate.requestId === requestId)
-  if (!signed || !answer) throw new Error(`epoch ${epoch.epoch} lacks its receipt ${requestId}`)
-  const { accountId, refused } = answer
-  return { signed, explanation: answer.explanation, accountId, epoch, refused }
+  if (signed.receipt.requestId !== requestId || !answer)
+    throw new Error(`epoch ${epoch.epoch} lacks its receipt ${requestId}`)
+  const { accountId, refused, explanation: shown } = answer
+  return { signed, explanation: shown, accountId, epoch, position, refused }
 }
 
-/** Drops the answers' words from archived explanations of an epoch. */
+/** Drops the answers' words from archived explanations. */
 export async function forgetArchivedWords(
-  env: Blobs,
-  dataHash: Hex,
-  requestIds: ReadonlySet<string>,
+  env: Env,
+  archived: readonly (ArchivedAt & { requestId: Hex })[],
 ): Promise<void> {
-  const answers = await readAnswers(env, dataHash)
-  await archiveAnswers(
-    env,
-    dataHash,
-    answers.map((answer) =>
-      requestIds.has(answer.requestId)
-        ? { ...answer, explanation: withoutWords(answer.explanation) }
-        : answer,
-    ),
-  )
+  for (const inEpoch of Map.groupBy(archived, ({ epoch }) => epoch.epoch).values()) {
+    const [one] = inEpoch
+    if (!one) continue
+    const { epoch } = one
+    const manifest = await readManifest(env, {
+      hash: epoch.data_hash,
+      commitment: epoch.commitment,
+    })
+    const bySegment = Map.groupBy(inEpoch, ({ position }) => segmentAt(manifest, position).hash)
+    for (const [segment, here] of bySegment) {
+      const ids = new Set<string>(here.map(({ requestId }) => requestId))
+      const answers = await readAnswers(env, segment)
+      await archiveAnswers(
+        env,
+        segment,
+        answers.map((answer) =>
+          ids.has(answer.requestId)
+            ? { ...answer, explanation: withoutWords(answer.explanation) }
+            : answer,
+        ),
+      )
+    }
+  }
 }

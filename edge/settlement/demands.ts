@@ -11,8 +11,7 @@ import { enqueueTransaction } from '../chain/enqueue.ts'
 import { adapterOnChain } from '../chain/models.ts'
 import { readLogs } from '../chain/ranges.ts'
 import { log } from '../log.ts'
-import { readEpochFile } from './epoch-files.ts'
-import type { Settlement } from './epoch-steps.ts'
+import { openAt, type Settlement } from './build-epoch.ts'
 
 /**
  * Reveal or lose (IEpochChallenges.sol): what is demanded of our pending epochs is shown, however small the demand, because an
@@ -54,7 +53,8 @@ export async function answerDemands(
   return final < latest ? final + 1n : latest + 1n
 }
 
-async function answer({ env, settings, store }: Settlement, id: Hex): Promise<void> {
+async function answer(settlement: Settlement, id: Hex): Promise<void> {
+  const { env, settings, store } = settlement
   const { epoch, dataHash, kind, index, position } = await chainClient(settings).readContract({
     address: settings.CONTRACTS.epochChallenges,
     abi: epochChallengesAbi,
@@ -65,7 +65,7 @@ async function answer({ env, settings, store }: Settlement, id: Hex): Promise<vo
   const demanded = DEMANDS[kind]
   // Answered, or of an epoch that was somebody else's or has been rebuilt.
   if (!demanded || row?.data_hash !== dataHash) return
-  const file = await readEpochFile(env.BLOBS, dataHash)
+  const file = await openAt(settlement, row, index)
   const receipt = demanded === 'indexRow' ? file.receipts[index]?.receipt : undefined
   // Beyond the receipt's rows there is none to be shown.
   const rows = receipt?.rows[position] ? await indexRows({ env, settings }, receipt) : []

@@ -9,7 +9,9 @@ import { RICH_KEY } from '../testing/chain.ts'
 import { eventually } from '../testing/harness.ts'
 import { PATIENT_MS, startSettlement, sumOf, type Settlement } from '../testing/settlement.ts'
 import type { Env } from '../env.ts'
-import { readEpochFile } from './epoch-files.ts'
+import type { Hex } from '#protocol/bytes.ts'
+import { decodeManifest, readEpoch } from '#protocol/segments.ts'
+import { epochKey } from './epoch-files.ts'
 import type { EpochRow } from './epoch-tables.ts'
 
 let it: Settlement
@@ -70,7 +72,10 @@ test('a receipt that a challenge proves wrong is refused, and the others are set
     return row?.state === 'settled' && row
   }, PATIENT_MS)
   const { BLOBS } = (await it.edge.worker.getEnv()) as unknown as Env
-  const file = await readEpochFile(BLOBS, epoch.data_hash)
+  const bytesOf = async (hash: Hex) =>
+    new Uint8Array(await (await BLOBS.get(epochKey(hash)))!.arrayBuffer())
+  const manifest = decodeManifest(await bytesOf(epoch.data_hash), epoch.data_hash)
+  const file = await readEpoch(manifest, ({ hash }) => bytesOf(hash))
   const receipt = file.receipts.findIndex(
     (signed) => signed.receipt.requestId === faulty.receipt.requestId,
   )

@@ -1,112 +1,69 @@
 import { encodeFunctionData } from 'viem'
-import type { Hex } from '#protocol/bytes.ts'
-import {
-  buildEpoch,
-  creditsByAccount,
-  encodeEpoch,
-  epochCredits,
-  epochRoots,
-  MAX_EPOCH_BYTES,
-  type EpochFile,
-} from '#protocol/epoch.ts'
-import { CLOCK_SECONDS, type ReceiptDomain, type SignedReceipt } from '#protocol/receipt.ts'
+import { keccak, type Hex } from '#protocol/bytes.ts'
+import { MAX_RECEIPTS } from '#protocol/epoch.ts'
+import { CLOCK_SECONDS } from '#protocol/receipt.ts'
+import { encodeManifest, type Segment } from '#protocol/segments.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
 import { sendRevocations } from '../datanets/revocation-calls.ts'
 import { log } from '../log.ts'
-import type { Env, Settings } from '../env.ts'
+import type { Settings } from '../env.ts'
+import { buildEpoch, receiptDomain, tallyOf, treasuriesOf, type Settlement } from './build-epoch.ts'
 import { putData } from './da.ts'
-import { epochBytes, keepEpochFile, readEpochFile, readPresence } from './epoch-files.ts'
+import { keepPart, partBytes } from './epoch-files.ts'
 import type { EpochStore } from './epoch-store.ts'
 import type { EpochRow, EpochState } from './epoch-tables.ts'
 
 /**
- * The steps an epoch takes to the chain, one external effect each. A step is entered again after a crash, so each
- * effect is idempotent: files by hash, the transaction by its outbox key. A step that throws is tried again later.
+ * The steps an epoch takes to the chain. A step is entered again after a crash, so each effect is idempotent: files by
+ * hash, dispersals noted one by one, the transaction by its outbox key. A step that throws is tried again later.
  */
-export type Settlement = { env: Env; settings: Settings; store: EpochStore }
 
 /** AttributionSettlement.MAX_DRAWS; an epoch has at most one draw per payer. */
 const MAX_DRAWS = 1_000
 const CLOCK_MS = Number(CLOCK_SECONDS) * 1_000
 const POLL_MS = 1_000 // the EVENTS queue tells sooner; this is for messages it lost
 
-export const receiptDomain = ({ CHAIN_ID, CONTRACTS }: Settings): ReceiptDomain => ({
-  chainId: CHAIN_ID,
-  settlement: CONTRACTS.attributionSettlement,
-})
-
 /** Outbox key of an epoch's transaction: a disabled epoch's number is submitted again with another file. */
 export const epochTxKey = ({ epoch, data_hash }: Pick<EpochRow, 'epoch' | 'data_hash'>) =>
   `epoch:${epoch}:${data_hash}`
 
-/** Closes the next epoch over the waiting receipts, as many as its file and its transaction can carry. */
-export async function buildNextEpoch(settlement: Settlement): Promise<void> {
-  const { env, settings, store } = settlement
+/** Closes the next epoch over the waiting receipts, as many as one may have. */
+export async function takeNextEpoch({ settings, store }: Settlement): Promise<void> {
   const lastEpoch = store.lastEpoch()
   const disabled = store.disabled()
   if (disabled) throw new Error(`epoch ${disabled.epoch} is disabled and not undone yet`)
   const onChain = await lastEpochOnChain(settings)
   if (onChain !== lastEpoch)
     throw new Error(`the chain is at epoch ${onChain}, the receipts are at ${lastEpoch}`)
-  for (let bytes = MAX_EPOCH_BYTES; ;) {
-    const receipts = store.take({
-      limit: settings.EPOCH_MAX_RECEIPTS,
-      payers: MAX_DRAWS,
-      bytes,
-    })
-    const [first] = receipts
-    if (!first) return
-    const file = await epochOf(settlement, receipts)
-    const encoded = encodeEpoch(file)
-    const excess = encoded.length - MAX_EPOCH_BYTES
-    if (excess > 0 && receipts.length === 1)
-      throw new Error(`epoch ${file.epoch} with one receipt is ${excess} bytes too long`)
-    if (excess > 0) {
-      // The payouts and presence tables take their place too.
-      bytes -= excess
-      continue
-    }
-    const built = epochRoots(file, encoded)
-    await keepEpochFile(env.BLOBS, built.dataHash, encoded)
-    return store.build(file, built, first.receipt.paramsHash, Date.now())
-  }
-}
-
-async function epochOf(
-  { env, settings, store }: Settlement,
-  receipts: SignedReceipt[],
-): Promise<EpochFile> {
-  const roots = [...new Set(receipts.flatMap(({ receipt }) => receipt.datanets))].toSorted()
-  const presence = await Promise.all(
-    roots.map((root) => {
-      const manifest = store.manifestOf(root)
-      if (!manifest) throw new Error(`no manifest of Datanet version ${root}`)
-      return readPresence(env.BLOBS, root, manifest)
-    }),
-  )
-  return buildEpoch(store.payouts(), {
-    ...receiptDomain(settings),
-    epoch: store.lastEpoch() + 1,
-    // The contract's TREASURY and STAKING: a credit to anybody else is provably wrong.
-    treasuries: {
-      platform: settings.CONTRACTS.openTimelock,
-      stakers: settings.CONTRACTS.validatorStaking,
-    },
-    receipts,
-    presence,
-  })
+  const receipts = Math.min(settings.EPOCH_MAX_RECEIPTS, MAX_RECEIPTS)
+  store.take({ receipts, payers: MAX_DRAWS }, Date.now())
 }
 
 type Step = (settlement: Settlement, row: EpochRow) => Promise<void>
 
 /** How an epoch gets to the chain; what follows is in standing.ts. */
 export const STEPS = {
-  built: async ({ env, settings, store }, { epoch, data_hash }) => {
-    const commitment = await putData(settings.DA_URL, await epochBytes(env.BLOBS, data_hash))
-    advance(store, epoch, 'stored', { commitment })
+  taken: buildEpoch,
+
+  built: async ({ env, settings, store }, { epoch }) => {
+    for (const { hash, commitment } of store.segments(epoch))
+      if (commitment === null) {
+        const bytes = await partBytes(env, { hash })
+        store.setCommitment(epoch, hash, await putData(settings.DA_URL, bytes))
+      }
+    const segments = store.segments(epoch).map(({ commitment, ...segment }): Segment => {
+      if (commitment === null) throw new Error(`segment ${segment.hash} is not stored`)
+      return { ...segment, commitment }
+    })
+    const about = { ...receiptDomain(settings), epoch, treasuries: treasuriesOf(settings) }
+    const manifest = encodeManifest({ ...about, segments })
+    const dataHash = keccak(manifest)
+    await keepPart(env.BLOBS, dataHash, manifest)
+    const commitment = await putData(settings.DA_URL, manifest)
+    advance(store, epoch, 'stored', { data_hash: dataHash, commitment })
   },
 
   stored: async ({ env, settings, store }, row) => {
@@ -117,7 +74,6 @@ export const STEPS = {
         next_at: Date.now() + POLL_MS,
         error: `waits for ${revoking} revocations to be on chain`,
       })
-    const file = await readEpochFile(env.BLOBS, row.data_hash)
     const submission = {
       epoch: BigInt(row.epoch),
       receiptsRoot: row.receipts_root,
@@ -139,7 +95,7 @@ export const STEPS = {
         data: encodeFunctionData({
           abi: attributionSettlementAbi,
           functionName: 'submitEpoch',
-          args: [submission, file.draws],
+          args: [submission, store.drawsOf(row.epoch)],
         }),
         value: 0n,
       },
@@ -181,11 +137,11 @@ const advance = (
  * The chain refused the epoch and a final revert cannot take effect any more: its receipts wait for a new epoch of
  * the same number. A payer who cannot pay is set aside, so that nobody else waits for it.
  */
-async function rebuild({ env, store }: Settlement, row: EpochRow, reason: string): Promise<void> {
+async function rebuild(settlement: Settlement, row: EpochRow, reason: string): Promise<void> {
+  const { store } = settlement
   log('error', { during: 'settlement', epoch: row.epoch, refused: reason })
-  const file = await readEpochFile(env.BLOBS, row.data_hash)
   const payer = /^InsufficientBalance\((0x[0-9a-f]{40}),/i.exec(reason)?.[1]
-  store.unbuild(row.epoch, creditsByAccount(epochCredits(file)))
+  store.unbuild(row.epoch, await tallyOf(settlement, row.epoch))
   if (!payer) throw new Error(`the chain refused epoch ${row.epoch}: ${reason}`)
   store.setInsolvent(payer.toLowerCase() as Hex, Date.now())
 }

@@ -2,12 +2,13 @@ import { DurableObject } from 'cloudflare:workers'
 import type { Hex } from '#protocol/bytes.ts'
 import { log } from '../log.ts'
 import { settingsOf, type Env } from '../env.ts'
-import { buildNextEpoch, isStep, readmitSolvent, STEPS, type Settlement } from './epoch-steps.ts'
+import type { Settlement } from './build-epoch.ts'
+import { isStep, readmitSolvent, STEPS, takeNextEpoch } from './epoch-steps.ts'
 import { answerDemands } from './demands.ts'
 import { followEpochs } from './standing.ts'
 import { forgetArchivedWords } from './archive.ts'
 import { openEpochStore } from './epoch-store.ts'
-import type { EpochRow, InboxRow, StoredReceipt } from './epoch-tables.ts'
+import type { ArchivedAt, EpochRow, InboxRow, StoredReceipt } from './epoch-tables.ts'
 
 const MIN_BACKOFF_MS = 500
 const MAX_BACKOFF_MS = 30_000
@@ -45,24 +46,27 @@ export class ReceiptBatcher extends DurableObject<Env> {
     return this.#store.receipt(requestId)
   }
 
-  /** The final epoch in whose archive a receipt is; null when it is in none. */
-  archivedIn(requestId: Hex): EpochRow | null {
-    return this.#store.archivedIn(requestId)
+  /** Where in the archive a receipt is; null when it is not there. */
+  archivedAt(requestId: Hex): ArchivedAt | null {
+    return this.#store.archivedAt(requestId)
   }
 
   /** Which of these requests have a receipt that is final, and which one that is not; the others have none. */
   finality(requestIds: Hex[]): { open: Hex[]; final: Hex[] } {
     return {
       open: requestIds.filter((id) => this.#store.isOpen(id)),
-      final: requestIds.filter((id) => this.#store.archivedIn(id)),
+      final: requestIds.filter((id) => this.#store.archivedAt(id)),
     }
   }
 
   /** Drops the answers' words from the explanations of these requests. */
   async forgetWords(requestIds: Hex[]): Promise<void> {
     this.#store.forgetWords(requestIds)
-    const hashes = new Set(requestIds.flatMap((id) => this.#store.archivedIn(id)?.data_hash ?? []))
-    for (const hash of hashes) await forgetArchivedWords(this.env, hash, new Set(requestIds))
+    const archived = requestIds.flatMap((requestId) => {
+      const at = this.#store.archivedAt(requestId)
+      return at ? [{ ...at, requestId }] : []
+    })
+    await forgetArchivedWords(this.env, archived)
   }
 
   /** Wei that all epochs so far, settled or under way, have credited to an account. */
@@ -145,13 +149,13 @@ export class ReceiptBatcher extends DurableObject<Env> {
     this.#followAt = Math.min(Math.max(changes, now + FOLLOW_MS), now + WINDOW_FOLLOW_MS)
   }
 
-  /** Moves the unsettled epoch one step, or builds the next one; false when there is nothing to do now. */
+  /** Moves the unsettled epoch one step, or closes the next one; false when there is nothing to do now. */
   async #settleOne(settlement: Settlement): Promise<boolean> {
     const row = this.#store.unsettled()
     if (row) return this.#step(settlement, row)
     if (Math.max(this.#dueAt(), this.#build.nextAt) > Date.now()) return false
     try {
-      await buildNextEpoch(settlement)
+      await takeNextEpoch(settlement)
       return this.#store.unsettled() !== null
     } catch (error) {
       this.#buildFailed(error)

@@ -1,5 +1,6 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Hex } from '#protocol/bytes.ts'
+import { encodeItem } from '#protocol/segments.ts'
 import { log } from '../log.ts'
 import type { Env } from '../env.ts'
 import {
@@ -55,7 +56,7 @@ export class ReceiptInbox extends DurableObject<Env> {
   async append({ signed, explanation: shown, accountId, manifests }: NewReceipt): Promise<void> {
     const { sql } = this.ctx.storage
     const { requestId, payer, paramsHash } = signed.receipt
-    const text = JSON.stringify(signed, bigintAsDecimal)
+    const text = encodeItem(signed)
     sql.exec(
       `INSERT OR IGNORE INTO receipt (request_id, account_id, payer, params_hash, signed, explanation, manifests,
          received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -82,7 +83,7 @@ export class ReceiptInbox extends DurableObject<Env> {
     const [row] = this.ctx.storage.sql
       .exec<InboxRow>('SELECT * FROM receipt WHERE request_id = ?', requestId)
       .toArray()
-    return row ? storedReceipt(row, { epoch: null, refused: null }) : null
+    return row ? storedReceipt(row, { epoch: null, position: null, refused: null }) : null
   }
 
   /** Forwards soon: the sweep's remedy for an alarm that the platform gave up on. */
@@ -121,6 +122,3 @@ export class ReceiptInbox extends DurableObject<Env> {
     return rows
   }
 }
-
-const bigintAsDecimal = (_key: string, value: unknown) =>
-  typeof value === 'bigint' ? value.toString() : value

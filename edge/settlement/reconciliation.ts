@@ -8,7 +8,7 @@ import { log } from '../log.ts'
 import { ledgerState, type Sum } from '../db/ledger-state.ts'
 import { readLedger, withLedger } from '../db/ledger.ts'
 import { receiptBatcher } from './receipt-batcher.ts'
-import { epochFileAt } from './rewards.ts'
+import { payoutsAt } from './rewards.ts'
 
 const TTL_MS = 1_000
 
@@ -40,7 +40,7 @@ export type Reconciliation = {
     /** Within the ledger: credited minus drawn, fees of receipts minus drawn. */
     entries: bigint
     receipts: bigint
-    /** Prepaid balances; grants against the epoch file whose root is on chain; claims. Only those that differ. */
+    /** Prepaid balances; grants against the published payouts whose root is on chain; claims. Only those that differ. */
     payers: Difference[]
     earners: Difference[]
     claims: Difference[]
@@ -53,7 +53,7 @@ export type Reconciliation = {
   settlement: { waiting: number; error: string | null; insolvent: Hex[] }
 }
 
-/** Compares the Postgres ledger with the epoch files and with the chain, to the wei. */
+/** Compares the Postgres ledger with what epochs publish and with the chain, to the wei. */
 export const reconcile = (ctx: Ctx): Promise<Reconciliation> =>
   cached(`reconciliation:${ctx.settings.CONTRACTS.attributionSettlement}`, TTL_MS, () =>
     compare(ctx),
@@ -99,10 +99,10 @@ async function compare(ctx: Ctx): Promise<Reconciliation> {
   const record = await readChain(() =>
     client.readContract({ ...settlementRead, functionName: 'epochs', args: [lastEpoch] }),
   )
-  const file = record.activeAt === 0 ? null : await epochFileAt(ctx, record, Number(lastEpoch))
+  const paid = record.activeAt === 0 ? null : await payoutsAt(ctx, record, Number(lastEpoch))
   const settlement = await receiptBatcher(env).state()
 
-  const payouts = file?.payouts ?? []
+  const payouts = paid?.payouts ?? []
   const payers = ledger.payers.map(({ account }) => account)
   const earners = [...new Set([...payouts, ...ledger.earners].map(({ account }) => account))]
   const vaultBalances = await readWei(settings, payers, blockNumber, (account) => ({

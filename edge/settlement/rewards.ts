@@ -1,12 +1,12 @@
 import { encodeFunctionData } from 'viem'
 import type { Hex } from '#protocol/bytes.ts'
-import { payoutsTree, type EpochFile } from '#protocol/epoch.ts'
-import type { OrderedTree } from '#protocol/merkle.ts'
+import type { Payout } from '#protocol/epoch.ts'
+import { payoutsTree } from '#protocol/ledgers.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { chainClient, readChain } from '../chain/client.ts'
 import type { Ctx } from '../context.ts'
 import { epochOnChain } from './epoch-steps.ts'
-import { readEpochFile } from './epoch-files.ts'
+import { payoutsOf } from './epoch-files.ts'
 import { receiptBatcher } from './receipt-batcher.ts'
 
 export type Rewards = {
@@ -71,42 +71,31 @@ export async function payoutOf(
   epoch: number,
   account: Hex,
 ): Promise<{ cumulative: bigint; index: number; proof: Hex[] } | null> {
-  const file = await epochFileOf(ctx, epoch)
-  const index = file?.payouts.findIndex((payout) => payout.account === account) ?? -1
-  const payout = file?.payouts[index]
-  return file && payout
-    ? { cumulative: payout.amount, index, proof: payoutProofs(file).proof(index) }
+  const paid = await payoutsIn(ctx, epoch)
+  const index = paid?.payouts.findIndex((payout) => payout.account === account) ?? -1
+  const payout = paid?.payouts[index]
+  return paid && payout
+    ? { cumulative: payout.amount, index, proof: payoutsTree(paid).proof(index) }
     : null
 }
 
-/** The file of an epoch as it stands on chain; null when the chain has no such epoch or nobody is paid in it. */
-export async function epochFileOf(
+/** Payouts of an epoch as it stands on chain; null when the chain has no such epoch. */
+async function payoutsIn(
   { settings, env }: Pick<Ctx, 'settings' | 'env'>,
   epoch: number,
-): Promise<EpochFile | null> {
+): Promise<{ payouts: Payout[] } | null> {
   const record = await readChain(() => epochOnChain(settings, epoch))
-  return record && epochFileAt({ env }, record, epoch)
+  return record && payoutsAt({ env }, record, epoch)
 }
 
-/** The file of an epoch's record on chain; throws when its payouts are not those of the root on chain. */
-export async function epochFileAt(
+/** Payouts of an epoch's record on chain; throws when they are not those of the root on chain. */
+export async function payoutsAt(
   { env }: Pick<Ctx, 'env'>,
   record: { dataHash: Hex; payoutsRoot: Hex },
   epoch: number,
-): Promise<EpochFile> {
-  const file = await readEpochFile(env.BLOBS, record.dataHash)
-  if (payoutProofs(file).root !== record.payoutsRoot)
-    throw new Error(`epoch ${epoch}: the file's payouts are not those of the chain`)
-  return file
-}
-
-const trees = new WeakMap<EpochFile, OrderedTree>()
-
-/** The tree over a file's payouts, built once per file and isolate. */
-function payoutProofs(file: EpochFile): OrderedTree {
-  const known = trees.get(file)
-  if (known) return known
-  const tree = payoutsTree(file)
-  trees.set(file, tree)
-  return tree
+): Promise<{ payouts: Payout[] }> {
+  const paid = await payoutsOf(env, { hash: record.dataHash })
+  if (payoutsTree(paid).root !== record.payoutsRoot)
+    throw new Error(`epoch ${epoch}: the published payouts are not those of the chain`)
+  return paid
 }

@@ -1,5 +1,5 @@
 import { encodeFunctionData } from 'viem'
-import { creditsByAccount, epochCredits } from '#protocol/epoch.ts'
+import { segmentsOf } from '#protocol/segments.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { receiptChallengesAbi } from '#contracts/receipt-challenges.ts'
 import { chainClient } from '../chain/client.ts'
@@ -8,14 +8,8 @@ import { readLogs } from '../chain/ranges.ts'
 import { log } from '../log.ts'
 import type { Settings } from '../env.ts'
 import { archiveAnswers } from './archive.ts'
-import {
-  epochOnChain,
-  epochTxKey,
-  lastEpochOnChain,
-  type HeadTag,
-  type Settlement,
-} from './epoch-steps.ts'
-import { readEpochFile } from './epoch-files.ts'
+import { tallyOf, type Settlement } from './build-epoch.ts'
+import { epochOnChain, epochTxKey, lastEpochOnChain, type HeadTag } from './epoch-steps.ts'
 import type { EpochRow } from './epoch-tables.ts'
 
 /**
@@ -71,7 +65,8 @@ async function finalOrDisabled(settlement: Settlement): Promise<void> {
   const standing = await newestOurs(settings, rows, 'finalized')
   for (const row of safe)
     if (row.epoch <= standing && (row.active_at ?? Infinity) <= Number(timestamp) * 1_000) {
-      await archiveAnswers(env, row.data_hash, store.answersOf(row.epoch))
+      for (const segment of segmentsOf(store.segments(row.epoch), 'receipts'))
+        await archiveAnswers(env, segment.hash, store.answersOf(row.epoch, segment))
       store.finish(row.epoch)
     }
 
@@ -128,12 +123,12 @@ async function newestOurs(
  * The way back from a disabled epoch, newest first: its receipts are owed again, its draws go back to the payers, and
  * then its receipts wait for a new epoch and its credits are as if they had never been.
  */
-async function undoDisabled({ env, settings, store }: Settlement): Promise<void> {
+async function undoDisabled(settlement: Settlement): Promise<void> {
+  const { env, settings, store } = settlement
   for (let row = store.disabled(); row; row = store.disabled()) {
     const { epoch, data_hash } = row
-    const file = await readEpochFile(env.BLOBS, data_hash)
     if ((await epochOnChain(settings, epoch, 'finalized'))?.dataHash !== data_hash) {
-      store.unbuild(epoch, creditsByAccount(epochCredits(file)))
+      store.unbuild(epoch, await tallyOf(settlement, epoch))
       log('info', { during: 'settlement', epoch, undone: true })
       continue
     }
@@ -149,7 +144,7 @@ async function undoDisabled({ env, settings, store }: Settlement): Promise<void>
           data: encodeFunctionData({
             abi: attributionSettlementAbi,
             functionName: 'refund',
-            args: [BigInt(epoch), file.draws],
+            args: [BigInt(epoch), store.drawsOf(epoch)],
           }),
           value: 0n,
         },

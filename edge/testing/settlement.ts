@@ -44,7 +44,7 @@ export type Settlement = Awaited<ReturnType<typeof startSettlement>>
  * An edge with epochs of a second, a chain, a DA server and a ledger; chain and DA server behind proxies that lose what
  * a test says. End it with `stop`.
  */
-export async function startSettlement() {
+export async function startSettlement(vars: Record<string, string> = {}) {
   const [chain, postgres] = await Promise.all([startChain(), startPostgres()])
   const rpc = await startProxy(chain.rpcUrl)
   const daDir = mkdtempSync(join(tmpdir(), 'openledger-da-'))
@@ -55,6 +55,7 @@ export async function startSettlement() {
     RPC_URL: rpc.url,
     DA_URL: da.url,
     EPOCH_SECONDS: '1',
+    ...vars,
   })
 
   const anvil = createTestClient({ mode: 'anvil', transport: http(chain.rpcUrl), cacheTime: 0 })

@@ -14,7 +14,8 @@ import {
   type ParameterName,
   type ParameterValues,
 } from '#protocol/parameters.ts'
-import { receiptLeaf, type EpochFile, type Treasuries } from '#protocol/epoch.ts'
+import { type EpochFile, type Treasuries } from '#protocol/epoch.ts'
+import { receiptLeaf } from '#protocol/ledgers.ts'
 import { verifyOrdered } from '#protocol/merkle.ts'
 import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'
 import { recordKey } from '#protocol/revocations.ts'

@@ -1,17 +1,7 @@
-/** An epoch file against what is on chain, against the epoch before it, and against the Datanets it pays. */
+/** An epoch against what is on chain, against the epoch before it, and against the Datanets it pays. */
 import { canonicalJson, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
-import {
-  creditsByAccount,
-  creditsTree,
-  decodeEpoch,
-  encodeEpoch,
-  epochCredits,
-  payoutsTree,
-  receiptsTree,
-  type EpochFile,
-  type Presence,
-  type Treasuries,
-} from '#protocol/epoch.ts'
+import { tallyOf, type EpochFile, type Presence, type Treasuries } from '#protocol/epoch.ts'
+import { creditsTree, payoutsTree, receiptsTree } from '#protocol/ledgers.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
 import {
@@ -38,18 +28,6 @@ export type History = {
   before: ReadonlyMap<Hex, bigint> | null
   /** The earlier epoch in which a request was settled. */
   settledIn: (requestId: Hex) => number | undefined
-}
-
-/** The file of an epoch, or a check that says why it is none. */
-export function readEpoch(bytes: Uint8Array): EpochFile | Check {
-  try {
-    const file = decodeEpoch(bytes)
-    const again = encodeEpoch(file)
-    const isCanonical = again.length === bytes.length && again.every((byte, i) => byte === bytes[i])
-    return isCanonical ? file : check('file', false, 'the file is not in canonical form')
-  } catch (error) {
-    return check('file', false, `the file cannot be read: ${messageOf(error)}`)
-  }
 }
 
 /** Checks all that concerns an epoch as a whole. */
@@ -128,7 +106,7 @@ function checkTreasuries({ treasuries, receipts }: EpochFile, expected: Treasuri
 function checkPayouts(file: EpochFile, before: ReadonlyMap<Hex, bigint>): Check {
   const expected = new Map(before)
   try {
-    for (const [account, wei] of creditsByAccount(epochCredits(file)))
+    for (const [account, { wei }] of tallyOf(file).earned)
       expected.set(account, (expected.get(account) ?? 0n) + wei)
   } catch (error) {
     // A presence table is missing, for instance: nobody can tell what the receipts pay.

@@ -23,7 +23,9 @@ import {
   type Disputed,
   type IndexedRow,
 } from '#protocol/challenge.ts'
-import { creditsTree, PART, type EpochFile } from '#protocol/epoch.ts'
+import { PART, type EpochFile } from '#protocol/epoch.ts'
+import { creditsTree } from '#protocol/ledgers.ts'
+import type { Paid } from '#protocol/proof.ts'
 import { hiddenIn } from './check-epoch.ts'
 import type { CheckName, Place } from './checks.ts'
 import type { Submission } from './chain-facts.ts'
@@ -35,8 +37,8 @@ export type Faulty = {
   submission: Submission
   /** Null when it is nowhere, or cannot be read. */
   file: EpochFile | null
-  /** File of the epoch before; null when there is none. */
-  previous: EpochFile | null
+  /** Payouts of the epoch before; null when there is none. */
+  previous: Paid | null
   /** What the chain drew for it. */
   draws: EpochFile['draws']
   findings: readonly Finding[]

@@ -1,6 +1,8 @@
-/** The published files behind the hashes on chain: epoch files from the data-availability layer, adapters from an edge. */
+/** The published files behind the hashes on chain: epochs from the data-availability layer, adapters from an edge. */
 import { getData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
+import type { EpochFile, Payout } from '#protocol/epoch.ts'
+import { decodeManifest, readEpoch, readItems, type Segment } from '#protocol/segments.ts'
 import { z } from 'zod'
 import { adapterManifest, address, bytes32, type AdapterManifest } from '#protocol/wire.ts'
 import { openRevocations } from '../serving/revocations.ts'
@@ -12,14 +14,20 @@ export type PublishedFiles = ReturnType<typeof openPublishedFiles>
 export type FileSources = {
   /** An EigenDA proxy. */
   daUrl: string
-  /** Keeps epoch files longer than the data-availability layer, and the files of adapters. */
+  /** Keeps epochs longer than the data-availability layer, and the files of adapters. */
   edgeUrl: string
   /** Of a validator's account, which may read weights. */
   apiKey?: string
 }
 
-/** Where an epoch file was found. */
+/** Where an epoch was found: `edge` when any part of it was only there. */
 export type Source = 'da' | 'edge'
+
+/** What identifies an epoch's manifest on chain. */
+export type Published = { dataHash: Hex; commitment: Hex }
+
+/** Neither source has what a hash on chain stands for. */
+export class NowhereError extends Error {}
 
 const TIMEOUT_MS = 30_000
 
@@ -36,32 +44,49 @@ export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
   const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {}
   const { current } = openRevocations(edgeUrl)
 
+  /** Bytes of a manifest or segment. */
+  const part = async (
+    hash: Hex,
+    commitment: Hex,
+  ): Promise<{ bytes: Uint8Array; source: Source }> => {
+    try {
+      return { bytes: await withHash(getData([daUrl], commitment), hash), source: 'da' }
+    } catch (da) {
+      try {
+        return { bytes: await withHash(fromEdge(edgeUrl, hash), hash), source: 'edge' }
+      } catch (edge) {
+        const said = `DA: ${messageOf(da)}; edge: ${messageOf(edge)}`
+        throw new NowhereError(`${hash} is nowhere: ${said}`, { cause: edge })
+      }
+    }
+  }
+
   return {
     /** The log of revoked records, as it is now and continuing what was read before. */
     revocations: current,
 
-    /** The bytes of an epoch file; throws an Error that says why neither source has them. */
-    epochFile: async ({
-      commitment,
-      dataHash,
-    }: {
-      commitment: Hex
-      dataHash: Hex
-    }): Promise<{ bytes: Uint8Array; source: Source }> => {
-      try {
-        return { bytes: await withHash(getData([daUrl], commitment), dataHash), source: 'da' }
-      } catch (da) {
-        try {
-          return { bytes: await withHash(fromEdge(edgeUrl, dataHash), dataHash), source: 'edge' }
-        } catch (edge) {
-          throw new Error(
-            `${dataHash} is nowhere: DA: ${messageOf(da)}; edge: ${messageOf(edge)}`,
-            {
-              cause: edge,
-            },
-          )
-        }
+    /**
+     * A whole epoch, read segment by segment; throws a NowhereError when a part of it is nowhere, else an Error that says what
+     * is malformed.
+     */
+    epoch: async (published: Published): Promise<{ file: EpochFile; source: Source }> => {
+      let source: Source = 'da'
+      const read = async (hash: Hex, commitment: Hex) => {
+        const found = await part(hash, commitment)
+        if (found.source === 'edge') source = 'edge'
+        return found.bytes
       }
+      const { dataHash, commitment } = published
+      const manifest = decodeManifest(await read(dataHash, commitment), dataHash)
+      const file = await readEpoch(manifest, (segment) => read(segment.hash, segment.commitment))
+      return { file, source }
+    },
+
+    /** What accounts may claim after an epoch; throws like `epoch`. */
+    payouts: async ({ dataHash, commitment }: Published): Promise<{ payouts: Payout[] }> => {
+      const manifest = decodeManifest((await part(dataHash, commitment)).bytes, dataHash)
+      const read = async (segment: Segment) => (await part(segment.hash, segment.commitment)).bytes
+      return { payouts: await readItems(manifest, 'payouts', read) }
     },
 
     /** A file of a registered adapter by its hash. */
@@ -96,17 +121,17 @@ export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
   }
 }
 
-async function fromEdge(edgeUrl: string, dataHash: Hex): Promise<Uint8Array> {
-  const response = await fetch(`${edgeUrl}/v1/epoch-files/${dataHash}`, {
+async function fromEdge(edgeUrl: string, hash: Hex): Promise<Uint8Array> {
+  const response = await fetch(`${edgeUrl}/v1/epoch-files/${hash}`, {
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
   if (!response.ok) throw new Error(String(response.status))
   return new Uint8Array(await response.arrayBuffer())
 }
 
-async function withHash(read: Promise<Uint8Array>, dataHash: Hex): Promise<Uint8Array> {
+async function withHash(read: Promise<Uint8Array>, hash: Hex): Promise<Uint8Array> {
   const bytes = await read
   const found = keccak(bytes)
-  if (found !== dataHash) throw new Error(`the file there has the hash ${found}`)
+  if (found !== hash) throw new Error(`the file there has the hash ${found}`)
   return bytes
 }

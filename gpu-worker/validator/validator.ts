@@ -1,5 +1,5 @@
 /**
- * Re-derives settled epochs from public data and says what is wrong with them: the file behind the commitment on chain,
+ * Re-derives settled epochs from public data and says what is wrong with them: what lies behind the commitment on chain,
  * every integer of every receipt, and, for a random sample whose texts the validator may read, the float gradients.
  */
 import { randomInt } from 'node:crypto'
@@ -8,12 +8,12 @@ import type { EpochFile } from '#protocol/epoch.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import { recordKey } from '#protocol/revocations.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
-import { checkAnchored, checkEpoch, checkPresence, readEpoch, type History } from './check-epoch.ts'
+import { checkAnchored, checkEpoch, checkPresence, type History } from './check-epoch.ts'
 import { checkReceipt, type ReceiptFacts } from './check-receipt.ts'
 import { check, CHECKS, messageOf, type Check, type CheckName, type Remedy } from './checks.ts'
 import type { ChainFacts, ModelFacts, Submission } from './chain-facts.ts'
 import { openIndexes, type OpenIndex } from './open-index.ts'
-import type { PublishedFiles, Source } from './published-files.ts'
+import { NowhereError, type PublishedFiles, type Source } from './published-files.ts'
 import type { ReExecution } from './re-execute.ts'
 
 /** A check that failed. `receipt` is its position in the file; null when it concerns the epoch. */
@@ -23,7 +23,7 @@ export type EpochReport = {
   epoch: number
   dataHash: Hex
   submitter: Hex
-  /** Where the file was found; null when it is nowhere. */
+  /** Where the epoch was found; null when it is nowhere or malformed. */
   source: Source | null
   receipts: number
   total: bigint
@@ -188,17 +188,13 @@ export function openValidator(options: ValidatorOptions): Validator {
         findings,
       })
 
-      const found = await files.epochFile(submission).catch((error: unknown) => {
-        add([check('available', false, messageOf(error))])
+      const found = await files.epoch(submission).catch((error: unknown) => {
+        add([check(error instanceof NowhereError ? 'available' : 'file', false, messageOf(error))])
         return null
       })
       if (!found) return { report: report(null, 0, 0), file: null }
       add([check('available', true, found.source)])
-      const read = readEpoch(found.bytes)
-      if ('holds' in read) {
-        add([read])
-        return { report: report(found.source, 0, 0), file: null }
-      }
+      const { file: read } = found
       const [draws, treasuries] = await Promise.all([facts.draws(submission), facts.treasuries()])
       add(checkEpoch(submission, read, { domain, draws, treasuries, ...history }))
       // Whatever it calls itself: what it is good for is this epoch of this contract.

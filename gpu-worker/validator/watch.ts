@@ -6,12 +6,12 @@
 import type { Hex } from '#protocol/bytes.ts'
 import type { Disputed } from '#protocol/challenge.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
+import type { Paid } from '#protocol/proof.ts'
 import { pause } from '../blobs.ts'
 import type { Actor, Outcome } from './actor.ts'
 import { approve, withdrawOwed } from './attest.ts'
 import type { ChainFacts, Submission } from './chain-facts.ts'
 import type { Challenger } from './challenger.ts'
-import { readEpoch } from './check-epoch.ts'
 import { followDemands } from './demands.ts'
 import type { PublishedFiles } from './published-files.ts'
 import type { EpochReport, Validator } from './validator.ts'
@@ -90,7 +90,7 @@ async function look(
   if (status === 'disabled' || status === 'none') return { hasFindings: false, isDone: true }
   if (isKnown && !isPending) return { hasFindings: true, isDone: true }
 
-  const previous = await fileAt(options, epoch - 1)
+  const previous = await payoutsAt(options, epoch - 1)
   const before = epoch > 1 && !previous ? null : payoutsOf(previous)
   const settledIn = (requestId: Hex) => state.settledIn(requestId, epoch)
   const { report, file } = await validator.epoch(submission, { before, settledIn })
@@ -129,19 +129,22 @@ async function earlierOf(
   return file && epoch !== undefined && receipt >= 0 ? { file: { ...file, epoch }, receipt } : null
 }
 
-const payoutsOf = (file: EpochFile | null): ReadonlyMap<Hex, bigint> =>
-  new Map(file?.payouts.map(({ account, amount }) => [account, amount]))
+const payoutsOf = (paid: Paid | null): ReadonlyMap<Hex, bigint> =>
+  new Map(paid?.payouts.map(({ account, amount }) => [account, amount]))
 
-/** The file of an epoch that was looked at; null when there was none, or it is nowhere. */
-async function fileAt(
-  { state, files }: Pick<WatchOptions, 'state' | 'files'>,
-  epoch: number,
-): Promise<EpochFile | null> {
+type Files = Pick<WatchOptions, 'state' | 'files'>
+
+/** An epoch that was looked at; null when there was none, or it is nowhere or malformed. */
+async function fileAt({ state, files }: Files, epoch: number): Promise<EpochFile | null> {
   const known = state.checked(epoch)
-  const found = known && (await files.epochFile(known).catch(() => null))
-  if (!found) return null
-  const file = readEpoch(found.bytes)
-  return 'holds' in file ? null : file
+  const found = known && (await files.epoch(known).catch(() => null))
+  return found && found.file
+}
+
+/** Payouts of an epoch that was looked at; null likewise. */
+async function payoutsAt({ state, files }: Files, epoch: number): Promise<Paid | null> {
+  const known = state.checked(epoch)
+  return known && files.payouts(known).catch(() => null)
 }
 
 /** An epoch that was checked; `file` is null when it is nowhere or cannot be read. */

@@ -4,7 +4,7 @@ import { devAccount } from '../../contracts/test/anvil.ts'
 import { receiptChallengesAbi } from '#contracts/receipt-challenges.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import { challengeOmission } from '#protocol/challenge.ts'
-import { creditsByAccount, epochCredits, type EpochFile } from '#protocol/epoch.ts'
+import { tallyOf, type EpochFile } from '#protocol/epoch.ts'
 import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'
 import { isSignificant } from '#protocol/score.ts'
 import {
@@ -85,9 +85,9 @@ async function assertHonestPaid(epoch: number, receipts: SignedReceipt[]): Promi
   )
   assert.deepEqual(actionsOf(outcomes), [])
   await it.passTime(WINDOW_SECONDS)
-  const earned = creditsByAccount(epochCredits(file))
+  const { earned } = tallyOf(file)
   const [first] = CONTRIBUTORS.filter((account) => earned.has(account))
-  assert.equal(await it.claim(epoch, first!), earned.get(first!))
+  assert.equal(await it.claim(epoch, first!), earned.get(first!)?.wei)
 }
 
 const lastEpoch = () => Math.max(0, ...it.epochs.keys())
@@ -320,10 +320,14 @@ test('a receipt that was settled before costs the submitter its bond', async () 
 })
 
 for (const [what, submit] of [
-  ['an epoch whose file is withheld', (honest) => it.submit([honest], { keep: false })],
+  ['an epoch that is withheld', (honest) => it.submit([honest], { keep: () => false })],
   [
-    'an epoch whose file is not what it commits to',
-    (honest) => it.submit([honest], { bytesOf: () => Buffer.from('{"format":[[[[') }),
+    'an epoch of which a segment is withheld',
+    (honest) => it.submit([honest], { keep: (kind) => kind !== 'receipts' }),
+  ],
+  [
+    'an epoch whose manifest is none',
+    (honest) => it.submit([honest], { manifestOf: () => Buffer.from('{"format":[[[[') }),
   ],
   [
     'a listed record that the index does not have',

@@ -10,13 +10,8 @@ import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { putData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import {
-  buildEpoch,
-  encodeEpoch,
-  epochRoots,
-  payoutsTree,
-  type EpochFile,
-} from '#protocol/epoch.ts'
+import { buildEpoch, type EpochFile } from '#protocol/epoch.ts'
+import { epochRoots, payoutsTree } from '#protocol/ledgers.ts'
 import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
 import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import {
@@ -28,6 +23,7 @@ import {
   withdrawalTypedData,
   type RecordKey,
 } from '#protocol/revocations.ts'
+import { encodeEpoch, encodeManifest, type Segment, type SegmentKind } from '#protocol/segments.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import { CHAIN_ID, devAccount, startAnvil } from '../../contracts/test/anvil.ts'
@@ -50,6 +46,7 @@ type Dev = ReturnType<typeof devAccount>
 const contributors = [1, 2, 3, 4].map((n) => privateKeyToAccount(keccak(`contributor ${n}`)))
 export const CONTRIBUTORS = contributors.map(({ address }) => address.toLowerCase() as Hex)
 const BASE = keccak('base')
+const SEGMENT_BYTES = 8_000 // one receipt
 const API_KEY = `ol_live_${'v'.repeat(32)}`
 
 export type Watched = {
@@ -68,6 +65,9 @@ export type Watched = {
     detail: string
   }[]
 }
+
+const manifestOfEpoch = (file: EpochFile, segments: Segment[]): Uint8Array =>
+  encodeManifest({ ...file, segments })
 
 export async function startSettlement() {
   const dir = mkdtempSync(join(tmpdir(), 'openledger-faults-'))
@@ -192,17 +192,17 @@ export async function startSettlement() {
       ])
     },
 
-    /** Settles receipts as the next epoch; `tamper` makes the file a lie, `keep` says whether it is put to DA. */
+    /** Settles receipts as the next epoch; `tamper` makes it a lie, `keep` says what of it is put to DA. */
     async submit(
       receipts: SignedReceipt[],
       {
         tamper = (it: EpochFile) => it,
-        keep = true,
-        bytesOf = encodeEpoch,
+        keep = () => true,
+        manifestOf = manifestOfEpoch,
       }: {
         tamper?: (file: EpochFile) => EpochFile
-        keep?: boolean
-        bytesOf?: (file: EpochFile) => Uint8Array
+        keep?: (what: SegmentKind | 'manifest') => boolean
+        manifestOf?: typeof manifestOfEpoch
       } = {},
     ): Promise<EpochFile> {
       const last = Number(
@@ -222,9 +222,14 @@ export async function startSettlement() {
           presence: [adapter.presence],
         }),
       )
-      const bytes = bytesOf(file)
-      const roots = { ...epochRoots(file), dataHash: keccak(bytes) }
-      const commitment: Hex = keep ? await putData([daUrl], bytes) : `0x01${'00'.repeat(33)}`
+      const put = (what: SegmentKind | 'manifest', bytes: Uint8Array): Promise<Hex> | Hex =>
+        keep(what) ? putData([daUrl], bytes) : `0x01${keccak(bytes).slice(2)}00`
+      const segments: Segment[] = []
+      for await (const { bytes, ...segment } of encodeEpoch(file, SEGMENT_BYTES))
+        segments.push({ ...segment, commitment: await put(segment.kind, bytes) })
+      const manifest = manifestOf(file, segments)
+      const roots = { ...epochRoots(file), dataHash: keccak(manifest) }
+      const commitment = await put('manifest', manifest)
       await write(submitter!.account, [
         contracts.attributionSettlement,
         attributionSettlementAbi,

@@ -34,8 +34,8 @@ interface IAttributionSettlement is ISubmitters {
     /// @param credits Leaves of `creditsRoot`.
     /// @param payouts Leaves of `payoutsRoot`.
     /// @param total Wei this epoch draws and pays.
-    /// @param dataHash keccak256 of the epoch file.
-    /// @param commitment Where the data-availability layer keeps the epoch file.
+    /// @param dataHash keccak256 of the manifest of what the epoch publishes.
+    /// @param commitment Where the data-availability layer keeps the manifest.
     /// @param paramsHash Governed numbers the receipts were made under.
     struct Submission {
         uint64 epoch;

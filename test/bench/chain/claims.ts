@@ -3,7 +3,8 @@ import { encodeAbiParameters, encodeFunctionData, encodePacked, parseEther, type
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { sendTransaction, type WalletOptions } from '#client/wallet.ts'
 import { fromHex, keccak, ZERO_ADDRESS, type Hex } from '#protocol/bytes.ts'
-import { payoutsTree, type EpochFile } from '#protocol/epoch.ts'
+import { type EpochFile } from '#protocol/epoch.ts'
+import { payoutsTree } from '#protocol/ledgers.ts'
 import { figure, type Figure } from '../report.ts'
 import { ordered, sorted, treeOf } from './trees.ts'
 
