@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   const base = await identifyBase(settings.MODEL_DIR)
   const { name, digest, contextLength } = base
   const format = settings.BASE_FORMAT
-  const baseBytes = servingMemory(base.config, format)
+  const { bytes: baseBytes } = servingMemory(base.config, format, availableMemory())
   const device = await chooseDevice(settings)
   for (const line of device.report) log('info', 'device', { message: line })
   const session = { provider: device.provider, threads: settings.THREADS }

@@ -249,6 +249,16 @@ test('log-probabilities come with the text of their tokens, and a stop string ta
   assert.equal(seen.map(({ text }) => text).join(''), stopped.text)
 })
 
+test('rows without adapters have the same tokens from a program without them', async () => {
+  const other = await openGenerator(base, { threads: 1, withBare: true })
+  const sampling = { temperature: 1, topP: 1, topK: 0 }
+  const [a, b] = await Promise.all(
+    [generator, other].map((one) => one.generate(request({ sampling }))),
+  )
+  assert.deepEqual(a, b)
+  await other.release()
+})
+
 test('a full queue refuses with the time after which there may be room', async () => {
   const limits = { ...DEFAULT_LIMITS, running: 1, waiting: 2, waitingPerPayer: 1 }
   const small = await openGenerator(base, { threads: 1, limits })

@@ -107,6 +107,11 @@ export type GeneratorOptions = SessionOptions & {
   readonly format?: WeightFormat | undefined
   /** Where the base lies, see `GenerateOptions`. */
   readonly place?: WeightPlace
+  /**
+   * Whether steps without any adapter have a program of their own, at the price of one more copy of the base: a quarter of
+   * a small base's step goes into adapters, zeros too.
+   */
+  readonly withBare?: boolean
   readonly limits?: SchedulerLimits
 }
 
@@ -116,6 +121,7 @@ export async function openGenerator(
   {
     format = base.format,
     place = 'attached',
+    withBare = false,
     limits = UNBOUNDED,
     ...session
   }: GeneratorOptions = {},
@@ -126,6 +132,8 @@ export async function openGenerator(
   const program = { format, activations: isCpu ? 'rounded' : 'exact', place } as const
   const prefill = await openSession(prefillProgram(config, program), parameters, session)
   const decode = await openSession(decodeProgram(config, program), parameters, session)
+  const bareProgram = decodeProgram(config, { ...program, targets: [] })
+  const decodeBare = withBare ? await openSession(bareProgram, parameters, session) : null
   const scheduler = createScheduler<Row>(limits)
   const cache = new KvCache(config)
   const active: Row[] = [] // row i of `cache` and of `adapters` belongs to active[i]
@@ -217,12 +225,16 @@ export async function openGenerator(
   }
 
   const step = async (): Promise<void> => {
-    const outputs = await decode.run({
+    const feeds = {
       tokens: column(active.map(({ drawn }) => drawn.at(-1) ?? 0)),
       positions: column(active.map((_, row) => cache.length(row))),
       ...cache.feeds(),
-      ...adapters.feeds(active.map(({ loaded }) => loaded)),
-    })
+    }
+    const isBare = active.every(({ loaded }) => loaded === null)
+    const outputs =
+      isBare && decodeBare
+        ? await decodeBare.run(feeds)
+        : await decode.run({ ...feeds, ...adapters.feeds(active.map(({ loaded }) => loaded)) })
     const ones = active.map(() => 1)
     cache.append(0, outputs, ones)
     const { data } = requireTensor(outputs, 'logits')
@@ -346,7 +358,7 @@ export async function openGenerator(
     },
     load: () => ({ ...scheduler.load(), tokensPerSecond: speed.perSecond(performance.now()) }),
     release: async () => {
-      await Promise.all([prefill.release(), decode.release()])
+      await Promise.all([prefill.release(), decode.release(), decodeBare?.release()])
     },
   }
 }

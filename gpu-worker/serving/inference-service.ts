@@ -17,8 +17,10 @@ import type { EmbedderChoice } from '../retrieval/embedder.ts'
 import { openQuoting, type Quoted } from '../retrieval/quoting.ts'
 import type { BaseModel } from '../base-model.ts'
 import type { BlobStore } from '../blobs.ts'
+import { availableMemory } from '../training/memory.ts'
 import type { AdapterSource } from './adapter-source.ts'
 import { openAdapterStore, type ServedIndex, type StoreLoad, type Tier } from './adapter-store.ts'
+import { servingMemory } from './base-memory.ts'
 import type { AdapterOnChain, Chain, ModelOnChain } from './chain.ts'
 import { ContextLengthError, openGenerator, type Generation, type Generator } from './generator.ts'
 import { pinAdapters } from './pinned-adapters.ts'
@@ -82,8 +84,9 @@ type Model = {
 /** Opens the programs of a base model; slow, once per process. */
 export async function openInference(options: InferenceOptions): Promise<InferenceService> {
   const { base, chain, revocations, account, domain, limits = DEFAULT_LIMITS } = options
-  const { format, revocationPollMs = REVOCATION_POLL_MS } = options
-  const generator = await openGenerator(base, { ...options.session, format, limits })
+  const { format = 'f32', revocationPollMs = REVOCATION_POLL_MS } = options
+  const { withBare } = servingMemory(base.config, format, availableMemory())
+  const generator = await openGenerator(base, { ...options.session, format, withBare, limits })
   const store = openAdapterStore(options)
   void pinAdapters(options.pinned ?? [], { store, chain })
   const withSource = gradientSources(base, options.session)

@@ -2,7 +2,7 @@
 // whatever size the fed tensors have, so one graph serves every batch size and length.
 import { broadcast, dimSum, dimsText } from './dims.ts'
 import type { Dim } from './dims.ts'
-import { orderedByNeed } from './order.ts'
+import { needed, orderedByNeed } from './order.ts'
 import { ELEMENT_TYPE, encodeModel } from './proto.ts'
 import type { Attribute, DType, NodeProto, TensorProto, ValueProto } from './proto.ts'
 
@@ -28,6 +28,7 @@ export class Graph {
   readonly #outputNames = new Map<string, string>() // inner name -> output name
   readonly #symbols = new Map<string, { readonly value: Value; readonly axis: number }>()
   readonly #shapes = new Map<string, Value>()
+  readonly #reshaped = new Map<string, Value>() // what a reshape is of
 
   constructor(name: string) {
     this.name = name
@@ -271,7 +272,15 @@ export class Graph {
 
   // ---- layout ----
 
+  /** A permutation that leaves the numbers in their order, because it moves axes of size 1 only, is a reshape. */
   transpose(x: Value, perm: readonly number[]): Value {
+    const dims = perm.map((axis) => x.dims[axis] ?? 1)
+    const wide = perm.filter((axis) => x.dims[axis] !== 1)
+    const isOrdered = wide.every((axis, i) => i === 0 || axis > (wide[i - 1] ?? 0))
+    return isOrdered ? this.reshape(x, dims) : this.#transposed(x, perm)
+  }
+
+  #transposed(x: Value, perm: readonly number[]): Value {
     const dims = perm.map((axis) => x.dims[axis] ?? 1)
     return this.op('Transpose', [x], { dims, dtype: x.dtype, attributes: { perm: { ints: perm } } })
   }
@@ -280,18 +289,19 @@ export class Graph {
   matrixTranspose(x: Value): Value {
     const rank = x.dims.length
     const perm = Array.from({ length: rank }, (_, axis) => axis)
-    return this.transpose(x, [...perm.slice(0, -2), rank - 1, rank - 2])
+    return this.#transposed(x, [...perm.slice(0, -2), rank - 1, rank - 2])
   }
 
   /** `dims` may hold one name that no input has: its size follows from the others. */
   reshape(x: Value, dims: readonly Dim[]): Value {
-    // ONNX copies a dimension of the same position for 0 and infers one for -1; only beyond that is a runtime shape needed.
-    const literal = dims.map((dim, axis) =>
-      typeof dim === 'number' ? dim : x.dims[axis] === dim ? 0 : -1,
-    )
-    const isLiteral = literal.filter((dim) => dim === -1).length <= 1
-    const shape = isLiteral ? this.int64(literal) : this.#runtimeShape(dims, 'infer')
-    return this.op('Reshape', [x, shape], { dims, dtype: x.dtype })
+    // A shape after another counts alone; the node in between goes unless something else reads it.
+    const first = this.#reshaped.get(x.name)
+    const source = first && literalShape(first, dims) ? first : x
+    const literal = literalShape(source, dims)
+    const shape = literal ? this.int64(literal) : this.#runtimeShape(dims, 'infer')
+    const y = this.op('Reshape', [source, shape], { dims, dtype: x.dtype })
+    this.#reshaped.set(y.name, source)
+    return y
   }
 
   /** x cut into `count` equal parts of dimension `size` along one axis. */
@@ -457,12 +467,20 @@ export class Graph {
     }))
     return encodeModel({
       name: this.name,
-      nodes: orderedByNeed(nodes),
+      nodes: orderedByNeed(needed(nodes, this.#outputs)),
       initializers: [...this.#constants.values(), ...this.#weights],
       inputs: [...this.#inputs, ...this.#held],
       outputs: this.#outputs,
     })
   }
+}
+
+/** A reshape's operand: ONNX copies a dimension of the same position for 0 and infers one for -1. Null when that is not enough. */
+function literalShape(x: Value, dims: readonly Dim[]): readonly number[] | null {
+  const literal = dims.map((dim, axis) =>
+    typeof dim === 'number' ? dim : x.dims[axis] === dim ? 0 : -1,
+  )
+  return literal.filter((dim) => dim === -1).length <= 1 ? literal : null
 }
 
 export type GemmOptions = {

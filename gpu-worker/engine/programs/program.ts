@@ -5,7 +5,7 @@ import type { Graph } from '../onnx/graph.ts'
 import type { ValueProto } from '../onnx/proto.ts'
 
 /** Raise when the emitted graphs change: it is part of every program's key. */
-const COMPILER_VERSION = 5
+const COMPILER_VERSION = 6
 
 export type ProgramName = 'train' | 'evaluate' | 'influence' | 'embed' | 'prefill' | 'decode'
 

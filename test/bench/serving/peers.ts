@@ -64,7 +64,7 @@ export async function largePeers(place: Place, ways: number): Promise<Figure[]> 
   const adapters = Array.from({ length: ways }, (_, i) =>
     randomAdapter(base.config, loraConfig(8), i + 1),
   )
-  const generator = await openGenerator(base, { threads: THREADS })
+  const generator = await openGenerator(base, { threads: THREADS, withBare: true })
   const { rounds } = place
   const sides = { base, generator, adapters, directory, rounds, tokens: LARGE_TOKENS }
   try {

@@ -37,7 +37,7 @@ export async function openPlace(scratch: string, adapters: number, rounds: numbe
   let places = 0
   return {
     base,
-    generator: await openGenerator(base, { threads: THREADS }),
+    generator: await openGenerator(base, { threads: THREADS, withBare: true }),
     refs: [first, ...others],
     trained,
     openStore: ({ disk = 'shared', mostBytes } = {}) => {
