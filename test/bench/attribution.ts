@@ -17,15 +17,16 @@ import { runParts, type Figure } from './report.ts'
 
 /**
  * Does attribution predict what training without the data gives, and does it find what it should? `npm run
- * bench:attribution -- --data DIR` measures every part beside the field's methods; `--only NAME` one of them. Retrainings
- * on record are used; `--retrain` makes the missing ones first, in two processes, one to two quiet hours from nothing, and
- * may be stopped and repeated. `--quick` takes less of each; `--npy DIR` also writes gradients and truth for other tools.
+ * bench:attribution -- --data DIR` measures every part beside the field's methods; `--only NAME`, as often as wanted, some of
+ * them. Retrainings on record are used; `--retrain` makes the missing ones first, in two processes, one to two quiet hours
+ * from nothing, and may be stopped and repeated. `--quick` takes less of each; `--npy DIR` also writes gradients and truth
+ * for other tools, such as attribution/dattri_lds.py.
  */
 const { values: flags } = parseArgs({
   options: {
     data: { type: 'string' },
     npy: { type: 'string' },
-    only: { type: 'string' },
+    only: { type: 'string', multiple: true, default: [] },
     retrain: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -44,8 +45,9 @@ const PARTS = [
   'retrieval',
   'scan',
 ] as const
-const only = z.enum(PARTS).optional().safeParse(flags.only)
+const only = z.enum(PARTS).array().safeParse(flags.only)
 if (!only.success) refuse(`--only takes one of ${PARTS.join(', ')}`)
+const chosen = PARTS.filter((part) => only.data.length === 0 || only.data.includes(part))
 
 const base = await loadBaseModel('gpu-worker/models/openledger-5m')
 const source = await openSource(base, loraOf(METHOD))
@@ -68,7 +70,6 @@ const parts: Record<(typeof PARTS)[number], () => Promise<Figure[]>> = {
   retrieval: () => measureRetrieval(bench),
   scan: async () => scanFigures(flags.quick ? 200_000 : 1_000_000),
 }
-const chosen = PARTS.filter((part) => only.data === undefined || part === only.data)
 await runParts('attribution', flags, Object.fromEntries(chosen.map((part) => [part, parts[part]])))
 await source.release()
 
