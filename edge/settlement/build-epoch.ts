@@ -93,11 +93,11 @@ export async function tallyOf(
   return tally.close(presence ?? (await presenceOf(settlement, epoch)))
 }
 
-/** An epoch with the receipt, the credit and its neighbour that are at a position: what an answer to a demand shows. */
+/** An epoch with the receipts, and the credits and their neighbours, that are at positions: what answers to demands show. */
 export async function openAt(
   settlement: Settlement,
   row: EpochRow,
-  position: number,
+  positions: ReadonlySet<number>,
 ): Promise<EpochFile> {
   const { env, settings } = settlement
   const treasuries = treasuriesOf(settings)
@@ -105,17 +105,17 @@ export async function openAt(
   const { payouts } = await payoutsOf(env, { hash: row.data_hash, commitment: row.commitment })
   const presence = await presenceOf(settlement, row.epoch)
   const tally = await tallyOf(settlement, row.epoch, presence)
-  const receiptTree = openReceiptsTree(row.receipts, domain, (i) => i === position)
+  const receiptTree = openReceiptsTree(row.receipts, domain, (i) => positions.has(i))
   const creditTree = openCreditsTree(
     { tally, payouts, treasuries },
-    (i) => i === position || i === position - 1,
+    (i) => positions.has(i) || positions.has(i + 1),
   )
   const receipts = new Array<SignedReceipt>(row.receipts)
   let index = 0
   for await (const { signed } of receiptsOf(settlement, row.epoch)) {
     receiptTree.add(signed.receipt)
     creditTree.add(signed.receipt)
-    if (index === position) receipts[index] = signed
+    if (positions.has(index)) receipts[index] = signed
     index++
   }
   return withTrees(

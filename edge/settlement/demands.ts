@@ -1,7 +1,8 @@
 import { encodeFunctionData, type Abi } from 'viem'
 import { epochChallengesAbi } from '#contracts/epoch-challenges.ts'
 import type { Hex } from '#protocol/bytes.ts'
-import { answerDemand, DEMANDS } from '#protocol/challenge.ts'
+import { answerDemand, DEMANDS, type Demanded } from '#protocol/challenge.ts'
+import type { EpochFile } from '#protocol/epoch.ts'
 import type { InfluenceRow } from '#protocol/influence-row.ts'
 import type { Receipt } from '#protocol/receipt.ts'
 import { adapterManifest, indexRowsFile } from '#protocol/wire.ts'
@@ -12,11 +13,15 @@ import { adapterOnChain } from '../chain/models.ts'
 import { readLogs } from '../chain/ranges.ts'
 import { log } from '../log.ts'
 import { openAt, type Settlement } from './build-epoch.ts'
+import type { EpochRow } from './epoch-tables.ts'
 
 /**
  * Reveal or lose (IEpochChallenges.sol): what is demanded of our pending epochs is shown, however small the demand, because an
  * epoch that leaves one unanswered is disabled and costs the bond.
  */
+
+/** Demands whose receipts are in memory together: nobody makes a Worker run out of it with many small demands. */
+const MOST_AT_ONCE = 100
 
 /**
  * Answers demands made from a block on; returns where to look next. Idempotent: an answer is one transaction by its
@@ -43,9 +48,13 @@ export async function answerDemands(
         ...range,
       }),
   )
+  const open: Open[] = []
+  for (const { args } of demands) open.push(...(await openDemand(settlement, args.id)))
   let failure: { error: unknown } | undefined
-  for (const { args } of demands)
-    await answer(settlement, args.id).catch((error: unknown) => (failure ??= { error }))
+  const failed = (error: unknown) => void (failure ??= { error })
+  for (const ofEpoch of Map.groupBy(open, ({ row }) => row.epoch).values())
+    for (let i = 0; i < ofEpoch.length; i += MOST_AT_ONCE)
+      await answerAll(settlement, ofEpoch.slice(i, i + MOST_AT_ONCE), failed).catch(failed)
   // Only when all others are answered: then it is tried again.
   if (failure) throw failure.error
   // A reorg may bring a demand into a block that was looked at.
@@ -53,8 +62,11 @@ export async function answerDemands(
   return final < latest ? final + 1n : latest + 1n
 }
 
-async function answer(settlement: Settlement, id: Hex): Promise<void> {
-  const { env, settings, store } = settlement
+/** A demand that waits for its answer, and the epoch that it is made of. */
+type Open = Demanded & { id: Hex; row: EpochRow }
+
+/** A demand if it is ours to answer: none when it is answered, or of an epoch that was somebody else's or is rebuilt. */
+async function openDemand({ settings, store }: Settlement, id: Hex): Promise<Open[]> {
   const { epoch, dataHash, kind, index, position } = await chainClient(settings).readContract({
     address: settings.CONTRACTS.epochChallenges,
     abi: epochChallengesAbi,
@@ -62,19 +74,35 @@ async function answer(settlement: Settlement, id: Hex): Promise<void> {
     args: [id],
   })
   const row = store.epoch(Number(epoch))
-  const demanded = DEMANDS[kind]
-  // Answered, or of an epoch that was somebody else's or has been rebuilt.
-  if (!demanded || row?.data_hash !== dataHash) return
-  const file = await openAt(settlement, row, index)
-  const receipt = demanded === 'indexRow' ? file.receipts[index]?.receipt : undefined
+  const named = DEMANDS[kind]
+  if (!named || row?.data_hash !== dataHash || row.state === 'final') return []
+  return [{ id, row, kind: named, index, position }]
+}
+
+/** Answers demands of one epoch, whose receipts are gone through once for all of them. */
+async function answerAll(
+  settlement: Settlement,
+  demands: readonly Open[],
+  failed: (error: unknown) => void,
+): Promise<void> {
+  const [first] = demands
+  if (!first) return
+  const indices = new Set(demands.map(({ index }) => index))
+  const file = await openAt(settlement, first.row, indices)
+  for (const one of demands) await answer(settlement, file, one).catch(failed)
+}
+
+async function answer(
+  { env, settings }: Settlement,
+  file: EpochFile,
+  { id, row, ...demanded }: Open,
+): Promise<void> {
+  const { kind, index, position } = demanded
+  const receipt = kind === 'indexRow' ? file.receipts[index]?.receipt : undefined
   // Beyond the receipt's rows there is none to be shown.
   const rows = receipt?.rows[position] ? await indexRows({ env, settings }, receipt) : []
-  const { functionName, args } = answerDemand(
-    id,
-    { kind: demanded, index, position },
-    { file, rows },
-  )
-  log('warn', { during: 'settlement', epoch: row.epoch, demanded, index, position })
+  const { functionName, args } = answerDemand(id, demanded, { file, rows })
+  log('warn', { during: 'settlement', epoch: row.epoch, demanded: kind, index, position })
   await enqueueTransaction(
     { env, settings },
     {

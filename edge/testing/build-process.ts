@@ -21,8 +21,11 @@ async function build(receipts: number, dir: string): Promise<Built> {
   const payers = Array.from({ length: PAYERS }, (_, i) => keccak(`payer ${i}`).slice(0, 42) as Hex)
   const root = keccak('version')
   const version = new TextEncoder().encode(canonicalJson(versionOf(root)))
+  let jsonBytes = 0
   for (let i = 0; i < receipts; i++) {
     const signed = madeReceipt(i, payers, keccak('parameters'))
+    const text = encodeItem(signed)
+    jsonBytes += text.length
     store.receive('inbox', [
       {
         seq: i + 1,
@@ -30,7 +33,7 @@ async function build(receipts: number, dir: string): Promise<Built> {
         account_id: 'acct_bench',
         payer: signed.receipt.payer,
         params_hash: signed.receipt.paramsHash,
-        signed: encodeItem(signed),
+        signed: text,
         explanation: '{}',
         manifests: JSON.stringify([{ root, manifest: sha256Hex(version) }]),
         received_at: i,
@@ -65,7 +68,13 @@ async function build(receipts: number, dir: string): Promise<Built> {
   await buildEpoch({ env: { BLOBS }, settings, store } as unknown as Settlement, epoch)
   const seconds = (performance.now() - started) / 1_000
   clearInterval(watching)
-  return { seconds, peakBytes, publishedBytes, segments: store.segments(epoch.epoch).length }
+  return {
+    seconds,
+    peakBytes,
+    jsonBytes,
+    publishedBytes,
+    segments: store.segments(epoch.epoch).length,
+  }
 }
 
 /** Manifest of the Datanet version that the receipts name. */

@@ -3,7 +3,13 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 /** What building one epoch took; bytes of memory are those of heap and buffers at their most. */
-export type Built = { seconds: number; peakBytes: number; publishedBytes: number; segments: number }
+export type Built = {
+  seconds: number
+  peakBytes: number
+  jsonBytes: number
+  publishedBytes: number
+  segments: number
+}
 
 /**
  * Builds one epoch of made receipts by the batcher's own code, in a process of its own whose heap is limited; rejects when

@@ -6,7 +6,7 @@ import { chainPart, chainReader, localChain } from '#stack/chain.ts'
 import { createSupervisor } from '#stack/processes.ts'
 import { forge } from '../../contracts/script/forge.ts'
 import { benchClaims } from './chain/claims.ts'
-import { benchEpochs } from './chain/epochs.ts'
+import { benchBuild, benchEpochs } from './chain/epochs.ts'
 import { benchLatency } from './chain/latency.ts'
 import { benchReceipts } from './loop/receipts.ts'
 import { benchFlags, printReport } from './report.ts'
@@ -35,8 +35,9 @@ try {
   const claims = await benchClaims(wallet, claimable)
   await supervisor.stopAll()
   const receipts = await benchReceipts(flags)
+  const built = await benchBuild(flags)
   const latency = await benchLatency(flags)
-  printReport('chain', [...figures, ...claims, ...receipts, ...latency], flags)
+  printReport('chain', [...figures, ...claims, ...receipts, ...built, ...latency], flags)
 } finally {
   await supervisor.stopAll()
   rmSync(dir, { recursive: true, force: true })

@@ -1,12 +1,12 @@
 import { encodeFunctionData, parseEther } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { deposit, sendTransaction, type WalletOptions } from '#client/wallet.ts'
+import { buildReceipts } from '#edge/testing/build-receipts.ts'
 import { madeReceipts } from '#edge/testing/made-receipts.ts'
 import { keccak, toHex, type Hex } from '#protocol/bytes.ts'
 import { buildEpoch, type EpochFile } from '#protocol/epoch.ts'
 import { epochRoots } from '#protocol/ledgers.ts'
 import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
-import { encodeEpoch } from '#protocol/segments.ts'
 import { DEV } from '#stack/accounts.ts'
 import { CHAIN_ID } from '#stack/chain.ts'
 import { deployContracts } from '../../../contracts/script/deploy.ts'
@@ -16,6 +16,7 @@ import type { Claimable } from './claims.ts'
 const PAYERS = 20
 const COMMITMENT_BYTES = 640 // about what an EigenDA V2 certificate takes
 const GOAL_GAS = 100
+const HEAP_MB = 64
 const GAS_LIMIT = 16_000_000n // more than any epoch here takes, so that no estimate is in the way
 
 /** Gas of epochs of growing size, per receipt; and the last two of them, to be claimed against. */
@@ -64,13 +65,6 @@ export async function benchEpochs(
       Number(gasUsed) / size,
     )
     figures.push(size === 10_000 ? { ...it, goal: GOAL_GAS } : it)
-    if (size === sizes.at(-1))
-      figures.push(
-        figure(
-          { name: `published per receipt, ${size} receipts`, unit: 'bytes', better: 'lower' },
-          (await publishedBytes(file)) / size,
-        ),
-      )
   }
   await new Promise((resolve) => setTimeout(resolve, 2_500)) // until all are active
   const [first, second] = [files[0], files[1]]
@@ -78,11 +72,26 @@ export async function benchEpochs(
   return { figures, claimable: { settlement, first, second, index: 5 } }
 }
 
-/** Bytes of an epoch's segments. */
-async function publishedBytes(file: EpochFile): Promise<number> {
-  let sum = 0
-  for await (const { bytes } of encodeEpoch(file)) sum += bytes.length
-  return sum
+/**
+ * What it takes to build an epoch by the batcher's own code, in a Node process whose heap is limited to what a Worker has left
+ * beside its buffers.
+ */
+export async function benchBuild({ quick }: { quick: boolean }): Promise<Figure[]> {
+  const receipts = quick ? 1_000 : 10_000
+  const { seconds, peakBytes, publishedBytes, jsonBytes } = await buildReceipts(receipts, HEAP_MB)
+  const of = `an epoch of ${receipts} receipts`
+  return [
+    figure({ name: `build ${of}`, unit: 's', better: 'lower' }, seconds),
+    figure({ name: `memory to build ${of}`, unit: 'MB', better: 'lower' }, peakBytes / 1e6, {
+      value: 128,
+      name: 'a Worker',
+    }),
+    figure(
+      { name: `published per receipt of ${of}`, unit: 'bytes', better: 'lower' },
+      publishedBytes / receipts,
+      { value: jsonBytes / receipts, name: 'its JSON' },
+    ),
+  ]
 }
 
 const submit = (wallet: WalletOptions, settlement: Hex, file: EpochFile, params: Hex) =>
