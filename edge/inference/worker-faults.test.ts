@@ -202,6 +202,7 @@ test('a receipt that lies is refused and nothing is paid', async () => {
       receipt: (r) => ({ ...r, rows: [...r.rows, { ...r.rows[0]!, amount: 0n }] }),
     },
     'a time long gone': { receipt: (r) => ({ ...r, time: r.time - 4_000n }) },
+    'a time to come': { receipt: (r) => ({ ...r, time: r.time + CLOCK_SECONDS + 60n }) },
     'a signature of other content': {
       signed: (s) => ({ ...s, receipt: { ...s.receipt, queryHash: keccak('x') } }),
     },

@@ -200,6 +200,15 @@ test('an account whose claim reverts in a block, at the operator’s cost, sends
   assert.match((body as { detail: string }).detail, /reverted in 0x.*Send it yourself/)
 })
 
+test('a chain whose clock is a day ahead of ours settles, pays and takes signed claims as ever', async () => {
+  await it.anvil.increaseTime({ seconds: 86_400 })
+  const { account, claim } = await newEarner()
+  assert.ok(claim.deadline > BigInt(Math.round(Date.now() / 1_000)) + 80_000n)
+  const { id } = await accepted(account, claim)
+  await assertPaid(await reaches(id, 'final'), claim)
+  await it.assertBalanced()
+})
+
 test('`openledger rewards claim --relayed` signs for a wallet without a wei, and keeps an eye on the fee', async () => {
   const privateKey = generatePrivateKey()
   const { account, claim } = await newEarner(privateKey)
