@@ -16,6 +16,7 @@ import type { Sequence } from '#engine/batch.ts'
 import { gradientSize, type Block } from '#engine/programs/influence.ts'
 import { areWithin, type TensorMap } from '#engine/tensor.ts'
 import type { Hex } from '#protocol/bytes.ts'
+import { clipFactors } from './clip.ts'
 import { dotAll } from './dots.ts'
 import { INDEX_LIMITS } from '#protocol/training.ts'
 import { topEigenvectors } from './eigenvectors.ts'
@@ -80,6 +81,7 @@ export async function fitFeatures(
       await count(run.length)
     }
     const finite = rows.filter((row) => areWithin(row))
+    const factors = clipFactors(finite.map((row) => Math.sqrt(dot(row, row))))
     const most = directionsFor(size)
     const found = {
       scales: new Float32Array(blocks.length),
@@ -88,7 +90,7 @@ export async function fitFeatures(
     for (const [b, { offset, rows: height, columns }] of blocks.entries()) {
       const length = height * columns
       const own = finite.map((row) => row.subarray(offset, offset + length))
-      const { vectors, meanSquare } = largestDirections(own, most)
+      const { vectors, meanSquare } = largestDirections(own, factors, most)
       vectors.forEach((vector, k) => found.directions.set(vector, k * size + offset))
       found.scales[b] = meanSquare > 0 ? Math.sqrt(length / meanSquare) : 0
       await count(1)
@@ -101,18 +103,22 @@ export async function fitFeatures(
 }
 
 /**
- * The eigenvectors of largest eigenvalue of the rows' second moment, each times the root of 1 - sqrt(λ / (σ + λ)), and
- * the rows' mean squared norm.
+ * The eigenvectors of largest eigenvalue of the second moment of rows times factors, each times the root of
+ * 1 - sqrt(λ / (σ + λ)), and the mean squared norm of those.
  */
 function largestDirections(
   rows: readonly Float32Array[],
+  factors: readonly number[],
   count: number,
 ): { vectors: Float32Array[]; meanSquare: number } {
   const gram = rows.map(() => new Float64Array(rows.length))
   rows.forEach((a, i) => {
     const mine = gram[i] as Float64Array
     dotAll(a, rows.slice(0, i + 1), mine)
-    for (let j = 0; j < i; j++) (gram[j] as Float64Array)[i] = mine[j] as number
+    for (let j = 0; j <= i; j++) {
+      mine[j] = (mine[j] as number) * (factors[i] as number) * (factors[j] as number)
+      ;(gram[j] as Float64Array)[i] = mine[j] as number
+    }
   })
   const trace = gram.reduce((sum, row, i) => sum + (row[i] as number), 0)
   const lambda = (BLOCK_DAMPING * trace) / Math.max(1, rows.length)
@@ -121,7 +127,7 @@ function largestDirections(
     const root = Math.sqrt((1 - Math.sqrt(lambda / (value + lambda))) / value)
     const direction = new Float32Array(rows[0]?.length ?? 0)
     rows.forEach((row, i) => {
-      const weight = root * (vector[i] as number)
+      const weight = root * (vector[i] as number) * (factors[i] as number)
       for (let j = 0; j < direction.length; j++)
         direction[j] = (direction[j] as number) + weight * (row[j] as number)
     })

@@ -130,6 +130,31 @@ test('louder text earns no more: a relative score ignores the length of the grad
   })
 })
 
+test('records of loud gradients do not decide what all are compared by', async () => {
+  const loud = new Set<ArrayLike<number>>(examples.slice(0, 3).map(({ tokens }) => tokens))
+  const shouting: GradientSource = {
+    ...source,
+    gradients: async (adapter, sequences) => {
+      const gradients = await source.gradients(adapter, sequences)
+      sequences.forEach(({ tokens }, i) => {
+        const own = gradients.subarray(i * source.size, (i + 1) * source.size)
+        if (loud.has(tokens)) own.forEach((x, at) => (own[at] = 30 * x))
+      })
+      return gradients
+    },
+  }
+  const built = await buildInfluenceIndex({ ...build, source: shouting })
+  const asked = openFeatures(source.blocks, built.features)
+  for (const { tokens, targets } of examples.slice(3, 8)) {
+    const quietly = scoreRows(index, await queryOf(tokens, targets))
+    const loudly = scoreRows(built, await queryVector(built, asked, source, { tokens, targets }))
+    for (const [i, { influence }] of loudly.entries()) {
+      const by = Number(influence - quietly[i]!.influence) / Number(RELATIVE_ONE)
+      assert.ok(Math.abs(by) < 0.02, `row ${i} moved by ${by}`) // 0.09 when they do
+    }
+  }
+})
+
 test('a gradient that is not finite finds nobody', async () => {
   const broken = distorted((gradients) => gradients.fill(Number.NaN, 5, 6))
   const query = await queryVector(index, features, broken, { tokens: examples[0]!.tokens })

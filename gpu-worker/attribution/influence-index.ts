@@ -35,6 +35,7 @@ import {
   drawFold,
   fitMap,
   momentsOf,
+  normOf,
   RESIDUAL_DIMS,
   viewFormat,
   viewOf,
@@ -121,15 +122,17 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
       Promise.all(indices.map((index) => from.row(placeOf.get(index) as number)))
 
     const landmarks = landmarkTable(adapter, await rowsOf(file, chosen))
+    const isRecord = (place: number) => (order[place] as number) < records.length
+    const norms: number[] = []
     for await (const part of file.parts()) {
-      await views.append(part.map((feature) => viewOf(landmarks, feature)))
+      const first = views.count()
+      const made = part.map((feature) => viewOf(landmarks, feature))
+      norms.push(...made.filter((_, i) => isRecord(first + i)).map(normOf))
+      await views.append(made)
       await onProgress('comparing', views.count() / sequences.length)
     }
-    const moments = await momentsOf(
-      landmarks,
-      await rowsOf(views, chosen),
-      recordViews(views, (place) => (order[place] as number) < records.length),
-    )
+    const seenBy = { own: await rowsOf(views, chosen), records: recordViews(views, isRecord) }
+    const moments = await momentsOf(landmarks, seenBy.own, seenBy.records, norms)
     const after = (first: number, count: number) =>
       rowsOf(
         views,

@@ -11,6 +11,7 @@
  * here either, and records beyond the landmarks are found by what is theirs alone. A vector is z = [u, v].
  */
 import { dotInt8 } from '#protocol/score.ts'
+import { clipFactors } from './clip.ts'
 import { dotAll } from './dots.ts'
 import { drawSketch, FEATURE_DIMS, type FeatureRow } from './features.ts'
 import type { RowFormat } from './row-file.ts'
@@ -194,20 +195,25 @@ export type Moments = {
   residual: Float32Array
 }
 
-/** The moments of records' views, given the landmarks' own. */
+/** Length of a feature. */
+export const normOf = ({ square, exponent }: View): number => Math.sqrt(square) * 2 ** exponent
+
+/** The moments of records' views, given the landmarks' own; long ones count as shorter (clip.ts). */
 export async function momentsOf(
   landmarks: Landmarks,
   own: readonly View[],
   records: AsyncIterable<View> | Iterable<View>,
+  norms: readonly number[],
 ): Promise<Moments> {
   const dims = own.length
   const accumulator = gramAccumulator(dims)
+  const factors = clipFactors(norms)
   let squares = 0
   let count = 0
   for await (const view of records) {
-    accumulator.add(kernelOf(landmarks, view))
-    squares += view.square * 4 ** view.exponent
-    count++
+    const factor = factors[count++] as number
+    accumulator.add(kernelOf(landmarks, view).map((x) => factor * x))
+    squares += (factor * normOf(view)) ** 2
   }
   const gram = new Float64Array((dims * (dims + 1)) / 2)
   own.forEach((view, i) =>

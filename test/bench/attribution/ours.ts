@@ -26,6 +26,7 @@ import {
   compress,
   fitMap,
   momentsOf,
+  normOf,
   RESIDUAL_DIMS,
   viewOf,
 } from '#gpu-worker/attribution/landmarks.ts'
@@ -133,7 +134,8 @@ export async function variantScores(
   const chosen = rows.train.filter((_, i) => (i * most) % rows.train.length < most)
   const table = landmarkTable(ADAPTER, chosen)
   const viewsOf = (some: readonly FeatureRow[]) => some.map((row) => viewOf(table, row))
-  const moments = await momentsOf(table, viewsOf(chosen), viewsOf(rows.train))
+  const trained = viewsOf(rows.train)
+  const moments = await momentsOf(table, viewsOf(chosen), trained, trained.map(normOf))
   const map = fitMap(moments, damping)
   const vector = (row: FeatureRow) => quantize(compress(map, viewOf(table, row)))
   const own = rows.train.map(vector)
