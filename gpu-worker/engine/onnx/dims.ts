@@ -31,3 +31,14 @@ export function dimSum(dims: readonly Dim[]): Dim {
   const [first = 1] = dims
   return dims.every((dim) => dim === first) ? dimProduct(dims.length, first) : dims.join('+')
 }
+
+/**
+ * What ONNX's Reshape is told to get from one shape to another: 0 copies the dimension of the same place, -1 infers one. Null
+ * when more than one would have to be inferred.
+ */
+export function literalShape(from: readonly Dim[], to: readonly Dim[]): readonly number[] | null {
+  const literal = to.map((dim, axis) =>
+    typeof dim === 'number' ? dim : from[axis] === dim ? 0 : -1,
+  )
+  return literal.filter((dim) => dim === -1).length <= 1 ? literal : null
+}

@@ -1,10 +1,12 @@
 // Builds an ONNX graph node by node, inferring shapes as it goes. Dimensions are numbers or names; a name stands for
 // whatever size the fed tensors have, so one graph serves every batch size and length.
-import { broadcast, dimSum, dimsText } from './dims.ts'
+import { broadcast, dimSum, dimsText, literalShape } from './dims.ts'
 import type { Dim } from './dims.ts'
+import { dtypeOf, Initializers } from './initializers.ts'
 import { needed, orderedByNeed } from './order.ts'
 import { ELEMENT_TYPE, encodeModel } from './proto.ts'
-import type { Attribute, DType, NodeProto, TensorProto, ValueProto } from './proto.ts'
+import type { Attribute, DType, NodeProto, ValueProto } from './proto.ts'
+import { Sizes } from './sizes.ts'
 
 /** A tensor inside a graph: what a node or an input produces. */
 export type Value = { readonly name: string; readonly dtype: DType; readonly dims: readonly Dim[] }
@@ -18,16 +20,14 @@ type OpOptions = {
 
 export class Graph {
   readonly name: string
+  /** What it reads without being fed. */
+  readonly initializers = new Initializers()
   readonly #nodes: NodeProto[] = []
   readonly #produced = new Set<string>()
-  readonly #constants = new Map<string, TensorProto>()
-  readonly #weights: TensorProto[] = []
-  readonly #held: (ValueProto & { readonly dims: readonly number[] })[] = []
+  readonly #sizes = new Sizes(this)
   readonly #inputs: ValueProto[] = []
   readonly #outputs: ValueProto[] = []
   readonly #outputNames = new Map<string, string>() // inner name -> output name
-  readonly #symbols = new Map<string, { readonly value: Value; readonly axis: number }>()
-  readonly #shapes = new Map<string, Value>()
   readonly #reshaped = new Map<string, Value>() // what a reshape is of
 
   constructor(name: string) {
@@ -38,57 +38,14 @@ export class Graph {
   input(name: string, dtype: DType, dims: readonly Dim[]): Value {
     const value = { name, dtype, dims }
     this.#inputs.push(value)
-    dims.forEach((dim, axis) => {
-      if (typeof dim === 'string' && !this.#symbols.has(dim))
-        this.#symbols.set(dim, { value, axis })
-    })
+    this.#sizes.declare(value)
     return value
-  }
-
-  /** Declares a tensor that the session attaches once, when it opens. */
-  weight(name: string, dims: readonly number[], dtype: DType = 'float32'): Value {
-    this.#weights.push({ name, dtype, dims })
-    return { name, dtype, dims }
-  }
-
-  /** Declares a float32 weight that the runtime reads where the session's caller holds it, instead of copying it. */
-  held(name: string, dims: readonly number[]): Value {
-    const value = { name, dtype: 'float32', dims } as const
-    this.#held.push(value)
-    return value
-  }
-
-  /** The bytes of a declared weight, read as another type. */
-  reinterpret(weight: Value, dims: readonly number[], dtype: DType): Value {
-    const name = `${weight.name}:${dtype}`
-    if (!this.#weights.some((known) => known.name === name)) {
-      this.#weights.push({ name, dtype, dims, source: weight.name })
-    }
-    return { name, dtype, dims }
   }
 
   /** A tensor stored in the model's own bytes; equal constants are stored once. */
   constant(data: Float32Array | Int32Array | BigInt64Array, dims: readonly number[]): Value {
-    const dtype =
-      data instanceof Float32Array ? 'float32' : data instanceof Int32Array ? 'int32' : 'int64'
-    return this.#stored(dtype, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), dims)
-  }
-
-  /** A constant of the small types: one number per byte of uint8, two per byte of uint4. */
-  bytes(dtype: 'uint8' | 'uint4', raw: Uint8Array, dims: readonly number[]): Value {
-    return this.#stored(dtype, raw, dims)
-  }
-
-  #stored(dtype: DType, raw: Uint8Array, dims: readonly number[]): Value {
-    const key = `${dtype}:${dims}:${Buffer.from(raw).toString('latin1')}`
-    const tensor = this.#constants.get(key) ?? {
-      name: `c${this.#constants.size}`,
-      dtype,
-      dims,
-      data: raw,
-    }
-    this.#constants.set(key, tensor)
-    return { name: tensor.name, dtype, dims }
+    const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    return this.initializers.constant(dtypeOf(data), raw, dims)
   }
 
   scalar(value: number): Value {
@@ -174,9 +131,7 @@ export class Graph {
 
   /** x, to the bit, but available only once `other`, of the same shape, is: an order that no optimiser undoes. */
   after(x: Value, other: Value): Value {
-    const [symbol] = this.#symbols.keys()
-    if (symbol === undefined) throw new Error('an order needs an input of unknown size')
-    const always = this.less(this.int64([0]), this.sizeOf(symbol)) // as only the run itself can know
+    const always = this.less(this.int64([0]), this.sizeOf(this.#sizes.any())) // as only the run itself can know
     return this.where(always, x, other)
   }
 
@@ -296,9 +251,9 @@ export class Graph {
   reshape(x: Value, dims: readonly Dim[]): Value {
     // A shape after another counts alone; the node in between goes unless something else reads it.
     const first = this.#reshaped.get(x.name)
-    const source = first && literalShape(first, dims) ? first : x
-    const literal = literalShape(source, dims)
-    const shape = literal ? this.int64(literal) : this.#runtimeShape(dims, 'infer')
+    const source = first && literalShape(first.dims, dims) ? first : x
+    const literal = literalShape(source.dims, dims)
+    const shape = literal ? this.int64(literal) : this.#sizes.shape(dims, 'infer')
     const y = this.op('Reshape', [source, shape], { dims, dtype: x.dtype })
     this.#reshaped.set(y.name, source)
     return y
@@ -384,29 +339,10 @@ export class Graph {
 
   zeros(dims: readonly Dim[]): Value {
     const value = { name: '', dtype: 'float32', dims: [1], data: new Uint8Array(4) } as const
-    return this.op('ConstantOfShape', [this.#runtimeShape(dims)], {
+    return this.op('ConstantOfShape', [this.#sizes.shape(dims)], {
       dims,
       attributes: { value: { tensor: value } },
     })
-  }
-
-  /** The shape as int64; an unknown name is an error, or for `infer` what the runtime finds out. */
-  #runtimeShape(dims: readonly Dim[], unknown: 'throw' | 'infer' = 'throw'): Value {
-    const key = dims.join()
-    const cached = this.#shapes.get(key)
-    if (cached) return cached
-    if (dims.every((dim) => typeof dim === 'number')) return this.int64(dims)
-    const parts = dims.map((dim) => {
-      if (typeof dim === 'number') return this.int64([dim])
-      return unknown === 'infer' && !this.#isKnown(dim) ? this.int64([-1]) : this.sizeOf(dim)
-    })
-    const shape = this.concat(parts, 0)
-    this.#shapes.set(key, shape)
-    return shape
-  }
-
-  #isKnown(symbol: string): boolean {
-    return symbol.split('*').every((factor) => /^\d+$/.test(factor) || this.#symbols.has(factor))
   }
 
   /** The integers 0, 1, ... below the size of a named dimension, int64. */
@@ -419,25 +355,7 @@ export class Graph {
 
   /** The size that a named dimension has at run time, int64 [1]; "a*b" is the product of a and b. */
   sizeOf(symbol: string): Value {
-    const cached = this.#shapes.get(symbol)
-    if (cached) return cached
-    const factors = symbol.split('*')
-    const source = this.#symbols.get(symbol)
-    let size: Value
-    if (source) {
-      const attributes = { start: { int: source.axis }, end: { int: source.axis + 1 } }
-      size = this.op('Shape', [source.value], { dims: [1], dtype: 'int64', attributes })
-    } else if (factors.length > 1) {
-      size = factors
-        .map((factor) =>
-          /^\d+$/.test(factor) ? this.int64([Number(factor)]) : this.sizeOf(factor),
-        )
-        .reduce((product, factor) => this.mul(product, factor))
-    } else {
-      throw new Error(`no input has the dimension "${symbol}"`)
-    }
-    this.#shapes.set(symbol, size)
-    return size
+    return this.#sizes.sizeOf(symbol)
   }
 
   get inputs(): readonly ValueProto[] {
@@ -446,15 +364,6 @@ export class Graph {
 
   get outputs(): readonly ValueProto[] {
     return this.#outputs
-  }
-
-  get weights(): readonly TensorProto[] {
-    return this.#weights.filter(({ source }) => source === undefined)
-  }
-
-  /** Weights that are read in place. */
-  get heldWeights(): readonly { readonly name: string; readonly dims: readonly number[] }[] {
-    return this.#held
   }
 
   /** The bytes of the `.onnx` model, deterministic, without the weights. */
@@ -468,19 +377,11 @@ export class Graph {
     return encodeModel({
       name: this.name,
       nodes: orderedByNeed(needed(nodes, this.#outputs)),
-      initializers: [...this.#constants.values(), ...this.#weights],
-      inputs: [...this.#inputs, ...this.#held],
+      initializers: this.initializers.stored,
+      inputs: [...this.#inputs, ...this.initializers.inPlace],
       outputs: this.#outputs,
     })
   }
-}
-
-/** A reshape's operand: ONNX copies a dimension of the same position for 0 and infers one for -1. Null when that is not enough. */
-function literalShape(x: Value, dims: readonly Dim[]): readonly number[] | null {
-  const literal = dims.map((dim, axis) =>
-    typeof dim === 'number' ? dim : x.dims[axis] === dim ? 0 : -1,
-  )
-  return literal.filter((dim) => dim === -1).length <= 1 ? literal : null
 }
 
 export type GemmOptions = {

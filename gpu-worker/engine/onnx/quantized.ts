@@ -44,10 +44,14 @@ export function dequantize(g: Graph, { packed, scales, bits, block }: QuantizedM
   const dtype = bits === 4 ? 'uint4' : 'uint8'
   const middle = bits === 4 ? 0x88 : 0x80 // two numbers per byte of uint4
   const middles = new Uint8Array((out * blocks * bits) / 8).fill(middle)
-  const zeroPoint = g.bytes(dtype, middles, [out, blocks])
+  const zeroPoint = g.initializers.constant(dtype, middles, [out, blocks])
   const attributes = { axis: { int: 1 }, block_size: { int: block } }
-  return g.op('DequantizeLinear', [g.reinterpret(packed, dims, dtype), scales, zeroPoint], {
-    dims,
-    attributes,
-  })
+  return g.op(
+    'DequantizeLinear',
+    [g.initializers.reinterpret(packed, dims, dtype), scales, zeroPoint],
+    {
+      dims,
+      attributes,
+    },
+  )
 }

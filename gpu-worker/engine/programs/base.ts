@@ -54,8 +54,8 @@ export function frozenModel(
       return [
         name,
         {
-          packed: g.weight(packedName(weight), dims.packed, 'uint8'),
-          scales: g.weight(scalesName(weight), dims.scales),
+          packed: g.initializers.weight(packedName(weight), dims.packed, 'uint8'),
+          scales: g.initializers.weight(scalesName(weight), dims.scales),
           bits: quantBits(format),
           block: QUANT_BLOCK,
         },

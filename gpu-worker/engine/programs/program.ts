@@ -26,16 +26,15 @@ export function sealProgram(
   config: object,
   options: object,
 ): Program {
+  const { attached, inPlace } = graph.initializers
   const identity = JSON.stringify([COMPILER_VERSION, name, sorted(config), sorted(options)])
   return {
     name,
     key: createHash('sha256').update(identity).digest('hex'),
     inputs: graph.inputs,
     outputs: graph.outputs,
-    parameters: new Map(
-      [...graph.weights, ...graph.heldWeights].map((weight) => [weight.name, weight.dims]),
-    ),
-    held: new Set(graph.heldWeights.map((weight) => weight.name)),
+    parameters: new Map([...attached, ...inPlace].map((weight) => [weight.name, weight.dims])),
+    held: new Set(inPlace.map((weight) => weight.name)),
     model: graph.encode(),
   }
 }

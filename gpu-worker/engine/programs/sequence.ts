@@ -22,11 +22,11 @@ export const declareInputs = (g: Graph, dims: NamedDims<Dim>): Lookup =>
 
 /** Declares tensors that are attached once, when a session opens. */
 export const declareWeights = (g: Graph, dims: NamedDims<number>): Lookup =>
-  declare(dims, (name, shape) => g.weight(name, shape))
+  declare(dims, (name, shape) => g.initializers.weight(name, shape))
 
 /** Declares tensors that are given once, when a session opens, and read in place. */
 export const declareHeld = (g: Graph, dims: NamedDims<number>): Lookup =>
-  declare(dims, (name, shape) => g.held(name, shape))
+  declare(dims, (name, shape) => g.initializers.held(name, shape))
 
 function declare<D extends Dim>(
   dims: NamedDims<D>,
