@@ -44,8 +44,8 @@ const schema = z.object({
     .default('')
     .transform((text) => text.split(/[\s,]+/).filter((digest) => digest !== ''))
     .pipe(z.array(bytes32)),
-  /** What compares the meaning of records: `base` (the base model), `off`, or the directory of an ONNX model. */
-  EMBEDDER: z.string().min(1).default('base'),
+  /** What compares the meaning of records: the directory of an ONNX model, `base` (the base model), or `off`. */
+  EMBEDDER: z.string().min(1).default('off'),
   DEVICE: z.enum(['auto', 'cpu', 'webgpu', 'cuda']).default('auto'),
   /** How often a training job stores a checkpoint. */
   CHECKPOINT_SECONDS: z.coerce.number().positive().default(10),

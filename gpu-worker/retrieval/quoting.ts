@@ -27,7 +27,7 @@ const ANSWER_SHARE = 0.5
 
 /** Opens the retriever when it is first needed; the function that this answers throws a ServingError. */
 export function openQuoting(options: QuotingOptions): (asked: GenerateRequest) => Promise<Quoted> {
-  const { base, session, blobs, revocations, embedder = 'base' } = options
+  const { base, session, blobs, revocations, embedder = 'off' } = options
   const { tokenizer, config } = base
   let opened: Promise<Retriever> | null = null
   const open = (): Promise<Retriever> =>

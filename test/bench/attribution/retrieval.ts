@@ -1,5 +1,5 @@
 /**
- * Retrieval as it is served (BM25 joined with embeddings of the base model), beside each half alone: questions of MedQuAD
+ * Retrieval (BM25 joined with embeddings of the base model), beside each half alone: questions of MedQuAD
  * publishers and of TAT-QA's test split that the base did not see, and whether the one record they were asked about is found.
  */
 import { cosine, openEmbedder, type Embedder } from '#gpu-worker/retrieval/embedder.ts'
