@@ -54,6 +54,8 @@ test('what is typed wrongly is said in one line, with exit code 2', () => {
     [['datanet', 'push', file('a.pdf', 'x'), '--dry-run'], /its name has to end in/],
     [['datanet', 'withdraw'], /datanet withdraw needs one CONTRIBUTION/],
     [['datanet', 'withdraw', 'ctr_1', '0x12'], /"0x12" is no record's hash/],
+    [['rewards', 'claims'], /rewards takes no "claims"/],
+    [['stake', 'ad', '5'], /stake takes no "ad"/],
     [['rewards', '--account', '0x12'], /--account needs an address/],
     [['model', 'download'], /model download needs one NAME/],
     [['model', 'download', 'm', '--format', 'bin'], /--format is one of peft, merged, gguf/],

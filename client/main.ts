@@ -103,6 +103,9 @@ const [FAILED, MISUSED] = [1, 2]
 
 const wordsOf = ({ name }: Entry): number => name.split(' ').length
 
+/** Whether anything but options may follow: `FILE` or `[PROMPT]`. */
+const takesWords = ({ arguments: args }: Entry): boolean => /^\[?[A-Z]/.test(args)
+
 /** Runs a command line; resolves to the exit code. */
 async function main(args: string[]): Promise<number> {
   const [entry] = COMMANDS.filter(
@@ -117,6 +120,9 @@ async function main(args: string[]): Promise<number> {
   const rest = args.slice(wordsOf(entry))
   if (rest.includes('--help')) return say(helpOf(entry, command))
   const input = parseInput(rest, command.options)
+  const [extra] = input.positionals
+  if (extra !== undefined && !takesWords(entry))
+    throw new UsageError(`${entry.name} takes no "${extra}"; see openledger ${entry.name} --help`)
   const json = input.has('json')
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort(new Error('interrupted')))

@@ -171,7 +171,7 @@ test('what an approval earned and what is owed is collected once, whatever else 
     const locked = await run<Shown>('stake')
     assert.deepEqual([locked.pending, locked.rewards], [[1], []])
     assert.match(await shown('stake', 'collect'), /nothing is due; epoch 1 pending/)
-    assert.match(await shown('stake'), /locked until epoch 1 active/)
+    assert.match(await shown('stake'), /locked until epoch 1 is active/)
 
     await pass(WINDOW)
     const [demanded] = await it.client.getContractEvents({

@@ -155,7 +155,9 @@ function textOf({ staked, leaving, withdrawableAt, owed, rewards, pending }: Sta
     `${formatOpen(leaving)} leaving${withdrawableAt === null ? '' : `, to be withdrawn from ${timeText(withdrawableAt)} on`}`,
     rewards.length === 0 ? due : `${due} for ${epochsText(rewards.map(({ epoch }) => epoch))}`,
     `${formatOpen(sum(owed))} owed`,
-    ...(pending.length === 0 ? [] : [`locked until ${epochsText(pending)} active`]),
+    ...(pending.length === 0
+      ? []
+      : [`locked until ${epochsText(pending)} ${pending.length === 1 ? 'is' : 'are'} active`]),
   ].join('\n')
 }
 

@@ -19,9 +19,9 @@ const SAMPLE = 0.05
 export const watch: Command = {
   details: `Every settled epoch is fetched from the data-availability layer (or the API's copy) and derived again to the wei; what is wrong
 is said with how it can be shown. With a wallet key it is also challenged: by a proof in one transaction, by demanding
-what was not published, or by the vote of the wallet's stake; demands of others are answered, right epochs approved, and
-what is won is paid out. It may be stopped at any time and goes on where it was. Exit code 1 with --once when anything
-was found.`,
+what was not published, or by the vote of the wallet's stake (openledger stake); demands of others are answered, right
+epochs approved, and what is won is paid out. It may be stopped at any time and goes on where it was. Exit code 1 with
+--once when anything was found.`,
   options: {
     'dry-run': { describe: 'only say what would be sent' },
     once: { describe: 'look at everything there is, then end' },

@@ -98,6 +98,15 @@ contract ClaimsTest is Test {
         settlement.claim(alice, 2 ether, 1, 0, new bytes32[](0));
         vm.expectRevert(reason);
         settlement.claim(alice, 2 ether, 1, 0, new bytes32[](1));
+        bytes32[] memory tooLong = new bytes32[](2);
+        tooLong[0] = forAlice[0];
+        vm.expectRevert(reason);
+        settlement.claim(alice, 2 ether, 1, 0, tooLong);
+        uint256[3] memory nowhere = [uint256(2), 2 ** 255, type(uint256).max];
+        for (uint256 i = 0; i < nowhere.length; ++i) {
+            vm.expectRevert(reason);
+            settlement.claim(alice, 2 ether, 1, nowhere[i], forAlice);
+        }
     }
 
     function test_aRootWithoutPayoutsPaysNobody() public {

@@ -5,6 +5,7 @@ import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.s
 import {Draw, IInferenceVault} from "../src/interfaces/IInferenceVault.sol";
 import {IParameters} from "../src/interfaces/IParameters.sol";
 import {Test} from "./Test.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 
 /// @notice Epochs: submission, order, activation, disabling, refunds.
 contract EpochsTest is Test {
@@ -85,6 +86,8 @@ contract EpochsTest is Test {
                 IAttributionSettlement.TotalMismatch.selector, 1 ether - 1, 1 ether
             )
         );
+        submission = _submission(type(uint256).max, "root");
+        _refuse(submission, abi.encodeWithSelector(SafeCastLib.Overflow.selector));
         submission = _submission(1 ether, "root");
         submission.paramsHash = "other";
         _refuse(

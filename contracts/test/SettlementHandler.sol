@@ -85,7 +85,7 @@ contract SettlementHandler is Test {
         withdrawn += account.balance - before;
     }
 
-    function submit(uint256 seed) external {
+    function submit(uint256 seed) public {
         uint64 last = settlement.lastEpoch();
         uint64 number = last + 1;
         if (settlement.statusOf(number) == IAttributionSettlement.Status.Disabled) return;
@@ -110,6 +110,13 @@ contract SettlementHandler is Test {
             _submission(total, _root(_leaves(number)));
         vm.prank(STAKER);
         settlement.submitEpoch(submission, _drawn[number]);
+    }
+
+    /// @dev The later of two epochs may have the shorter window.
+    function submitAroundAChange(uint256 seed, uint256 window) external {
+        submit(seed);
+        setWindow(window);
+        submit(seed >> 1);
     }
 
     function claim(uint256 who, uint256 when) external {
@@ -192,7 +199,7 @@ contract SettlementHandler is Test {
         _refund(number);
     }
 
-    function setWindow(uint256 window) external {
+    function setWindow(uint256 window) public {
         window = _bound(window, 1, 4 * WINDOW);
         if (parameters.get("settlement.window") == window) return;
         vm.prank(CHIEF);
