@@ -1,6 +1,6 @@
 /**
  * Finding wrong records: a tenth of MedQuAD's records get another record's answer, the adapter is trained on all, and the
- * records are ordered by self-influence. A record that must be learnt by heart influences itself most.
+ * records are ordered by self-influence. One that must be learnt by heart should influence itself most.
  */
 import { randomSource } from '#engine/random.ts'
 import { loadTask, TASK_SIZE } from './datasets.ts'
