@@ -106,10 +106,12 @@ function openTree<Leaf>(count: number, keeps: Keeps) {
 }
 
 /** Tree over cumulative payouts; a claim proves its position in it. */
-export const payoutsTree = once(({ payouts }: Pick<EpochFile, 'payouts'>): Ledger<Payout> => ({
-  ...orderedTree(payouts.map(({ account, amount }) => leafHash('payout', [account, amount]))),
-  leaves: payouts,
-}))
+export const payoutsTree = once(({ payouts }: Pick<EpochFile, 'payouts'>): Ledger<Payout> => {
+  const tree = openTree<Payout>(payouts.length, () => false)
+  for (const [i, payout] of payouts.entries())
+    tree.set(i, leafHash('payout', [payout.account, payout.amount]), payout)
+  return { ...tree.close(), leaves: payouts }
+})
 
 /** Tree over an epoch's receipts. */
 export const receiptsTree = once(

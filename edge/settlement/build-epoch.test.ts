@@ -6,7 +6,10 @@ import { buildReceipts } from '../testing/build-receipts.ts'
 const HEAP_MB = 48
 
 test('an epoch is built in memory that does not grow with its receipts', async () => {
-  const { publishedBytes, segments } = await buildReceipts(1_500, HEAP_MB)
+  const { publishedBytes, segments } = await buildReceipts(
+    { receipts: 1_500, accounts: 1_000 },
+    HEAP_MB,
+  )
   assert.ok(segments > 4)
   assert.ok(publishedBytes > 0)
 })

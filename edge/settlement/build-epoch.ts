@@ -20,6 +20,7 @@ import {
   encodeItem,
   encodeSegment,
   splitPresence,
+  type Item,
   type SegmentKind,
 } from '#protocol/segments.ts'
 import { signedReceipt } from '#protocol/wire.ts'
@@ -67,9 +68,9 @@ export async function buildEpoch(settlement: Settlement, { epoch, receipts }: Ep
     }
   }
   const segments = [
-    ...(await keepSegments(settlement, 'presence', splitPresence(presence).map(encodeItem))),
+    ...(await keepSegments(settlement, 'presence', encoded(splitPresence(presence)))),
     ...(await keepSegments(settlement, 'receipts', added())),
-    ...(await keepSegments(settlement, 'payouts', payouts.map(encodeItem))),
+    ...(await keepSegments(settlement, 'payouts', encoded(payouts))),
   ]
   const roots = rootsOf(
     {
@@ -125,6 +126,10 @@ export async function openAt(
 }
 
 const none = () => false
+
+function* encoded(items: Iterable<Item<SegmentKind>>): Generator<string> {
+  for (const item of items) yield encodeItem(item)
+}
 
 async function* receiptsOf(
   { store }: Settlement,

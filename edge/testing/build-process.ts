@@ -7,7 +7,7 @@ import type { DatanetManifest } from '#protocol/wire.ts'
 import { encodeItem, MAX_SEGMENT_BYTES } from '#protocol/segments.ts'
 import { buildEpoch, type Settlement } from '../settlement/build-epoch.ts'
 import { openEpochStore } from '../settlement/epoch-store.ts'
-import type { Built } from './build-receipts.ts'
+import type { Built, Size } from './build-receipts.ts'
 import { madeReceipt } from './made-receipts.ts'
 import { openStorage } from './storage.ts'
 
@@ -16,8 +16,17 @@ import { openStorage } from './storage.ts'
 const PAYERS = 20
 const NOBODY: Hex = `0x${'00'.repeat(20)}`
 
-async function build(receipts: number, dir: string): Promise<Built> {
-  const store = openEpochStore(openStorage(join(dir, 'batcher.sqlite')))
+async function build({ receipts, accounts }: Size, dir: string): Promise<Built> {
+  const storage = openStorage(join(dir, 'batcher.sqlite'))
+  const store = openEpochStore(storage)
+  storage.transactionSync(() => {
+    for (let i = 0; i < accounts; i++)
+      storage.sql.exec(
+        'INSERT INTO payout (account, amount) VALUES (?, ?)',
+        `0x${i.toString(16).padStart(40, '0')}`,
+        String(10n ** 18n + BigInt(i)),
+      )
+  })
   const payers = Array.from({ length: PAYERS }, (_, i) => keccak(`payer ${i}`).slice(0, 42) as Hex)
   const root = keccak('version')
   const version = new TextEncoder().encode(canonicalJson(versionOf(root)))
@@ -94,10 +103,11 @@ const versionOf = (root: Hex): DatanetManifest => ({
   createdAt: '2026-01-01T00:00:00.000Z',
 })
 
+const [receipts = 0, accounts = 0] = process.argv.slice(2).map(Number)
 const dir = mkdtempSync(join(tmpdir(), 'openledger-build-'))
 try {
   Object.assign(globalThis, { scheduler: { wait } })
-  process.stdout.write(JSON.stringify(await build(Number(process.argv[2]), dir)))
+  process.stdout.write(JSON.stringify(await build({ receipts, accounts }, dir)))
 } finally {
   rmSync(dir, { recursive: true, force: true })
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import OpenAI from 'openai'
 import test, { after, before } from 'node:test'
@@ -10,6 +10,7 @@ import { auditEpochs } from '#gpu-worker/validator/watch.ts'
 import { adapterManifest } from '#protocol/wire.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
+import { segmentsOf, type Manifest } from '#protocol/segments.ts'
 import { askModels, type Asked } from '#stack/sample/ask.ts'
 import type { Cast } from '#stack/sample/cast.ts'
 import { buildDatanet, type PublishedVersion } from '#stack/sample/datanet.ts'
@@ -103,24 +104,28 @@ test('a receipt of which one wei, one word or the proof is another one’s does 
   assert.deepEqual(await failing(dearer, {}), ['signature', 'sums', 'price', 'shares'])
 })
 
-test('an epoch file that the DA layer lost is read from the edge, and missed when it is nowhere', async () => {
+test('what the DA layer lost of an epoch is read from the edge, and missed when it is nowhere', async () => {
   const audit = () => auditEpochs(checkingOf(it.stack))
   const audited = await audit()
   assert.ok(audited.every(({ report }) => report.source === 'da' && report.findings.length === 0))
   const { da } = it.stack.dirs
-  const name = readdirSync(da).find((found) => /^[0-9a-f]{64}$/.test(found))!
-  const repairDa = flipBit(join(da, name))
-  const fromEdge = (await audit()).filter(({ report }) => report.source === 'edge')
-  assert.equal(fromEdge.length, 1)
-  assert.deepEqual(fromEdge[0]!.report.findings, [])
-  const repairEdge = flipBit(r2FileOf(it.stack, `epochs/${name}`))
-  const missed = (await audit()).filter(({ report }) => report.source === null)
-  assert.deepEqual(
-    missed.flatMap(({ report }) => report.findings.map((finding) => finding.name)),
-    ['available'],
-  )
-  repairDa()
-  repairEdge()
+  const manifest = audited[0]!.report.dataHash.slice(2)
+  const { segments } = JSON.parse(readFileSync(join(da, manifest), 'utf8')) as Manifest
+  const [receipts] = segmentsOf(segments, 'receipts')
+  for (const name of [manifest, receipts!.hash.slice(2)]) {
+    const repairDa = flipBit(join(da, name))
+    const fromEdge = (await audit()).filter(({ report }) => report.source === 'edge')
+    assert.equal(fromEdge.length, 1)
+    assert.deepEqual(fromEdge[0]!.report.findings, [])
+    const repairEdge = flipBit(r2FileOf(it.stack, `epochs/${name}`))
+    const missed = (await audit()).filter(({ report }) => report.source === null)
+    assert.deepEqual(
+      missed.flatMap(({ report }) => report.findings.map((finding) => finding.name)),
+      ['available'],
+    )
+    repairDa()
+    repairEdge()
+  }
 })
 
 test('the openledger command asks, verifies, shows rewards and validates from a terminal', async () => {

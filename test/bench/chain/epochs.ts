@@ -78,7 +78,8 @@ export async function benchEpochs(
  */
 export async function benchBuild({ quick }: { quick: boolean }): Promise<Figure[]> {
   const receipts = quick ? 1_000 : 10_000
-  const { seconds, peakBytes, publishedBytes, jsonBytes } = await buildReceipts(receipts, HEAP_MB)
+  const size = { receipts, accounts: 0 }
+  const { seconds, peakBytes, publishedBytes, jsonBytes } = await buildReceipts(size, HEAP_MB)
   const of = `an epoch of ${receipts} receipts`
   return [
     figure({ name: `build ${of}`, unit: 's', better: 'lower' }, seconds),
