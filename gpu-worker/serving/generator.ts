@@ -4,7 +4,7 @@
  * adapter. Requests join when their prompt has been read and leave when they end. Runs in the inference thread,
  * because sessions block the thread that runs them.
  */
-import { AdapterPack, rankOf, type Adapter } from '#engine/adapter-pack.ts'
+import { AdapterPack, rankOf } from '#engine/adapter-pack.ts'
 import { KvCache } from '#engine/kv-cache.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
 import type { WeightPlace } from '#engine/programs/base.ts'
@@ -13,45 +13,24 @@ import { inFormat, type WeightFormat } from '#engine/quant.ts'
 import { openSession, type SessionOptions } from '#engine/session.ts'
 import { requireTensor, type TensorMap } from '#engine/tensor.ts'
 import type { FormattedBase } from '../base-model.ts'
-import { asSource, type AdapterSource } from './adapter-source.ts'
-import { createSampler, type Sampler, type SamplerOptions, type TokenLogprobs } from './sampler.ts'
+import type { AdapterSource } from './adapter-source.ts'
+import {
+  abort,
+  finish,
+  newRow,
+  show,
+  type Generation,
+  type GenerationRequest,
+  type Row,
+} from './row.ts'
 import {
   createScheduler,
   DEFAULT_LIMITS,
   type SchedulerLimits,
   type SchedulerLoad,
-  type Ticket,
 } from './scheduler.ts'
 import { ServingError } from './serving-error.ts'
 import { tokenRate } from './token-rate.ts'
-import { textStream, type TextStream } from './text-stream.ts'
-
-export type GenerationRequest = {
-  prompt: readonly number[]
-  adapter: Adapter | AdapterSource | null
-  sampling: SamplerOptions
-  seed: number
-  stop: readonly string[]
-  maxTokens: number
-  /** Whom the scheduler is fair to; absent requests share one place. */
-  payer?: string
-  /** Aborts when nobody waits for the answer any more. */
-  signal: AbortSignal
-  /** Aborts when what has been drawn is enough: the answer ends there. Before its first token that is its end. */
-  enough?: AbortSignal
-  /** Text that became certain, with the log-probabilities of its tokens when they were asked for. */
-  onText: (text: string, logprobs: TokenLogprobs[]) => void
-}
-
-export type Generation = {
-  finishReason: 'stop' | 'length'
-  /** Tokens drawn, an ending control token included: what is paid for. */
-  completionTokens: number
-  text: string
-  /** The tokens of `text`, with the length of the text up to and with each, in UTF-16 code units. */
-  tokens: number[]
-  ends: number[]
-}
 
 /** A prompt that leaves no room for an answer. */
 export class ContextLengthError extends RangeError {
@@ -81,18 +60,6 @@ const UNBOUNDED: SchedulerLimits = {
   waitingPerPayer: Infinity,
 }
 
-type Row = Ticket & {
-  request: GenerationRequest
-  /** The adapter once it is loaded. */
-  loaded: Adapter | null
-  sampler: Sampler
-  stream: TextStream
-  drawn: number[]
-  /** Of all tokens drawn; the first `handedOver` have gone out with their text. */
-  logprobs: TokenLogprobs[]
-  handedOver: number
-  settle: PromiseWithResolvers<Generation>
-}
 /** A prompt being read: what earlier chunks made is kept until the row joins the batch. */
 type Reading = {
   row: Row
@@ -319,21 +286,7 @@ export async function openGenerator(
       request.enough?.throwIfAborted()
       const room = base.contextLength - request.prompt.length
       if (room < 1) throw new ContextLengthError(request.prompt.length, base.contextLength)
-      const source = request.adapter && asSource(request.adapter)
-      const row: Row = {
-        payer: request.payer ?? '',
-        adapter: source && source.digest,
-        promptTokens: request.prompt.length,
-        rank: source ? null : 0,
-        request: { ...request, maxTokens: Math.min(request.maxTokens, room) },
-        loaded: null,
-        sampler: createSampler(request.sampling, request.seed, request.prompt),
-        stream: textStream(tokenizer.decode, request.stop),
-        drawn: [],
-        logprobs: [],
-        handedOver: 0,
-        settle: Promise.withResolvers(),
-      }
+      const row = newRow(request, { tokenizer, room })
       const refusal = scheduler.submit(row, performance.now())
       if (refusal) {
         const [code, who] =
@@ -350,7 +303,7 @@ export async function openGenerator(
       }
       const signals = [request.signal, request.enough].filter((signal) => signal !== undefined)
       for (const signal of signals) signal.addEventListener('abort', withdraw, { once: true })
-      if (source) void prepare(row, source)
+      if (row.source) void prepare(row, row.source)
       else wake()
       return row.settle.promise.finally(() => {
         for (const signal of signals) signal.removeEventListener('abort', withdraw)
@@ -385,35 +338,6 @@ function takeOut<T>(list: T[], index: number): T {
   if (index < list.length) list[index] = last
   return taken
 }
-
-/** Hands text over with the log-probabilities of the tokens that begin in it. */
-function show(row: Row, text: string): void {
-  const { request, stream, logprobs, handedOver } = row
-  if (logprobs.length === 0) return request.onText(text, [])
-  const { ends, shown } = stream
-  const held = logprobs.findIndex((_, i) => i >= handedOver && (ends[i - 1] ?? 0) >= shown)
-  row.handedOver = held < 0 ? logprobs.length : held
-  request.onText(text, logprobs.slice(handedOver, row.handedOver))
-}
-
-function finish(row: Row, finishReason: 'stop' | 'length', tokens: readonly number[]): void {
-  const { stream, drawn, settle } = row
-  const rest = stream.finish()
-  if (rest !== '') show(row, rest)
-  // A stop string may cut tokens off: those that begin at or after the text's end are no part of it.
-  const ends = stream.ends
-  const kept = tokens.filter((_, i) => (ends[i - 1] ?? 0) < stream.text.length)
-  settle.resolve({
-    finishReason,
-    completionTokens: drawn.length,
-    text: stream.text,
-    tokens: kept,
-    ends: ends.slice(0, kept.length),
-  })
-}
-
-const abort = ({ request: { signal, enough }, settle }: Row): void =>
-  settle.reject(signal.aborted ? signal.reason : enough?.reason)
 
 const column = (values: readonly number[]) => ({
   dims: [values.length, 1],
