@@ -3,8 +3,10 @@ import { join } from 'node:path'
 import { createTestClient, createWalletClient, http, parseEther, type HDAccount } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
+import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { sha256Hex, toHex, type Hex } from '#protocol/bytes.ts'
 import { baseDigest } from '#protocol/model.ts'
+import { PARAMETERS } from '#protocol/parameters.ts'
 import { readAddresses, type Contracts } from '../contracts/script/address-file.ts'
 import { deployContracts, DeploymentError } from '../contracts/script/deploy.ts'
 import { DEV } from './accounts.ts'
@@ -31,7 +33,7 @@ const MODEL_FEE = parseEther('0.01') // fee.model of protocol/parameters.ts
 const OPERATOR_FUNDS = parseEther('1000') // gas, registration fees and contribution bonds
 
 /**
- * The contracts of a state folder, deployed at the first start; also funds the operator and registers the embedded
+ * The contracts of a state folder, deployed at the first start; also funds the operator, stakes for the worker and registers the embedded
  * base model. Sends only what is missing, so that a start that was cut short is finished by the next.
  */
 export async function ensureDeployment(
@@ -56,7 +58,11 @@ export async function ensureDeployment(
       governor: LOCAL_GOVERNOR,
       addressFile,
     })
-    await Promise.all([fund(rpcUrl, operator), registerBase(rpcUrl, contracts)])
+    const worker = privateKeyToAddress(secrets.workerKey)
+    await Promise.all([
+      fund(rpcUrl, operator).then(() => stake(rpcUrl, contracts, worker)),
+      registerBase(rpcUrl, contracts),
+    ])
     return contracts
   }
   try {
@@ -73,6 +79,27 @@ async function fund(rpcUrl: string, operator: Hex): Promise<void> {
   if (missing < OPERATOR_FUNDS / 2n) return
   const hash = await walletOf(DEV.faucet, rpcUrl).sendTransaction({ to: operator, value: missing })
   await reader.waitForTransactionReceipt({ hash })
+}
+
+/** Puts at stake for the worker what signing receipts takes. */
+async function stake(rpcUrl: string, contracts: Contracts, worker: Hex): Promise<void> {
+  const reader = chainReader(rpcUrl)
+  const staking = { address: contracts.validatorStaking, abi: validatorStakingAbi } as const
+  const known = await reader.readContract({
+    ...staking,
+    functionName: 'validatorOf',
+    args: [worker],
+  })
+  const missing = PARAMETERS['staking.minimum'].value - known.stake
+  if (missing <= 0n) return
+  const hash = await walletOf(DEV.faucet, rpcUrl).writeContract({
+    ...staking,
+    functionName: 'stake',
+    args: [worker],
+    value: missing,
+  })
+  const { status } = await reader.waitForTransactionReceipt({ hash })
+  if (status !== 'success') throw new StackError('chain', `the worker's stake ${hash} failed`)
 }
 
 async function registerBase(rpcUrl: string, { modelRegistry }: Contracts): Promise<void> {

@@ -166,6 +166,11 @@ contract ValidatorStaking is IValidatorStaking, Debts, Governed {
     }
 
     /// @inheritdoc IValidatorStaking
+    function stakeAt(address account, uint48 time) external view returns (uint256) {
+        return _stakes[account].upperLookup(time);
+    }
+
+    /// @inheritdoc IValidatorStaking
     function totalStake() public view returns (uint256) {
         return _totals.latest();
     }

@@ -43,6 +43,21 @@ contract ValidatorStakingTest is Test {
         vm.assertEq(address(staking).balance, 8 ether);
     }
 
+    function test_whatWasAtStakeAtATimeStaysKnown() public {
+        uint48 staked = uint48(block.timestamp - WINDOW);
+        vm.prank(alice);
+        staking.requestLeave(2 ether);
+        uint48 left = uint48(block.timestamp);
+        vm.warp(left + 10);
+        _stake(alice, 5 ether);
+        vm.assertEq(staking.stakeAt(alice, staked - 1), 0);
+        vm.assertEq(staking.stakeAt(alice, staked), 6 ether);
+        vm.assertEq(staking.stakeAt(alice, left - 1), 6 ether);
+        vm.assertEq(staking.stakeAt(alice, left), 4 ether);
+        vm.assertEq(staking.stakeAt(alice, left + 10), 9 ether);
+        vm.assertEq(staking.stakeAt(stranger, left), 0);
+    }
+
     function test_refusals() public {
         vm.expectRevert(IDebts.ZeroAmount.selector);
         staking.stake(alice);

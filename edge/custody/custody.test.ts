@@ -5,10 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
-import { createTestClient, http, parseEther, publicActions, walletActions } from 'viem'
+import { parseEther } from 'viem'
 import { generatePrivateKey } from 'viem/accounts'
-import { validatorStakingAbi } from '#contracts/validator-staking.ts'
-import type { Hex } from '#protocol/bytes.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import type { Env } from '../env.ts'
 import { BASE, BASE_PRICE, baseOwner, prepay, registerBase } from '../testing/adapter.ts'
@@ -16,6 +14,7 @@ import { startChain, type Chain } from '../testing/chain.ts'
 import {
   EXPLANATION,
   registerGpuWorker,
+  stakeFor,
   startGpuWorker,
   type GpuWorker,
 } from '../testing/gpu-worker.ts'
@@ -52,7 +51,7 @@ before(async () => {
   worker.behave({ texts: ANSWER })
   ;[payer, stranger] = [await signIn(edge), await signIn(edge)]
   validator = await signIn(edge, VALIDATOR_KEY)
-  await stake(validator.address, parseEther('1'))
+  await stakeFor(edge, validator.address, parseEther('1'))
   await prepay(chain, payer.address, parseEther('1'))
 })
 after(async () => {
@@ -62,23 +61,6 @@ after(async () => {
   await chain?.stop()
   if (daDir) rmSync(daDir, { recursive: true })
 })
-
-/** Puts wei at stake for an account, with anvil's second account. */
-async function stake(account: Hex, value: bigint): Promise<void> {
-  const anvil = createTestClient({ mode: 'anvil', transport: http(chain.rpcUrl) })
-    .extend(publicActions)
-    .extend(walletActions)
-  const hash = await anvil.writeContract({
-    address: chain.contracts.validatorStaking,
-    abi: validatorStakingAbi,
-    functionName: 'stake',
-    args: [account],
-    value,
-    account: '0x70997970C51812dc3A010C7d01b50e0d17dc79C8',
-    chain: null,
-  })
-  await anvil.waitForTransactionReceipt({ hash })
-}
 
 const blobs = async () => ((await edge.worker.getEnv()) as unknown as Env).BLOBS
 const keptKeys = async () =>
@@ -127,7 +109,7 @@ test('prompt and answer are readable by the payer and by a validator, and by nob
       tokens: [0, 1],
     })
   }
-  await stake(stranger.address, 1n) // less than it takes to attest
+  await stakeFor(edge, stranger.address, 1n) // less than it takes to attest
   const refused = await read(id, stranger)
   assert.equal(refused.status, 403)
   assert.equal(await typeOf(refused), 'auth/forbidden')

@@ -9,7 +9,7 @@ import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
 import { Problem } from '../problem.ts'
 import { epochKey } from '../settlement/epoch-files.ts'
-import { isValidator } from './validators.ts'
+import { hasStake } from '../chain/stake.ts'
 
 /**
  * The files against which a stranger checks what the chain says, each named by a hash that is on chain or in a file
@@ -108,7 +108,7 @@ async function requireReadable(ctx: Ctx, digest: Hex, sha256: Hex): Promise<void
   const isTheirs =
     actor.kind === 'worker' ||
     (actor.kind === 'account' &&
-      (actor.address === adapter.owner || (await isValidator(ctx, actor.address))))
+      (actor.address === adapter.owner || (await hasStake(ctx, actor.address))))
   if (!isTheirs)
     throw new Problem('auth/forbidden', {
       detail: 'The weights of an adapter are for its owner, workers and staked validators.',

@@ -6,7 +6,7 @@ import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
 import { Problem } from '../problem.ts'
 import { readTexts } from './texts.ts'
-import { isValidator } from './validators.ts'
+import { hasStake } from '../chain/stake.ts'
 
 const textsSchema = z
   .object({
@@ -43,7 +43,7 @@ custodyRoutes.openapi(textsRoute, async (c) => {
 async function textsOf(ctx: Ctx, id: string) {
   const actor = accountOf(ctx)
   const { accountId, signed } = await findReceipt(ctx, id)
-  if (actor.accountId !== accountId && !(await isValidator(ctx, actor.address)))
+  if (actor.accountId !== accountId && !(await hasStake(ctx, actor.address)))
     throw new Problem('auth/forbidden', {
       detail: 'Only the payer and staked validators may read the texts of a receipt.',
     })

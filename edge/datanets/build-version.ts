@@ -1,4 +1,5 @@
 import { and, eq, lt } from 'drizzle-orm'
+import { recordKey } from '#protocol/revocations.ts'
 import { canonicalJson, type Hex } from '#protocol/bytes.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import type { BlobRef, DatanetManifest, VersionRow } from '#protocol/wire.ts'
@@ -82,7 +83,7 @@ async function collect(ctx: Ctx, datanetId: string): Promise<Contents & { revoke
       reasons[reason] = (reasons[reason] ?? 0) + count
     if (!recordsFile) throw new Error(`contribution ${contribution.id} has no records file`)
     for (const record of await readAccepted(ctx.env, recordsFile)) {
-      if (gone.has(`${record.recordHash} ${contributor}`)) {
+      if (gone.has(recordKey({ record: record.recordHash, contributor }))) {
         revoked++
         continue
       }

@@ -14,6 +14,7 @@ import {
 } from '#protocol/revocations.ts'
 import { openledger, valueOf } from '../../test/support/command.ts'
 import type { Env } from '../env.ts'
+import { readPresence } from '../settlement/presence.ts'
 import { startChain, type Chain } from '../testing/chain.ts'
 import { CLAUSES, contributeRecords, contributionIn, createDatanet } from '../testing/datanets.ts'
 import { eventually, startEdge, type Edge } from '../testing/harness.ts'
@@ -154,6 +155,8 @@ async function publish() {
       status: string
       records: number
       revoked: number
+      root: Hex
+      manifest: Hex
       error: string | null
     }
     return ['published', 'failed'].includes(read.status) && read
@@ -219,6 +222,23 @@ test('a record that was taken back is in the log, in its verdict, and in no late
   const rest = (await verdicts(bob!, ids.bob)).map((verdict) => verdict.record)
   assert.deepEqual(version.rows, [first!.record, third!.record, ...rest])
   assert.equal(await publish(), 409)
+  // The version that models were trained on stays; its base pool counts what stood at a time.
+  const env = (await edge.worker.getEnv()) as unknown as Env
+  const { time } = log.entries[0]!
+  for (const [at, clusters] of [
+    [time - 1, 3],
+    [time, 2],
+  ] as const) {
+    const presence = await readPresence(env, whole, at)
+    assert.equal(presence.root, whole.root)
+    assert.deepEqual(
+      new Map(presence.clusters.map(({ contributor: by, count }) => [by, count])),
+      new Map([
+        [alice!.address, clusters],
+        [bob!.address, 2],
+      ]),
+    )
+  }
   const resent = await contributeRecords(edge, alice!, datanet, [CLAUSES[1]!])
   assert.equal(resent.counts['accepted'], 0) // it stays taken back
 })

@@ -2,6 +2,7 @@ import { and, asc, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm'
 import type { Hex } from '#protocol/bytes.ts'
 import { ZERO_HASH } from '#protocol/bytes.ts'
 import {
+  recordKey,
   revocationHead,
   withdrawalSigner,
   type RecordKey,
@@ -11,6 +12,7 @@ import { accountOf, type Ctx } from '../context.ts'
 import { findRejectedBatches } from '../db/chain-index.ts'
 import { readLedger } from '../db/ledger.ts'
 import { contributions, records, revocationCalls, revocations } from '../db/schema.ts'
+import type { Env } from '../env.ts'
 import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import { getContribution, type Contribution } from './contributions.ts'
@@ -279,18 +281,19 @@ export async function revocationsAt(
   return row ?? { entries: 0, head: ZERO_HASH }
 }
 
-/** The revoked ones among the anchored records of a Datanet, as `record contributor`. */
+/** Those of the anchored records of a Datanet that were revoked by a time (Unix seconds), as `recordKey`s. */
 export async function revokedIn(
-  { env }: Pick<Ctx, 'env'>,
+  { env }: { env: Pick<Env, 'DB'> },
   datanetId: string,
+  time = Number.MAX_SAFE_INTEGER,
 ): Promise<Set<string>> {
   const { results } = await env.DB.prepare(
-    `SELECT v.record, v.contributor FROM revocations AS v WHERE EXISTS (
+    `SELECT v.record, v.contributor FROM revocations AS v WHERE v.time <= ?2 AND EXISTS (
        SELECT 1 FROM records AS r JOIN contributions AS c ON c.id = r.contribution_id
        WHERE r.record_hash = v.record AND c.contributor = v.contributor AND c.datanet_id = ?1
          AND c.status = 'anchored' AND r.verdict = 'accepted')`,
   )
-    .bind(datanetId)
+    .bind(datanetId, time)
     .all<RecordKey>()
-  return new Set(results.map(({ record, contributor }) => `${record} ${contributor}`))
+  return new Set(results.map(recordKey))
 }

@@ -9,11 +9,12 @@ import {
 import { spendableBalance } from '../accounts/balance.ts'
 import { readChain } from '../chain/client.ts'
 import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'
+import { hasStake } from '../chain/stake.ts'
 import { accountOf, type AccountActor, type Ctx } from '../context.ts'
 import { findRevocations } from '../datanets/revocations.ts'
 import { log } from '../log.ts'
 import { keepTexts } from '../custody/texts.ts'
-import { liveWorkers } from '../jobs/workers.ts'
+import { liveWorkers, type Worker } from '../jobs/workers.ts'
 import { resolveModel, type ServedModel } from '../models/catalogue.ts'
 import { Problem } from '../problem.ts'
 import { receiptDomain } from '../settlement/build-epoch.ts'
@@ -66,7 +67,7 @@ export async function startGeneration(
   const requestId = keccak(choice === 0 ? ctx.requestId : `${ctx.requestId} ${choice}`)
   const retrieval = input.retrieval && (await resolveRetrieval(ctx, input.retrieval))
   const held = maxFee(input, maxTokens, model)
-  const workers = await liveWorkers(ctx, model.base.digest)
+  const workers = await stakedWorkers(ctx, model.base.digest)
   if (workers.length === 0) throw new Problem('model/unavailable', { retryAfter: 5 })
   await holdFunds(ctx, actor, requestId, held)
   const request: GenerateRequest = {
@@ -168,6 +169,16 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
       await release(ctx, actor, request.requestId)
     }
   }
+}
+
+/** Live workers that have at stake what they would lose by signing two receipts for one request. */
+async function stakedWorkers(ctx: Ctx, base: Hex): Promise<Worker[]> {
+  const workers = await liveWorkers(ctx, base)
+  const staked = await Promise.all(workers.map(({ address }) => hasStake(ctx, address)))
+  for (const [i, { id, address }] of workers.entries())
+    if (!staked[i])
+      log('warn', { requestId: ctx.requestId, worker: id, passedOver: `${address} has no stake` })
+  return workers.filter((_, i) => staked[i])
 }
 
 /** The next event, or null at the end; a broken stream is `inference/failed`. */

@@ -88,6 +88,7 @@ test('a worker that is down is passed over; when all are, the request costs noth
 test('a worker with the adapter is asked first, and one that fails before its first text is passed over', async () => {
   const { edge, worker, adapter, model, client } = stack
   const other = await stack.startWorker()
+  await registerGpuWorker(edge, other, BASE)
   const announce = async ({ url, address }: GpuWorker, change: Partial<WorkerLoad>) => {
     const load = { capacity: 4, active: 0, waiting: 0, resident: [], draining: false, ...change }
     const hello = { address, url, device: 'a test', bases: [BASE], load }

@@ -12,7 +12,7 @@ import { note, type Job } from '../jobs/leases.ts'
 import { isEnough, mostMemory, whyTooLarge } from '../jobs/memory.ts'
 import { liveWorkers } from '../jobs/workers.ts'
 import { Problem } from '../problem.ts'
-import { readPresence } from '../settlement/epoch-files.ts'
+import { versionManifest } from '../settlement/presence.ts'
 import { findBase, type Base } from './catalogue.ts'
 
 /** Datanet versions of one adapter: `MAX_ROOTS` of ModelRegistry.sol. */
@@ -122,8 +122,8 @@ async function publishedVersion(
       detail: `Version ${number} of ${datanetId} is ${status}.`,
       param: 'datanets',
     })
-  const { clusters } = await readPresence(ctx.env.BLOBS, root, manifest)
-  if (clusters.length === 0)
+  const { contributors } = await versionManifest(ctx.env.BLOBS, root, manifest)
+  if (contributors.every(({ clusters }) => clusters === 0))
     throw new Problem('request/invalid', {
       detail: `Version ${number} of ${datanetId} has no contributors.`,
       param: 'datanets',

@@ -14,6 +14,7 @@ import {
   sumOf,
   withTrees,
 } from '#protocol/ledgers.ts'
+import { poolTime } from '#protocol/presence.ts'
 import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import {
   cut,
@@ -25,7 +26,8 @@ import {
 } from '#protocol/segments.ts'
 import { signedReceipt } from '#protocol/wire.ts'
 import type { Env, Settings } from '../env.ts'
-import { keepPart, payoutsOf, readPresence } from './epoch-files.ts'
+import { keepPart, payoutsOf } from './epoch-files.ts'
+import { readPresence } from './presence.ts'
 import type { EpochStore } from './epoch-store.ts'
 import type { EpochRow, SegmentRow } from './epoch-tables.ts'
 
@@ -143,12 +145,14 @@ async function* receiptsOf(
   }
 }
 
+/** What the base pool is divided by; the same whenever it is asked for, because the epoch's receipts say up to when. */
 async function presenceOf({ env, store }: Settlement, epoch: number): Promise<Presence[]> {
+  const time = poolTime(store.lastTimeOf(epoch))
   return Promise.all(
     store.datanetsOf(epoch).map((root) => {
       const manifest = store.manifestOf(root)
       if (!manifest) throw new Error(`no manifest of Datanet version ${root}`)
-      return readPresence(env.BLOBS, root, manifest)
+      return readPresence(env, { root, manifest }, time)
     }),
   )
 }

@@ -1,4 +1,4 @@
-import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { keccak, type Hex } from '#protocol/bytes.ts'
 import type { Payout, Presence } from '#protocol/epoch.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
 import {
@@ -10,7 +10,6 @@ import {
   type Manifest,
   type Segment,
 } from '#protocol/segments.ts'
-import { datanetManifest } from '#protocol/wire.ts'
 import { settingsOf, type Env } from '../env.ts'
 import { getData } from './da.ts'
 
@@ -94,21 +93,4 @@ export async function payoutsOf(env: Env, part: Part): Promise<{ payouts: Payout
   if (oldest && payouts.size >= MAX_KNOWN) payouts.delete(oldest)
   payouts.set(part.hash, read)
   return read
-}
-
-/** Clusters per contributor of a Datanet version, from its manifest; throws when it is missing or another's. */
-export async function readPresence(blobs: R2Bucket, root: Hex, manifest: Hex): Promise<Presence> {
-  const object = await blobs.get(`sha256/${manifest.slice(2)}`)
-  if (!object) throw new Error(`manifest ${manifest} of Datanet version ${root} is missing`)
-  const bytes = new Uint8Array(await object.arrayBuffer())
-  if (sha256Hex(bytes) !== manifest) throw new Error(`manifest ${manifest} has other bytes`)
-  const version = datanetManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
-  if (version.root !== root)
-    throw new Error(`manifest ${manifest} is not of Datanet version ${root}`)
-  return {
-    root,
-    clusters: version.contributors
-      .filter(({ clusters }) => clusters > 0)
-      .map(({ contributor, clusters }) => ({ contributor, count: clusters })),
-  }
 }

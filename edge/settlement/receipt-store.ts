@@ -198,6 +198,17 @@ export function openReceiptStore(storage: DurableObjectStorage) {
         .toArray()
         .map(({ root }) => root),
 
+    /** When (Unix seconds) the last of an epoch's receipts was made. */
+    lastTimeOf: (epoch: number): bigint =>
+      BigInt(
+        sql
+          .exec<{ time: number | null }>(
+            `SELECT max(CAST(signed ->> '$.receipt.time' AS INTEGER)) AS time FROM receipt WHERE epoch = ?`,
+            epoch,
+          )
+          .one().time ?? 0,
+      ),
+
     manifestOf: (root: Hex): Hex | null =>
       sql.exec<{ manifest: Hex }>('SELECT manifest FROM datanet WHERE root = ?', root).toArray()[0]
         ?.manifest ?? null,

@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createTestClient, http, publicActions, walletActions } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
+import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { toHex, type Hex } from '#protocol/bytes.ts'
+import { PARAMETERS } from '#protocol/parameters.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import {
   finishRequest,
@@ -11,7 +14,8 @@ import {
   type GenerateEvent,
   type GenerateRequest,
 } from '#protocol/generation.ts'
-import { WORKER_TOKEN, type Edge } from './harness.ts'
+import type { Contracts } from '../../contracts/script/deploy.ts'
+import { eventually, WORKER_TOKEN, type Edge } from './harness.ts'
 import { receiptOf, sign, type Said } from './receipts.ts'
 
 /** How the worker answers a request; every member has an honest default. */
@@ -176,12 +180,40 @@ export const workerHeaders = {
   'content-type': 'application/json',
 }
 
-/** Registers a worker for a base model; answers its id. */
+/** Sees to it that an account of an edge's chain has wei at stake, with anvil's second account. */
+export async function stakeFor(edge: Edge, account: Hex, value: bigint): Promise<void> {
+  const { RPC_URL, CONTRACTS } = (await edge.worker.getEnv()) as unknown as Record<string, string>
+  const anvil = createTestClient({ mode: 'anvil', transport: http(RPC_URL), pollingInterval: 100 })
+    .extend(publicActions)
+    .extend(walletActions)
+  const { validatorStaking } = JSON.parse(CONTRACTS ?? '') as Contracts
+  const staking = { address: validatorStaking, abi: validatorStakingAbi } as const
+  const { stake } = await anvil.readContract({
+    ...staking,
+    functionName: 'validatorOf',
+    args: [account],
+  })
+  if (stake >= value) return
+  const hash = await anvil.writeContract({
+    ...staking,
+    functionName: 'stake',
+    args: [account],
+    value: value - stake,
+    account: '0x70997970C51812dc3A010C7d01b50e0d17dc79C8',
+    chain: null,
+  })
+  const { blockNumber } = await anvil.waitForTransactionReceipt({ hash })
+  // The edge reads there.
+  await eventually(async () => (await anvil.getBlock({ blockTag: 'safe' })).number >= blockNumber)
+}
+
+/** Registers a worker for a base model, with stake; answers its id. */
 export async function registerGpuWorker(
   edge: Edge,
   worker: Pick<GpuWorker, 'url' | 'address'>,
   base: { name: string; digest: Hex; contextLength: number },
 ): Promise<string> {
+  await stakeFor(edge, worker.address, PARAMETERS['staking.minimum'].value)
   const response = await edge.fetch('/v1/workers', {
     method: 'POST',
     headers: workerHeaders,

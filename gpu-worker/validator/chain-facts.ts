@@ -6,6 +6,7 @@ import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
+import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   parameterKey,
@@ -27,6 +28,7 @@ export type ChainAddresses = {
   modelRegistry: Hex
   inferenceVault: Hex
   attributionSettlement: Hex
+  validatorStaking: Hex
 }
 
 /** An epoch as it was submitted. */
@@ -194,13 +196,15 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
     /** When (Unix seconds) which records were revoked on chain, by `recordKey`. */
     revoked: async (): Promise<ReadonlyMap<string, bigint>> => {
       const { number: final } = await chain.getBlock({ blockTag: 'finalized' })
-      const events = await chain.getContractEvents({
-        address: contracts.datanetRegistry,
-        abi: datanetRegistryAbi,
-        eventName: 'RecordsRevoked',
-        fromBlock: revokedFrom,
-        strict: true,
-      })
+      const events = await readLogs(await blocksFrom(chain, revokedFrom), (range) =>
+        chain.getContractEvents({
+          address: contracts.datanetRegistry,
+          abi: datanetRegistryAbi,
+          eventName: 'RecordsRevoked',
+          strict: true,
+          ...range,
+        }),
+      )
       const all = new Map(revoked)
       for (const { args, blockNumber } of events) {
         const time = await timeOf(blockNumber)
@@ -214,6 +218,15 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
       if (final >= revokedFrom) revokedFrom = final + 1n
       return all
     },
+
+    /** Wei that an account had at stake at a time (Unix seconds). */
+    stakeAt: (account: Hex, time: bigint): Promise<bigint> =>
+      chain.readContract({
+        address: contracts.validatorStaking,
+        abi: validatorStakingAbi,
+        functionName: 'stakeAt',
+        args: [account, Number(BigInt.asUintN(48, time))],
+      }),
 
     statusOf: async (epoch: number): Promise<Status> =>
       STATUS[

@@ -3,6 +3,7 @@ import { canonicalJson, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { tallyOf, type EpochFile, type Presence, type Treasuries } from '#protocol/epoch.ts'
 import { creditsTree, payoutsTree, receiptsTree } from '#protocol/ledgers.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
+import { clustersOf, lastTime, type VersionLeaf } from '#protocol/presence.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
 import {
   headOf,
@@ -13,7 +14,6 @@ import {
 } from '#protocol/revocations.ts'
 import { check, messageOf, type Check } from './checks.ts'
 import type { Submission } from './chain-facts.ts'
-import type { VersionLeaf } from './published-files.ts'
 
 export type EpochContext = {
   domain: ReceiptDomain
@@ -183,10 +183,7 @@ export function checkAnchored(
   { submittedAt }: Pick<Submission, 'submittedAt'>,
   { log, onChain }: { log: RevocationLog; onChain: ReadonlyMap<string, bigint> },
 ): Check {
-  const last = receipts.reduce(
-    (most, { receipt }) => (receipt.time > most ? receipt.time : most),
-    0n,
-  )
+  const last = lastTime({ receipts })
   const { least } = heededAt(log, last)
   const isMissing = (key: RecordKey) => (onChain.get(recordKey(key)) ?? Infinity) > submittedAt
   const missing = log.entries.slice(0, least).find(isMissing)
@@ -197,6 +194,39 @@ export function checkAnchored(
       ? `entry ${missing.seq} of the log was not on chain when the epoch was submitted: ${missing.record} of ${missing.contributor}`
       : `${least} entries, ${headOf(log, least)}`,
   )
+}
+
+/**
+ * Every worker had `minimum` wei at stake when it signed its first and its last receipt: what it loses by signing two for one
+ * request. Leaving takes `staking.unbondDelay`, in which it can still be slashed.
+ */
+export async function checkWorkers(
+  { receipts }: EpochFile,
+  minimum: bigint,
+  stakeAt: (account: Hex, time: bigint) => Promise<bigint>,
+): Promise<Check> {
+  const signed = new Map<Hex, number[]>()
+  for (const [place, { receipt }] of receipts.entries()) {
+    const places = signed.get(receipt.worker)
+    if (places) places.push(place)
+    else signed.set(receipt.worker, [place])
+  }
+  for (const [worker, places] of signed) {
+    const timeOf = (place: number) => receipts[place]?.receipt.time ?? 0n
+    const byTime = places.toSorted((a, b) => (timeOf(a) < timeOf(b) ? -1 : 1))
+    for (const place of new Set([byTime.at(0), byTime.at(-1)])) {
+      if (place === undefined) continue
+      const stake = await stakeAt(worker, timeOf(place))
+      if (stake < minimum || stake === 0n)
+        return check(
+          'worker',
+          false,
+          `${worker} had ${stake} wei at stake when it signed receipt ${place}, not ${minimum}`,
+          { receipt: place },
+        )
+    }
+  }
+  return check('worker', true, `${signed.size} workers with ${minimum} wei at stake`)
 }
 
 /** No worker signed two receipts for one request. */
@@ -229,8 +259,12 @@ function checkRepeated({ receipts }: EpochFile, settledIn: History['settledIn'])
   )
 }
 
-/** The clusters per contributor that a file names are those of the version, whose rows make its root. */
-export function checkPresence({ root, clusters }: Presence, rows: readonly VersionLeaf[]): Check {
+/** The clusters per contributor that a file names are those of the version, whose rows make its root, without what is revoked. */
+export function checkPresence(
+  { root, clusters }: Presence,
+  rows: readonly VersionLeaf[],
+  isRevoked: (key: RecordKey) => boolean,
+): Check {
   const found = merkleTree(
     rows.map(({ record, cluster, contributor }) =>
       leafHash('record', [record, cluster, contributor]),
@@ -238,17 +272,11 @@ export function checkPresence({ root, clusters }: Presence, rows: readonly Versi
   ).root
   if (found !== root)
     return check('presence', false, `the published rows make ${found}, not ${root}`)
-  // A cluster belongs to whoever has its first record in the version.
-  const owners = new Map<Hex, Hex>()
-  for (const { cluster, contributor } of rows)
-    if (!owners.has(cluster)) owners.set(cluster, contributor)
-  const counts: Record<string, number> = {}
-  for (const contributor of owners.values()) counts[contributor] = (counts[contributor] ?? 0) + 1
-  const named = Object.fromEntries(clusters.map(({ contributor, count }) => [contributor, count]))
-  const holds = canonicalJson(counts) === canonicalJson(named)
+  const standing = clustersOf(rows, isRevoked)
+  const named = clusters.toSorted((a, b) => (a.contributor < b.contributor ? -1 : 1))
   return check(
     'presence',
-    holds,
-    `${owners.size} clusters of ${clusters.length} contributors in ${root}`,
+    canonicalJson(standing) === canonicalJson(named),
+    `${standing.reduce((n, { count }) => n + count, 0)} clusters of ${standing.length} contributors in ${root}`,
   )
 }

@@ -22,6 +22,7 @@ export const CHECKS = {
   payouts: 'challenge',
   presence: 'vote',
   anchored: 'vote',
+  worker: 'vote',
   repeated: 'challenge',
   equivocation: 'challenge',
   // of a receipt, from public data

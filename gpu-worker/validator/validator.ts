@@ -6,9 +6,22 @@ import { randomInt } from 'node:crypto'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
-import { recordKey } from '#protocol/revocations.ts'
+import { lastTime, poolTime } from '#protocol/presence.ts'
+import {
+  countAt,
+  recordKey,
+  revocationOf,
+  type RecordKey,
+  type RevocationLog,
+} from '#protocol/revocations.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
-import { checkAnchored, checkEpoch, checkPresence, type History } from './check-epoch.ts'
+import {
+  checkAnchored,
+  checkEpoch,
+  checkPresence,
+  checkWorkers,
+  type History,
+} from './check-epoch.ts'
 import { checkReceipt, type ReceiptFacts } from './check-receipt.ts'
 import { check, CHECKS, messageOf, type Check, type CheckName, type Remedy } from './checks.ts'
 import type { ChainFacts, ModelFacts, Submission } from './chain-facts.ts'
@@ -74,7 +87,7 @@ const NEEDED_TO_RUN: ReadonlySet<CheckName> = new Set([
 export function openValidator(options: ValidatorOptions): Validator {
   const { facts, files, domain, texts, reExecution, sample = 1, onProgress = () => {} } = options
   const indexOf = openIndexes(files)
-  const presences = new Map<Hex, Promise<Check>>()
+  const presences = new Map<string, Promise<Check>>()
 
   const openIndexOf = async ({ adapter }: Receipt, model: ModelFacts | null) => {
     if (adapter === ZERO_HASH) return null
@@ -122,8 +135,11 @@ export function openValidator(options: ValidatorOptions): Validator {
   const checkPresences = async (
     file: EpochFile,
     modelOf: ChainFacts['model'],
+    log: RevocationLog,
   ): Promise<Check[]> => {
     const checks: Check[] = []
+    const entries = countAt(log, poolTime(lastTime(file)))
+    const isRevoked = (key: RecordKey) => revocationOf(log, key, entries) !== undefined
     for (const presence of file.presence) {
       const user = file.receipts.find(({ receipt }) => receipt.datanets.includes(presence.root))
       const model = user && (await modelOf(user.receipt))
@@ -131,7 +147,7 @@ export function openValidator(options: ValidatorOptions): Validator {
         checks.push(check('presence', false, `no receipt names ${presence.root}`))
         continue
       }
-      const key = `${presence.root}${JSON.stringify(presence.clusters)}` as Hex
+      const key = `${presence.root} ${entries} ${JSON.stringify(presence.clusters)}`
       const found =
         presences.get(key) ??
         (async () => {
@@ -139,7 +155,8 @@ export function openValidator(options: ValidatorOptions): Validator {
           const version = datanets.find(({ root }) => root === presence.root)
           if (!version)
             return check('presence', false, `the adapter does not name ${presence.root}`)
-          return checkPresence(presence, await files.versionRows(version.id, version.version))
+          const rows = await files.versionRows(version.id, version.version)
+          return checkPresence(presence, rows, isRevoked)
         })()
       presences.set(key, found)
       checks.push(
@@ -200,10 +217,14 @@ export function openValidator(options: ValidatorOptions): Validator {
       // Whatever it calls itself: what it is good for is this epoch of this contract.
       const file: EpochFile = { ...read, ...domain, epoch: submission.epoch }
       const modelOf = askedOnce(facts.model)
-      add(await checkPresences(file, modelOf))
       const onChain = await facts.revoked()
       const log = await files.revocations().catch(() => null) // said of each receipt
-      if (log) add([checkAnchored(file, submission, { log, onChain })])
+      if (log) {
+        add(await checkPresences(file, modelOf, log))
+        add([checkAnchored(file, submission, { log, onChain })])
+      }
+      const values = await facts.parameters(submission.paramsHash)
+      if (values) add([await checkWorkers(file, values['staking.minimum'], facts.stakeAt)])
       const isRevokedOnChain: ReceiptFacts['isRevokedOnChain'] = (key) =>
         (onChain.get(recordKey(key)) ?? Infinity) <= submission.submittedAt
       let reExecuted = 0

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { devAccount } from '../../contracts/test/anvil.ts'
 import { receiptChallengesAbi } from '#contracts/receipt-challenges.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
@@ -190,8 +191,8 @@ for (const [what, lie, actions] of workerLies)
 
 test('two receipts for one request cost the worker its stake too', async () => {
   await claimAll()
-  const stake = 10n ** 18n
-  await it.stake(it.worker.address, stake)
+  const stake = it.values['staking.minimum']
+  assert.equal(await it.stakeOf(it.worker.address), stake)
   const [honest, once] = [await it.call(), await it.call()]
   const twice = await it.call(
     ofReceipt((receipt) => ({ ...receipt, requestId: once.receipt.requestId })),
@@ -208,6 +209,7 @@ test('two receipts for one request cost the worker its stake too', async () => {
   assert.equal(await it.stakeOf(it.worker.address), 0n)
   assert.equal(await it.statusOf(epoch), DISABLED)
   await assertHonestPaid(epoch, [honest])
+  await it.stake(it.worker.address, stake)
 })
 
 /** A receipt that leaves out the record with the most influence, and which that is. */
@@ -358,3 +360,13 @@ for (const [what, submit] of [
     await assertGone(epoch, before)
     await assertHonestPaid(epoch, [honest])
   })
+
+test('a worker that has nothing to lose signs no receipts: its epoch is for the stake to reject', async () => {
+  const worker = privateKeyToAccount(generatePrivateKey())
+  await it.submit([await it.call({ worker })])
+  const { reports } = await watch()
+  assert.deepEqual(
+    reports.map(({ findings }) => findings.map(({ name, remedy }) => [name, remedy])),
+    [[['worker', 'vote']]],
+  )
+})

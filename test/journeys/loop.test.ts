@@ -11,6 +11,8 @@ import { adapterManifest } from '#protocol/wire.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
 import { segmentsOf, type Manifest } from '#protocol/segments.ts'
+import { withdrawalTypedData } from '#protocol/revocations.ts'
+import { CHAIN_ID } from '#stack/chain.ts'
 import { askModels, type Asked } from '#stack/sample/ask.ts'
 import type { Cast } from '#stack/sample/cast.ts'
 import { buildDatanet, type PublishedVersion } from '#stack/sample/datanet.ts'
@@ -194,8 +196,15 @@ test('a record that its contributor takes back is paid no more, says so, and bot
   }
   const run = async (...args: string[]) =>
     valueOf<object>(await openledger([...args, '--json'], env))
-  const { added } = (await run('datanet', 'withdraw', contribution, record)) as { added: number }
-  assert.equal(added, 1)
+  const { datanetRegistry } = it.stack.contracts
+  for await (const { added } of owner.client.withdraw(contribution, {
+    records: [record],
+    sign: (records) =>
+      owner.wallet.signTypedData(
+        withdrawalTypedData(records, { chainId: CHAIN_ID, datanetRegistry }),
+      ),
+  }))
+    assert.equal(added, 1)
 
   await new Promise((resolve) => setTimeout(resolve, 4_000)) // workers know the log as of 3 s ago
   const { client } = cast.consumer

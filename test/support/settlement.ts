@@ -10,11 +10,13 @@ import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { putData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
-import { buildEpoch, type EpochFile } from '#protocol/epoch.ts'
+import { buildEpoch, type EpochFile, type Presence } from '#protocol/epoch.ts'
 import { epochRoots, payoutsTree } from '#protocol/ledgers.ts'
 import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
+import { clustersOf, lastTime, poolTime } from '#protocol/presence.ts'
 import type { ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import {
+  countAt,
   emptyRevocations,
   extendRevocations,
   headOf,
@@ -129,6 +131,17 @@ export async function startSettlement() {
     [payer!.address],
     parseEther('10'),
   ])
+  /** Puts wei at stake for an account. */
+  const stake = (who: Hex, wei: bigint) =>
+    write(governor!.account, [contracts.validatorStaking, validatorStakingAbi, 'stake', [who], wei])
+  await stake(worker.address, values['staking.minimum'])
+
+  /** The base pool's clusters for an epoch whose last receipt is of a time. */
+  const presenceAt = (time: bigint): Presence => {
+    const entries = countAt(revocations, poolTime(time))
+    const isRevoked = (key: RecordKey) => revocationOf(revocations, key, entries) !== undefined
+    return { root: adapter.datanet.root, clusters: clustersOf(adapter.leaves, isRevoked) }
+  }
 
   let seed = 0
   const epochs = new Map<number, EpochFile>()
@@ -150,7 +163,9 @@ export async function startSettlement() {
     daUrl,
 
     /** A receipt of the worker's, which `lie` makes one. */
-    async call(lie: Pick<Call, 'tamper' | 'tamperScores'> = {}): Promise<SignedReceipt> {
+    async call(
+      lie: Partial<Pick<Call, 'tamper' | 'tamperScores' | 'worker'>> = {},
+    ): Promise<SignedReceipt> {
       const made = await callAdapter(adapter, {
         seed: ++seed,
         payer: payer!.address,
@@ -219,7 +234,7 @@ export async function startSettlement() {
           epoch: last + 1,
           treasuries: { platform: contracts.openTimelock, stakers: contracts.validatorStaking },
           receipts,
-          presence: [adapter.presence],
+          presence: [presenceAt(lastTime({ receipts }))],
         }),
       )
       const put = (what: SegmentKind | 'manifest', bytes: Uint8Array): Promise<Hex> | Hex =>
@@ -311,16 +326,7 @@ export async function startSettlement() {
       ])
     },
 
-    /** Puts wei at stake for an account. */
-    async stake(who: Hex, wei: bigint): Promise<void> {
-      await write(governor!.account, [
-        contracts.validatorStaking,
-        validatorStakingAbi,
-        'stake',
-        [who],
-        wei,
-      ])
-    },
+    stake,
 
     stakeOf: async (who: Hex): Promise<bigint> => {
       const { stake } = await client.readContract({

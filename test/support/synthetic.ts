@@ -9,7 +9,6 @@ import { promptHash } from '#gpu-worker/attribution/receipt.ts'
 import { encodeSpanIndex } from '#gpu-worker/attribution/span-files.ts'
 import { buildSpanIndex, creditSpans, type SpanIndex } from '#gpu-worker/attribution/span-index.ts'
 import { canonicalJson, keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
-import type { Presence } from '#protocol/epoch.ts'
 import type { InfluenceRow } from '#protocol/influence-row.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import { paramsHash, type ParameterValues } from '#protocol/parameters.ts'
@@ -49,9 +48,8 @@ export type SyntheticAdapter = {
   tokens: number[][]
   /** Published files by their SHA-256. */
   files: Map<Hex, Uint8Array>
-  /** Leaves of the Datanet version, and its clusters per contributor. */
+  /** Leaves of the Datanet version. */
   leaves: { record: Hex; cluster: Hex; contributor: Hex }[]
-  presence: Presence
 }
 
 const ROWS = 24
@@ -133,8 +131,6 @@ export function syntheticAdapter(
     training: { steps: 1, tokens: 1, initialValidationLoss: 2, validationLoss: 1 },
   }
   const manifestBytes = new TextEncoder().encode(canonicalJson(manifest))
-  const counts = new Map<Hex, number>()
-  for (const { contributor } of leaves) counts.set(contributor, (counts.get(contributor) ?? 0) + 1)
   return {
     digest,
     base,
@@ -149,10 +145,6 @@ export function syntheticAdapter(
       [...Object.values(contents), manifestBytes].map((bytes) => [sha256Hex(bytes), bytes]),
     ),
     leaves,
-    presence: {
-      root,
-      clusters: [...counts].map(([contributor, count]) => ({ contributor, count })),
-    },
   }
 }
 

@@ -98,6 +98,11 @@ interface IValidatorStaking is IDebts {
 
     function validatorOf(address account) external view returns (Validator memory);
 
+    /// @notice Wei that an account had at stake at a past Unix time, what was leaving not counted:
+    /// who signs receipts has to have `staking.minimum`, which it loses by signing two for one
+    /// request.
+    function stakeAt(address account, uint48 time) external view returns (uint256);
+
     /// @notice All wei that vote and attest.
     function totalStake() external view returns (uint256);
 

@@ -1,16 +1,16 @@
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import type { Hex } from '#protocol/bytes.ts'
-import { cached, chainClient, readChain } from '../chain/client.ts'
-import { readParameters } from '../chain/parameters.ts'
 import type { Ctx } from '../context.ts'
+import { cached, chainClient, readChain } from './client.ts'
+import { readParameters } from './parameters.ts'
 
 const TTL_MS = 3_000
 
 /**
- * Whether an address may see what validators need to run receipts again: it has the stake that it takes to attest. Throws
- * `chain/unavailable`.
+ * Whether an address has `staking.minimum` at stake: who attests, and so may see what running receipts again takes, and who
+ * signs receipts, and would lose it by signing two for one request. Throws `chain/unavailable`.
  */
-export const isValidator = ({ settings }: Ctx, address: Hex): Promise<boolean> =>
+export const hasStake = ({ settings }: Pick<Ctx, 'settings'>, address: Hex): Promise<boolean> =>
   readChain(async () => {
     const { validatorStaking } = settings.CONTRACTS
     const { values } = await readParameters(settings)
