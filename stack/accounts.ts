@@ -13,6 +13,4 @@ export const DEV = {
   faucet: account(1),
   /** Owns the embedded base model. */
   modelOwner: account(2),
-  platform: account(3),
-  stakers: account(4),
 }

@@ -1,5 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { encodeAbiParameters, encodeFunctionData, encodePacked, parseEther, type Abi } from 'viem'
+import {
+  encodeAbiParameters,
+  encodeFunctionData,
+  encodePacked,
+  erc20Abi,
+  parseEther,
+  type Abi,
+} from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { sendTransaction, type WalletOptions } from '#client/wallet.ts'
 import { fromHex, keccak, ZERO_ADDRESS, type Hex } from '#protocol/bytes.ts'
@@ -9,20 +16,20 @@ import { figure, type Figure } from '../report.ts'
 import { ordered, sorted, treeOf } from './trees.ts'
 
 /**
- * Claims against our settlement, against a distributor like Uniswap's (one drop) and one like EigenLayer's (earner
- * tree over token trees), all paying native wei to the same fresh accounts out of trees of the same size.
+ * Claims against our settlement and against its peers, like for like: trees of the same size, each paying accounts that
+ * only it pays, so that all of them are new to the chain at first; somebody was paid before, so that nobody
+ * writes the first word of what claims share. Peers are Uniswap's MerkleDistributor (one drop a contract), as it is in an
+ * ERC-20 and with wei in its place, and EigenLayer's RewardsCoordinator (an earner tree over token trees) with wei.
  */
 
 const EPOCHS = 10 // that a batched claim collects at once
 
 type Artifact = { abi: Abi; bytecode: { object: Hex } }
-const artifact = (name: string): Artifact =>
-  JSON.parse(
-    readFileSync(
-      new URL(`../../../contracts/out/${name}.sol/${name}.json`, import.meta.url),
-      'utf8',
-    ),
-  ) as Artifact
+const artifact = (name: string): Artifact => {
+  const file = name === 'BenchToken' ? 'UniswapDistributor' : name
+  const url = new URL(`../../../contracts/out/${file}.sol/${name}.json`, import.meta.url)
+  return JSON.parse(readFileSync(url, 'utf8')) as Artifact
+}
 
 /** The second of two settled epochs in which `earner` is paid, both active. */
 export type Claimable = {
@@ -33,7 +40,7 @@ export type Claimable = {
   index: number
 }
 
-/** Gas of a first and of a repeated claim, and of collecting ten epochs, per epoch. */
+/** Gas of a first and of the next claim, and of collecting ten epochs, per epoch. */
 export async function benchClaims(
   wallet: WalletOptions,
   { settlement, first, second, index }: Claimable,
@@ -58,83 +65,104 @@ export async function benchClaims(
       }),
     )
   }
-  // Somebody else first: the first claim of all also writes what every later one only changes.
   await ours(first, index === 0 ? 1 : 0)
-  const oursFirst = await ours(first, index)
-  const oursAgain = await ours(second, index)
+  const [oursFirst, oursAgain] = [await ours(first, index), await ours(second, index)]
 
-  const accounts = first.payouts.map((_, i) => keccak(`earner ${i}`).slice(0, 42) as Hex)
-  const flat = await benchFlat(wallet, accounts, index, gas)
-  const twoLevel = await benchTwoLevel(wallet, accounts, index, gas)
+  const peers = { wallet, gas, count: first.payouts.length, index }
+  const wei = await benchMerkle(peers, 'wei')
+  const token = await benchMerkle(peers, 'token')
+  const twoLevel = await benchTwoLevel(peers)
+
+  const [FIRST, AGAIN] = ['first claim of an account new to the chain', 'its next claim']
+  const batched = `${EPOCHS} epochs in one claim, per epoch`
   return [
-    goal(
-      figure(of('first claim of an account'), oursFirst, {
-        value: flat,
-        name: 'MerkleDistributor',
-      }),
-      flat,
-    ),
-    figure(of('first claim of an account'), oursFirst, {
-      value: twoLevel.first,
-      name: 'EigenLayer-style',
-    }),
-    goal(
-      figure(of('repeated claim'), oursAgain, {
-        value: flat,
-        name: 'MerkleDistributor, next drop',
-      }),
-      flat,
-    ),
-    figure(of('repeated claim'), oursAgain, { value: twoLevel.again, name: 'EigenLayer-style' }),
-    figure(of(`claim of ${EPOCHS} epochs at once, per epoch`), oursAgain / EPOCHS, {
-      value: flat,
-      name: 'MerkleDistributor, one claim per drop',
-    }),
+    { ...against(FIRST, oursFirst, 'MerkleDistributor in wei', wei.first), goal: wei.first },
+    against(FIRST, oursFirst, 'MerkleDistributor in an ERC-20', token.first),
+    against(FIRST, oursFirst, 'EigenLayer-style', twoLevel.first),
+    {
+      ...against(AGAIN, oursAgain, 'MerkleDistributor in wei, next drop', wei.next),
+      goal: wei.next,
+    },
+    against(AGAIN, oursAgain, 'MerkleDistributor in an ERC-20, next drop', token.next),
+    against(AGAIN, oursAgain, 'EigenLayer-style', twoLevel.next),
+    {
+      ...against(
+        batched,
+        oursAgain / EPOCHS,
+        'MerkleDistributor in wei, a claim per drop',
+        wei.next,
+      ),
+      goal: wei.next,
+    },
   ]
 }
 
-const of = (name: string) => ({ name, unit: 'gas', better: 'lower' }) as const
-const goal = (it: Figure, value: number): Figure => ({ ...it, goal: value })
+const against = (name: string, ours: number, peer: string, theirs: number): Figure =>
+  figure({ name, unit: 'gas', better: 'lower' }, ours, { value: theirs, name: peer })
 
-type Gas = (to: Hex, data: Hex) => Promise<number>
+type Peers = {
+  wallet: WalletOptions
+  gas: (to: Hex, data: Hex) => Promise<number>
+  /** Accounts in a tree, and the position of the one that claims. */
+  count: number
+  index: number
+}
+type Claims = { first: number; next: number }
 
-async function benchFlat(
-  wallet: WalletOptions,
-  accounts: readonly Hex[],
-  index: number,
-  gas: Gas,
-): Promise<number> {
+const accountsOf = (peer: string, count: number): Hex[] =>
+  Array.from({ length: count }, (_, i) => keccak(`${peer} ${i}`).slice(0, 42) as Hex)
+
+/** Two drops to the same accounts. */
+async function benchMerkle(
+  { wallet, gas, count, index }: Peers,
+  paidIn: 'wei' | 'token',
+): Promise<Claims> {
   const amount = 10n ** 12n
+  const accounts = accountsOf(paidIn, count)
   const tree = treeOf(
     accounts.map((account, i) =>
       hash(encodePacked(['uint256', 'address', 'uint256'], [BigInt(i), account, amount])),
     ),
     sorted,
   )
-  const { abi, at } = await deploy(wallet, 'FlatDistributor', [{ type: 'bytes32' }], [tree.root])
-  const claim = (i: number) =>
-    gas(
-      at,
-      encodeFunctionData({
-        abi,
-        functionName: 'claim',
-        args: [BigInt(i), accounts[i], amount, tree.proof(i)],
-      }),
-    )
-  await claim(index === 0 ? 1 : 0) // its bitmap word is shared, as ours has shared words
-  return claim(index)
+  const supply = [{ type: 'address' }, { type: 'uint256' }]
+  const token = await deploy(wallet, 'BenchToken', supply, [
+    wallet.account.address,
+    parseEther('1'),
+  ])
+  const drop = async () => {
+    if (paidIn === 'wei')
+      return deploy(wallet, 'FlatDistributor', [{ type: 'bytes32' }], [tree.root], parseEther('1'))
+    const types = [{ type: 'address' }, { type: 'bytes32' }]
+    const distributor = await deploy(wallet, 'UniswapDistributor', types, [token.at, tree.root])
+    const args = [distributor.at, parseEther('0.5')] as const
+    await gas(token.at, encodeFunctionData({ abi: erc20Abi, functionName: 'transfer', args }))
+    return distributor
+  }
+  const spent: number[] = []
+  for (let i = 0; i < 2; i++) {
+    const { abi, at } = await drop()
+    const claim = (place: number) =>
+      gas(
+        at,
+        encodeFunctionData({
+          abi,
+          functionName: 'claim',
+          args: [BigInt(place), accounts[place], amount, tree.proof(place)],
+        }),
+      )
+    await claim(index === 0 ? 1 : 0)
+    spent.push(await claim(index))
+  }
+  return { first: spent[0] ?? 0, next: spent[1] ?? 0 }
 }
 
-async function benchTwoLevel(
-  wallet: WalletOptions,
-  accounts: readonly Hex[],
-  index: number,
-  gas: Gas,
-): Promise<{ first: number; again: number }> {
-  const { abi, at } = await deploy(wallet, 'TwoLevelDistributor', [], [])
-  const rounds = [1n, 2n].map((n) => n * 10n ** 12n)
-  const gases: number[] = []
-  for (const [round, cumulative] of rounds.entries()) {
+/** Two roots over the same accounts. */
+async function benchTwoLevel({ wallet, gas, count, index }: Peers): Promise<Claims> {
+  const accounts = accountsOf('earner', count)
+  const { abi, at } = await deploy(wallet, 'TwoLevelDistributor', [], [], parseEther('1'))
+  const spent: number[] = []
+  for (const [round, cumulative] of [10n ** 12n, 2n * 10n ** 12n].entries()) {
     const token = hash(encodePacked(['uint8', 'address', 'uint256'], [1, ZERO_ADDRESS, cumulative]))
     const tree = treeOf(
       accounts.map((account) =>
@@ -152,11 +180,11 @@ async function benchTwoLevel(
       tokenProof: [],
       leaf: { token: ZERO_ADDRESS, cumulative },
     }
-    gases.push(
+    spent.push(
       await gas(at, encodeFunctionData({ abi, functionName: 'processClaim', args: [claim] })),
     )
   }
-  return { first: gases[0] ?? 0, again: gases[1] ?? 0 }
+  return { first: spent[0] ?? 0, next: spent[1] ?? 0 }
 }
 
 async function deploy(
@@ -164,10 +192,11 @@ async function deploy(
   name: string,
   types: { type: string }[],
   values: unknown[],
+  value = 0n,
 ): Promise<{ abi: Abi; at: Hex }> {
   const { abi, bytecode } = artifact(name)
   const data: Hex = `${bytecode.object}${encodeAbiParameters(types, values).slice(2)}`
-  const { contractAddress } = await sendTransaction(wallet, { data, value: parseEther('1') })
+  const { contractAddress } = await sendTransaction(wallet, { data, value })
   if (!contractAddress) throw new Error(`${name} was not deployed`)
   return { abi, at: contractAddress }
 }

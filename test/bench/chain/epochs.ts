@@ -25,16 +25,27 @@ export async function benchEpochs(
   sizes: readonly number[],
 ): Promise<{ figures: Figure[]; claimable: Claimable }> {
   const values = { ...defaultParameters(), 'settlement.window': 1n }
-  const { attributionSettlement: settlement, inferenceVault } = await deployContracts({
+  const contracts = await deployContracts({
     rpcUrl: wallet.rpcUrl,
     chainId: CHAIN_ID,
     deployerKey: toHex(DEV.governance.getHdKey().privateKey ?? new Uint8Array()),
     operator: DEV.governance.address,
     submitter: DEV.governance.address,
     parameters: values,
+    quickParameters: true,
     handOver: false,
   })
+  const { attributionSettlement: settlement, inferenceVault } = contracts
   const payers = Array.from({ length: PAYERS }, (_, i) => keccak(`payer ${i}`).slice(0, 42) as Hex)
+  await sendTransaction(wallet, {
+    to: settlement,
+    value: parseEther('10'), // the totals of all epochs that are pending at once, and more
+    data: encodeFunctionData({
+      abi: attributionSettlementAbi,
+      functionName: 'bond',
+      args: [DEV.governance.address],
+    }),
+  })
   for (const payer of payers)
     await deposit(wallet, { vault: inferenceVault, beneficiary: payer, amount: parseEther('10') })
 
@@ -47,7 +58,7 @@ export async function benchEpochs(
       chainId: CHAIN_ID,
       settlement,
       epoch: i + 1,
-      treasuries: { platform: DEV.platform.address, stakers: DEV.stakers.address },
+      treasuries: { platform: contracts.openTimelock, stakers: contracts.validatorStaking },
       receipts: madeReceipts(size, payers, paramsHash(values)),
       presence: [
         {
