@@ -9,21 +9,6 @@ import { PPM } from './parameters.ts'
 export const nextPenalty = (penalty: bigint, outcome: bigint, weight: bigint): bigint =>
   (penalty * (PPM - weight) + outcome * weight) / PPM
 
-/** max(0, 1 - penalty)^2.5, rounded down: parts per million of its share that a contributor's record is worth. */
-export const rewardFactor = (penalty: bigint): bigint =>
-  penalty >= PPM ? 0n : squareRoot((PPM - penalty) ** 5n) / 1_000_000_000n
-
-/** Largest integer whose square is at most `value`; Newton's method from above. */
-function squareRoot(value: bigint): bigint {
-  if (value < 2n) return value
-  let root = 1n << BigInt((value.toString(2).length + 1) >> 1)
-  for (;;) {
-    const next = (root + value / root) >> 1n
-    if (next >= root) return root
-    root = next
-  }
-}
-
 /** Numbers of `ICuration.Verdict`. */
 export const VERDICT = { none: 0, uphold: 1, dismiss: 2 } as const
 

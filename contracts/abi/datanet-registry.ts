@@ -550,25 +550,6 @@ const own = [
   },
   {
     "type": "function",
-    "name": "rewardFactorOf",
-    "inputs": [
-      {
-        "name": "contributor",
-        "type": "address",
-        "internalType": "address"
-      }
-    ],
-    "outputs": [
-      {
-        "name": "",
-        "type": "uint256",
-        "internalType": "uint256"
-      }
-    ],
-    "stateMutability": "view"
-  },
-  {
-    "type": "function",
     "name": "setCuration",
     "inputs": [
       {

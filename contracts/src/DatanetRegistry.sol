@@ -260,11 +260,6 @@ contract DatanetRegistry is IDatanetRegistry, Registry, EIP712 {
         return _version(root);
     }
 
-    /// @inheritdoc IDatanetRegistry
-    function rewardFactorOf(address contributor) external view returns (uint256) {
-        return Penalty.rewardFactor(penaltyOf[contributor]);
-    }
-
     function _penalise(address contributor, uint256 outcome) private {
         uint256 previous = penaltyOf[contributor];
         if (previous == 0 && outcome == 0) return;

@@ -75,7 +75,6 @@ contract CurationTest is CurationBase {
         _panel(caseId, 3);
         _close(caseId);
         vm.assertEq(datanets.penaltyOf(bob), 127_500 + 75_000);
-        vm.assertEq(datanets.rewardFactorOf(bob), 567_971);
     }
 
     function test_challengeRefuses() public {

@@ -260,7 +260,6 @@ contract DatanetRegistryTest is Test {
         vm.prank(stranger);
         datanets.reject(BATCH, 500_000);
         vm.assertEq(datanets.penaltyOf(bob), 75_000);
-        vm.assertEq(datanets.rewardFactorOf(bob), 822_913); // 0.925^2.5
         vm.prank(bob);
         datanets.anchorBatch{value: CONTRIBUTION_BOND}(DATANET, ROOT, ROOT, 3, bob, HASH);
         vm.warp(block.timestamp + WINDOW);
@@ -268,7 +267,7 @@ contract DatanetRegistryTest is Test {
         vm.assertEq(datanets.penaltyOf(bob), 63_750);
     }
 
-    function test_aWholePenaltyIsWorthNothing() public {
+    function test_aPenaltyIsAtMostWhole() public {
         vm.prank(governance);
         datanets.setCuration(stranger);
         _setParameter("curation.penaltyWeight", 1_000_000);
@@ -277,7 +276,6 @@ contract DatanetRegistryTest is Test {
         vm.prank(stranger);
         datanets.reject(BATCH, 1_000_000);
         vm.assertEq(datanets.penaltyOf(bob), 1_000_000);
-        vm.assertEq(datanets.rewardFactorOf(bob), 0);
     }
 
     function test_aPayerThatRefusesItsRestDoesNotBlockAVerdict() public {

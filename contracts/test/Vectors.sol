@@ -175,10 +175,6 @@ contract Vectors {
         return Penalty.next(penalty, outcome, weight);
     }
 
-    function rewardFactor(uint256 penalty) external pure returns (uint256) {
-        return Penalty.rewardFactor(penalty);
-    }
-
     /// @notice EIP-712 hash of a receipt in the domain that the settlement contract itself
     /// publishes.
     function receiptHash(IERC5267 settlement, Receipts.Head calldata head)

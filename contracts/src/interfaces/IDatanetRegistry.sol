@@ -231,10 +231,7 @@ interface IDatanetRegistry is IRegistry {
 
     function isAdmitted(bytes32 datanet, address contributor) external view returns (bool);
 
-    /// @notice Penalty score of a contributor, in parts per million (`Penalty.next`).
+    /// @notice Penalty score of a contributor, in parts per million (`Penalty.next`): what the
+    /// past of their batches was like, for people to look at. Nothing is computed from it.
     function penaltyOf(address contributor) external view returns (uint256);
-
-    /// @notice Parts per million of its share that a contributor's record is worth
-    /// (`Penalty.rewardFactor`).
-    function rewardFactorOf(address contributor) external view returns (uint256);
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
-
-/// @notice What a contributor's past is worth; the same integers as protocol/curation.ts. All in
+/// @notice What a contributor's past was like; the same integers as protocol/curation.ts. All in
 /// parts per million.
 library Penalty {
     uint256 internal constant PPM = 1_000_000;
@@ -16,11 +14,5 @@ library Penalty {
         returns (uint256)
     {
         return (penalty * (PPM - weight) + outcome * weight) / PPM;
-    }
-
-    /// @notice max(0, 1 - penalty)^2.5, rounded down.
-    function rewardFactor(uint256 penalty) internal pure returns (uint256) {
-        if (penalty >= PPM) return 0;
-        return FixedPointMathLib.sqrt((PPM - penalty) ** 5) / 1e9;
     }
 }
