@@ -134,6 +134,7 @@ describe('epochs built by protocol/epoch.ts', () => {
     const submission = {
       epoch: BigInt(number),
       ...roots,
+      dataHash: keccak('the manifest'),
       commitment: '0x010003c0ffee',
       paramsHash: paramsHash(defaultParameters()),
     }
