@@ -64,7 +64,8 @@ export function sequencesPerRun(shape: ModelShape, length: number, numbers: numb
  * The most memory in bytes that a job with full batches takes on a CPU, where the float32 base is read in place. Training: what
  * the gradients need of every layer, or with recompute its input and the whole of one layer at a time, and at the
  * end logits and probabilities of every token, in training and again in validation. Then the index, a run of records at
- * a time. Within a sixth of what was measured (`npm run bench:training`); shorter records take less.
+ * a time. What was measured is from a fifth below it to a sixth above (`npm run
+ * bench:training`); shorter records take less.
  */
 export function trainingMemory(
   shape: ModelShape,
