@@ -72,8 +72,14 @@ export function sketch(simplified: string): Sketch {
 function winnow(hashes: Float64Array): number[] {
   if (hashes.length <= WN1.windows) return [...new Set(hashes)]
   const chosen = new Set<number>()
-  for (let end = WN1.windows; end <= hashes.length; end++)
-    chosen.add(Math.min(...hashes.subarray(end - WN1.windows, end)))
+  for (let end = WN1.windows; end <= hashes.length; end++) {
+    let least = Infinity
+    for (let i = end - WN1.windows; i < end; i++) {
+      const hash = hashes[i] ?? Infinity
+      if (hash < least) least = hash
+    }
+    chosen.add(least)
+  }
   return [...chosen]
 }
 
