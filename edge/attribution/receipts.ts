@@ -4,6 +4,7 @@ import { ID_PREFIX } from '#protocol/ids.ts'
 import type { ReceiptStatus } from '#protocol/receipt.ts'
 import { openReceiptsTree, receiptLeaf } from '#protocol/ledgers.ts'
 import { countOf } from '#protocol/segments.ts'
+import { keepLast } from '../chain/client.ts'
 import type { Ctx } from '../context.ts'
 import { Problem } from '../problem.ts'
 import { readManifest, receiptSegments, type Part } from '../settlement/epoch-files.ts'
@@ -68,20 +69,11 @@ export async function proveReceipt(ctx: Ctx, id: string): Promise<ReceiptProof> 
 }
 
 type Provable = { tree: OrderedTree; spents: bigint[] }
-const known = new Map<Hex, Promise<Provable>>()
-const MAX_KNOWN = 4
+const kept = keepLast<Provable>(4)
 
 /** What proofs of an epoch's receipts are made of; that of the last few epochs stays in the isolate. */
-function receiptsIn(ctx: Ctx, { data_hash: hash, commitment }: EpochRow): Promise<Provable> {
-  const before = known.get(hash)
-  if (before) return before
-  const found = readProvable(ctx, { hash, commitment })
-  found.catch(() => known.delete(hash))
-  const [oldest] = known.keys()
-  if (oldest && known.size >= MAX_KNOWN) known.delete(oldest)
-  known.set(hash, found)
-  return found
-}
+const receiptsIn = (ctx: Ctx, { data_hash: hash, commitment }: EpochRow): Promise<Provable> =>
+  kept(hash, () => readProvable(ctx, { hash, commitment }))
 
 async function readProvable({ env, settings }: Ctx, part: Part): Promise<Provable> {
   const manifest = await readManifest(env, part)

@@ -130,3 +130,20 @@ export async function cached<T>(key: string, ttlMs: number, read: () => Promise<
   entries.set(key, { value, until: now + ttlMs })
   return value
 }
+
+/**
+ * Keeps the last few values of a kind in the isolate, for what never changes under its key. Values and never promises,
+ * as `cached`.
+ */
+export function keepLast<T extends object>(most: number) {
+  const known = new Map<string, T>()
+  return async (key: string, read: () => Promise<T>): Promise<T> => {
+    const found = known.get(key)
+    if (found) return found
+    const value = await read()
+    const [oldest] = known.keys()
+    if (oldest !== undefined && known.size >= most) known.delete(oldest)
+    known.set(key, value)
+    return value
+  }
+}

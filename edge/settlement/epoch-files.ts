@@ -10,6 +10,7 @@ import {
   type Manifest,
   type Segment,
 } from '#protocol/segments.ts'
+import { keepLast } from '../chain/client.ts'
 import { settingsOf, type Env } from '../env.ts'
 import { getData } from './da.ts'
 
@@ -80,17 +81,11 @@ export async function receiptAt(
 export const presenceOf = async (env: Env, manifest: Manifest): Promise<Presence[]> =>
   joinPresence(await readItems(manifest, 'presence', reader(env)))
 
-const payouts = new Map<Hex, { payouts: Payout[] }>()
-const MAX_KNOWN = 2 // of 100,000 accounts one takes about 20 MB
+const kept = keepLast<{ payouts: Payout[] }>(2) // of 100,000 accounts one takes about 20 MB
 
 /** Payouts of an epoch; those of the last few stay in the isolate, because files under a hash never change. */
-export async function payoutsOf(env: Env, part: Part): Promise<{ payouts: Payout[] }> {
-  const known = payouts.get(part.hash)
-  if (known) return known
-  const manifest = await readManifest(env, part)
-  const read = { payouts: await readItems(manifest, 'payouts', reader(env)) }
-  const [oldest] = payouts.keys()
-  if (oldest && payouts.size >= MAX_KNOWN) payouts.delete(oldest)
-  payouts.set(part.hash, read)
-  return read
-}
+export const payoutsOf = (env: Env, part: Part): Promise<{ payouts: Payout[] }> =>
+  kept(part.hash, async () => {
+    const manifest = await readManifest(env, part)
+    return { payouts: await readItems(manifest, 'payouts', reader(env)) }
+  })

@@ -3,6 +3,7 @@ import type { Presence } from '#protocol/epoch.ts'
 import { clustersOf, isIn, type VersionLeaf } from '#protocol/presence.ts'
 import { datanetManifest, type DatanetManifest } from '#protocol/wire.ts'
 import { blobKey } from '../blobs/store.ts'
+import { keepLast } from '../chain/client.ts'
 import { revokedIn } from '../datanets/revocations.ts'
 import { readLeaves } from '../datanets/shards.ts'
 import type { Env } from '../env.ts'
@@ -24,8 +25,7 @@ export async function versionManifest(
 }
 
 /** By root and number of revoked records, which only grows; an epoch is gone through several times. */
-const known = new Map<string, Presence>()
-const MAX_KNOWN = 64
+const kept = keepLast<Presence>(64)
 
 /** The clusters of a version that stand at a time (Unix seconds), by contributor: its rows are read only when some do not. */
 export async function readPresence(
@@ -42,13 +42,9 @@ export async function readPresence(
         .filter(({ clusters }) => clusters > 0)
         .map(({ contributor, clusters }) => ({ contributor, count: clusters })),
     }
-  const key = `${root} ${revoked.size}`
-  const found = known.get(key)
-  if (found) return found
-  const rows: VersionLeaf[] = []
-  for (const shard of version.shards) rows.push(...(await readLeaves(env, shard)))
-  const presence = { root, clusters: clustersOf(rows, isIn(revoked)) }
-  if (known.size >= MAX_KNOWN) known.clear()
-  known.set(key, presence)
-  return presence
+  return kept(`${root} ${revoked.size}`, async () => {
+    const rows: VersionLeaf[] = []
+    for (const shard of version.shards) rows.push(...(await readLeaves(env, shard)))
+    return { root, clusters: clustersOf(rows, isIn(revoked)) }
+  })
 }
