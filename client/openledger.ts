@@ -2,7 +2,7 @@ import type { LocalAccount } from 'viem'
 import { createSiweMessage } from 'viem/siwe'
 import { z } from 'zod'
 import type { Hex } from '#protocol/bytes.ts'
-import type { SignedClaim } from '#protocol/claim.ts'
+import { claimJson, type SignedClaim } from '#protocol/claim.ts'
 import type { ExportFormat } from '#protocol/export.ts'
 import { MAX_WITHDRAWN } from '#protocol/revocations.ts'
 import { ApiError, createHttp, type HttpOptions } from './http.ts'
@@ -288,16 +288,13 @@ export function createClient(options: HttpOptions) {
     /** Hands a signed claim in; the same one again is the same claim. */
     relayClaim: ({ claim, signature }: SignedClaim) =>
       json('POST', '/v1/rewards/claims', schema.relayedClaim, {
-        json: { claim: decimals(claim), signature },
+        json: { claim: claimJson(claim), signature },
       }),
     relayedClaim: (id: string) => json('GET', `/v1/rewards/claims/${id}`, schema.relayedClaim),
     /** The ledger against the chain. */
     reconciliation: () => json('GET', '/v1/ledger/reconciliation', schema.reconciliation),
   }
 }
-
-const decimals = (members: Record<string, Hex | bigint>) =>
-  Object.fromEntries(Object.entries(members).map(([name, value]) => [name, String(value)]))
 
 function bodyOf(response: Response): ReadableStream<Uint8Array> {
   if (!response.body) throw new Error('the response has no body')

@@ -34,6 +34,17 @@ export const claimMessage = z.object({
   deadline: uint(64n),
 }) satisfies z.ZodType<Claim, unknown>
 
+/** The JSON that `claimMessage` reads. */
+export const claimJson = (claim: Claim): Record<keyof Claim, string> => ({
+  account: claim.account,
+  to: claim.to,
+  cumulative: claim.cumulative.toString(),
+  epoch: claim.epoch.toString(),
+  maxFee: claim.maxFee.toString(),
+  nonce: claim.nonce.toString(),
+  deadline: claim.deadline.toString(),
+})
+
 /** A claim with what its account signed it with: an ECDSA signature, or what a contract account accepts (EIP-1271). */
 export const signedClaim = z.object({
   claim: claimMessage,

@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { claimTypedData, signedClaim, type Claim } from '#protocol/claim.ts'
+import { claimJson, claimTypedData, signedClaim } from '#protocol/claim.ts'
 import { address, bytes32 } from '#protocol/wire.ts'
 import { fenceCallers } from '../auth/authenticate.ts'
 import type { Ctx } from '../context.ts'
@@ -34,9 +34,7 @@ const quoteView = ({ claim, claimable, fee }: ClaimQuote, { settings }: Ctx) => 
       chainId: settings.CHAIN_ID,
       settlement: settings.CONTRACTS.attributionSettlement,
     }),
-    message: Object.fromEntries(
-      Object.entries(claim satisfies Claim).map(([name, value]) => [name, String(value)]),
-    ),
+    message: claimJson(claim),
   },
 })
 
