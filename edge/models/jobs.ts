@@ -122,7 +122,7 @@ async function publishedVersion(
       detail: `Version ${number} of ${datanetId} is ${status}.`,
       param: 'datanets',
     })
-  const { contributors } = await versionManifest(ctx.env.BLOBS, root, manifest)
+  const { contributors } = await versionManifest(ctx.env, root, manifest)
   if (contributors.every(({ clusters }) => clusters === 0))
     throw new Problem('request/invalid', {
       detail: `Version ${number} of ${datanetId} has no contributors.`,

@@ -2,7 +2,7 @@ import { sha256Hex, type Hex } from '#protocol/bytes.ts'
 import type { Presence } from '#protocol/epoch.ts'
 import { clustersOf, isIn, type VersionLeaf } from '#protocol/presence.ts'
 import { datanetManifest, type DatanetManifest } from '#protocol/wire.ts'
-import { blobKey } from '../blobs/store.ts'
+import { getBlob } from '../blobs/store.ts'
 import { keepLast } from '../chain/client.ts'
 import { revokedIn } from '../datanets/revocations.ts'
 import { readLeaves } from '../datanets/shards.ts'
@@ -10,13 +10,12 @@ import type { Env } from '../env.ts'
 
 /** The manifest of a Datanet version; throws when it is missing or another's. */
 export async function versionManifest(
-  blobs: R2Bucket,
+  env: Pick<Env, 'BLOBS'>,
   root: Hex,
   manifest: Hex,
 ): Promise<DatanetManifest> {
-  const object = await blobs.get(blobKey(manifest))
-  if (!object) throw new Error(`manifest ${manifest} of Datanet version ${root} is missing`)
-  const bytes = new Uint8Array(await object.arrayBuffer())
+  const bytes = await getBlob(env, manifest)
+  if (!bytes) throw new Error(`manifest ${manifest} of Datanet version ${root} is missing`)
   if (sha256Hex(bytes) !== manifest) throw new Error(`manifest ${manifest} has other bytes`)
   const version = datanetManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
   if (version.root !== root)
@@ -33,7 +32,7 @@ export async function readPresence(
   { root, manifest }: { root: Hex; manifest: Hex },
   time: number,
 ): Promise<Presence> {
-  const version = await versionManifest(env.BLOBS, root, manifest)
+  const version = await versionManifest(env, root, manifest)
   const revoked = await revokedIn({ env }, version.datanet, time)
   if (revoked.size === 0)
     return {
