@@ -5,7 +5,7 @@ import { makeCtx, type Ctx } from './context.ts'
 import { log } from './log.ts'
 import { sweepTexts } from './custody/texts.ts'
 import { buildVersion } from './datanets/build-version.ts'
-import { onRevocationTx, sweepRevocations } from './datanets/revocation-calls.ts'
+import { onRevocationTx, sendRevocations } from './datanets/revocation-calls.ts'
 import { sweepRejected } from './datanets/revocations.ts'
 import { buryContribution, processContribution } from './datanets/process.ts'
 import {
@@ -58,7 +58,7 @@ const SWEEPS: Record<string, (ctx: Ctx) => Promise<number>> = {
   inbox: sweepInbox,
   anchors: sweepAnchors,
   rejected: sweepRejected,
-  revocations: sweepRevocations,
+  revocations: sendRevocations,
   leases: expireLeases,
   registrations: sweepRegistrations,
   objects: wakeObjects,

@@ -73,7 +73,8 @@ export const insertCall = ({ DB }: Pick<Env, 'DB'>, { id, data }: RevocationCall
 
 /**
  * Sends the calls that are in no block yet, the oldest first, and notes which are by now. Answers how many of those that were
- * written before a time (Unix ms) are still on their way; when there are very many, how many of the oldest.
+ * written before a time (Unix ms) are still on their way; when there are very many, how many of the oldest. As a sweep it sends
+ * what could not be sent, and notes the ends that no message told.
  */
 export async function sendRevocations(chain: Chain, before = Infinity): Promise<number> {
   const { results } = await chain.env.DB.prepare(
@@ -98,9 +99,6 @@ export async function sendRevocations(chain: Chain, before = Infinity): Promise<
   }
   return waiting
 }
-
-/** Sends what could not be sent, and notes the ends that no message told; answers how many calls are on their way. */
-export const sweepRevocations = (ctx: Ctx): Promise<number> => sendRevocations(ctx)
 
 /** `revocation:<id>`: a call has ended. Idempotent; one that a reorganisation moved to another block is noted anew. */
 export const onRevocationTx = (ctx: Ctx, tx: TxEvent): Promise<void> =>
