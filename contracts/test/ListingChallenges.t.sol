@@ -9,7 +9,6 @@ import {
 } from "../src/interfaces/IReceiptChallenges.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
 import {ChallengesBase} from "./ChallengesBase.sol";
-import {IERC5267} from "./Vectors.sol";
 
 /// @notice Which rows a receipt lists: those it left out, and those it should have.
 contract ListingChallengesTest is ChallengesBase {
@@ -165,14 +164,7 @@ contract ListingChallengesTest is ChallengesBase {
     function _withdrawRecord(uint256 i) private {
         bytes32[] memory records = new bytes32[](1);
         records[0] = _indexRow(i).record;
-        bytes32 withdrawal = keccak256(
-            abi.encode(
-                keccak256("Withdrawal(bytes32[] records)"), keccak256(abi.encodePacked(records))
-            )
-        );
-        bytes32 domain = vectors.domainOf(IERC5267(address(datanets)));
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, withdrawal));
-        bytes memory signature = _signWith(CONTRIBUTOR_KEY + i, digest);
+        bytes memory signature = _signWithdrawal(CONTRIBUTOR_KEY + i, records);
         datanets.withdraw(_contributor(i), records, signature);
     }
 

@@ -230,9 +230,4 @@ abstract contract ReceiptsBase is Test {
     function _digest(Receipts.Head memory head) internal view returns (bytes32) {
         return vectors.receiptHash(IERC5267(address(settlement)), head);
     }
-
-    function _signWith(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
-        return abi.encodePacked(r, s, v);
-    }
 }

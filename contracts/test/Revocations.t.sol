@@ -30,7 +30,7 @@ contract RevocationsTest is Test {
 
     function test_anyoneSendsWhatAContributorSigned() public {
         bytes32[] memory records = _records(3);
-        bytes memory signature = _sign(KEY, records);
+        bytes memory signature = _signWithdrawal(KEY, records);
         vm.expectEmit();
         emit IDatanetRegistry.RecordsRevoked(contributor, 0, records);
         vm.prank(bob);
@@ -44,17 +44,17 @@ contract RevocationsTest is Test {
     function test_theFirstTimeStays() public {
         bytes32[] memory records = _records(1);
         uint256 first = block.timestamp;
-        datanets.withdraw(contributor, records, _sign(KEY, records));
+        datanets.withdraw(contributor, records, _signWithdrawal(KEY, records));
         vm.warp(first + 10);
         records = _records(2);
-        datanets.withdraw(contributor, records, _sign(KEY, records));
+        datanets.withdraw(contributor, records, _signWithdrawal(KEY, records));
         vm.assertEq(datanets.revokedAt(contributor, records[0]), first);
         vm.assertEq(datanets.revokedAt(contributor, records[1]), first + 10);
     }
 
     function test_nobodyWithdrawsForAnother() public {
         bytes32[] memory records = _records(2);
-        bytes memory signature = _sign(KEY, records);
+        bytes memory signature = _signWithdrawal(KEY, records);
         bytes memory refusal =
             abi.encodeWithSelector(IDatanetRegistry.NotSignedBy.selector, contributor);
         bytes32[] memory others = _records(3);
@@ -62,7 +62,7 @@ contract RevocationsTest is Test {
         vm.prank(operator);
         datanets.withdraw(contributor, others, signature);
         vm.expectRevert(refusal);
-        datanets.withdraw(contributor, records, _sign(KEY + 1, records));
+        datanets.withdraw(contributor, records, _signWithdrawal(KEY + 1, records));
         vm.expectRevert(abi.encodeWithSelector(IDatanetRegistry.NotSignedBy.selector, alice));
         datanets.withdraw(alice, records, signature);
         vm.chainId(1);
@@ -70,7 +70,7 @@ contract RevocationsTest is Test {
         datanets.withdraw(contributor, records, signature);
         vm.chainId(31_337);
         records = new bytes32[](0);
-        signature = _sign(KEY, records);
+        signature = _signWithdrawal(KEY, records);
         vm.expectRevert(abi.encodeWithSelector(IRegistry.ZeroValue.selector));
         datanets.withdraw(contributor, records, signature);
     }
@@ -118,7 +118,7 @@ contract RevocationsTest is Test {
 
     function test_gasOfAWholeWithdrawal() public {
         bytes32[] memory records = _records(MOST);
-        bytes memory signature = _sign(KEY, records);
+        bytes memory signature = _signWithdrawal(KEY, records);
         datanets.withdraw(contributor, records, signature);
         vm.snapshotGasLastCall("gas", "withdraw, 200 records");
     }
@@ -170,27 +170,5 @@ contract RevocationsTest is Test {
                 record: _record(i), cluster: HASH, proof: _setProof(leaves, i)
             });
         }
-    }
-
-    function _sign(uint256 key, bytes32[] memory records) private view returns (bytes memory) {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256(
-                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-                ),
-                keccak256("OpenLedger"),
-                keccak256("1"),
-                block.chainid,
-                address(datanets)
-            )
-        );
-        bytes32 signed = keccak256(
-            abi.encode(
-                keccak256("Withdrawal(bytes32[] records)"), keccak256(abi.encodePacked(records))
-            )
-        );
-        (uint8 v, bytes32 r, bytes32 s) =
-            vm.sign(key, keccak256(abi.encodePacked("\x19\x01", domain, signed)));
-        return abi.encodePacked(r, s, v);
     }
 }

@@ -267,8 +267,7 @@ contract SignedClaimsTest is Test {
         view
         returns (bytes memory)
     {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(KEY, _digest(signed, nonce));
-        return abi.encodePacked(r, s, v);
+        return _signWith(KEY, _digest(signed, nonce));
     }
 
     function _digest(IAttributionSettlement.SignedClaim memory signed, uint256 nonce)
@@ -276,17 +275,6 @@ contract SignedClaimsTest is Test {
         view
         returns (bytes32)
     {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256(
-                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-                ),
-                keccak256("OpenLedger"),
-                keccak256("1"),
-                block.chainid,
-                address(settlement)
-            )
-        );
         bytes32 claim = keccak256(
             abi.encode(
                 CLAIM,
@@ -299,6 +287,6 @@ contract SignedClaimsTest is Test {
                 signed.deadline
             )
         );
-        return keccak256(abi.encodePacked(hex"1901", domain, claim));
+        return _typedDigest(address(settlement), claim);
     }
 }

@@ -265,6 +265,41 @@ abstract contract Test {
         }
     }
 
+    /// @dev What is signed, by EIP-712, for one of our contracts.
+    function _typedDigest(address verifying, bytes32 structHash) internal view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
+                keccak256("OpenLedger"),
+                keccak256("1"),
+                block.chainid,
+                verifying
+            )
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, structHash));
+    }
+
+    function _signWith(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev What `IDatanetRegistry.withdraw` takes.
+    function _signWithdrawal(uint256 key, bytes32[] memory records)
+        internal
+        view
+        returns (bytes memory)
+    {
+        bytes32 withdrawal = keccak256(
+            abi.encode(
+                keccak256("Withdrawal(bytes32[] records)"), keccak256(abi.encodePacked(records))
+            )
+        );
+        return _signWith(key, _typedDigest(address(datanets), withdrawal));
+    }
+
     function _bound(uint256 value, uint256 min, uint256 max) internal pure returns (uint256) {
         return min + value % (max - min + 1);
     }

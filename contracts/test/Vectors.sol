@@ -182,14 +182,9 @@ contract Vectors {
         view
         returns (bytes32)
     {
-        return Receipts.digest(head, domainOf(settlement));
-    }
-
-    /// @notice The EIP-712 domain that a contract publishes.
-    function domainOf(IERC5267 signedFor) public view returns (bytes32) {
         (, string memory name, string memory version, uint256 chainId, address verifying,,) =
-            signedFor.eip712Domain();
-        return keccak256(
+            settlement.eip712Domain();
+        bytes32 domain = keccak256(
             abi.encode(
                 keccak256(
                     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -200,5 +195,6 @@ contract Vectors {
                 verifying
             )
         );
+        return Receipts.digest(head, domain);
     }
 }
