@@ -6,6 +6,7 @@ import type { Response } from '#gpu-worker/attribution/attribute.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
 import type { Example } from '#gpu-worker/training/examples.ts'
 import { addressOf } from '../attribution/datasets.ts'
+import { inRandomOrder } from '../attribution/statistics.ts'
 import { examplesOf, unchecked, type Inflation, type Submission } from './world.ts'
 
 export type Attack = {
@@ -159,14 +160,8 @@ function nearCopy(text: string, random: () => number): string {
   return words.join(' ')
 }
 
-function shuffled(text: string, random: () => number): string {
-  return text
-    .split(' ')
-    .map((word) => ({ word, key: random() }))
-    .toSorted((a, b) => a.key - b.key)
-    .map(({ word }) => word)
-    .join(' ')
-}
+const shuffled = (text: string, random: () => number): string =>
+  inRandomOrder(text.split(' '), random).join(' ')
 
 /** Records made of the eight-word phrases that occur most often in what the others hand in. */
 function commonPhrases(honest: readonly Submission[], count: number): string[] {

@@ -11,6 +11,7 @@ import { compare, plot, type Line } from './comparison.ts'
 import { gradientScores } from './baselines.ts'
 import { shareBelow } from './ranking.ts'
 import { indexTask, type Bench } from './scored.ts'
+import { inRandomOrder } from './statistics.ts'
 
 const DATASET = 'medquad'
 const SHARE = 0.1
@@ -56,12 +57,8 @@ function withWrongAnswers(
   { tokenizer }: BaseModel,
   draw: number,
 ): { train: Example[]; isWrong: boolean[] } {
-  const random = randomSource(0xbad + draw)
-  const chosen = train
-    .map((_, i) => ({ i, key: random() }))
-    .toSorted((a, b) => a.key - b.key)
-    .slice(0, Math.round(SHARE * train.length))
-    .map(({ i }) => i)
+  const order = inRandomOrder([...train.keys()], randomSource(0xbad + draw))
+  const chosen = order.slice(0, Math.round(SHARE * train.length))
   const given = new Map(chosen.map((i, at) => [i, chosen[(at + 1) % chosen.length] as number]))
   const rows = train.map(({ row }, i) => {
     const other = train[given.get(i) ?? i]?.row.fields

@@ -17,6 +17,7 @@ import { initialState, loraOf, snapshotsOf, trainLora } from '#gpu-worker/traini
 import { sha256Hex } from '#protocol/bytes.ts'
 import { loraMethod, type LoraMethod } from '#protocol/wire.ts'
 import type { AttributionTask } from './datasets.ts'
+import { inRandomOrder } from './statistics.ts'
 
 /** Indices of the records that a retraining sees, in order. The name, fit for a file's, says which; no other set has it. */
 export type Subset = { name: string; records: readonly number[] }
@@ -53,13 +54,9 @@ export const seedsOf = (count: number): number[] => Array.from({ length: count }
 /** Random halves of `records` records, each drawn without replacement. */
 export const halves = (records: number, count: number): Subset[] =>
   Array.from({ length: count }, (_, i) => {
-    const random = randomSource(0x5eed + i)
-    const order = Array.from({ length: records }, (_item, record) => ({ record, key: random() }))
-    const half = order.toSorted((a, b) => a.key - b.key).slice(0, Math.floor(records / 2))
-    return {
-      name: `half-${i}`,
-      records: half.map(({ record }) => record).toSorted((a, b) => a - b),
-    }
+    const order = inRandomOrder([...Array(records).keys()], randomSource(0x5eed + i))
+    const half = order.slice(0, Math.floor(records / 2))
+    return { name: `half-${i}`, records: half.toSorted((a, b) => a - b) }
   })
 
 /** All of `records` records but some; named after those. */

@@ -1,6 +1,13 @@
-/** Rank correlation, its bootstrap, and the linear datamodeling score. */
+/** Rank correlation, its bootstrap, the linear datamodeling score, and random orders. */
 import { randomSource } from '#engine/random.ts'
 import type { Run, Subset } from './retraining.ts'
+
+/** A copy in random order: one number is drawn for each item, in turn. */
+export const inRandomOrder = <T>(items: readonly T[], random: () => number): T[] =>
+  items
+    .map((item) => ({ item, key: random() }))
+    .toSorted((a, b) => a.key - b.key)
+    .map(({ item }) => item)
 
 /** Mean ranks, ties shared. */
 export function ranks(values: readonly number[]): number[] {
