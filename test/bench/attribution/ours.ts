@@ -104,6 +104,20 @@ export async function indexScores(
   return { calibrated, significant }
 }
 
+/** A row for every example; `of` makes those of some that are of like length. */
+export async function rowsInRuns<T>(
+  examples: readonly Example[],
+  source: GradientSource,
+  of: (run: readonly Example[]) => Promise<readonly T[]>,
+): Promise<T[]> {
+  const rows = new Array<T>(examples.length)
+  for (const run of runsByLength(examples, source)) {
+    const part = await of(run.map((i) => examples[i] as Example))
+    run.forEach((i, at) => (rows[i] = part[at] as T))
+  }
+  return rows
+}
+
 /** Features of records and queries under the given snapshots. */
 export async function featureRows(
   source: GradientSource,
@@ -112,17 +126,8 @@ export async function featureRows(
 ): Promise<{ train: FeatureRow[]; queries: FeatureRow[] }> {
   const { map } = await fitFeatures(source, { adapter: ADAPTER, snapshots }, train)
   const features = openFeatures(source.blocks, map)
-  const rowsOf = async (examples: readonly Example[]): Promise<FeatureRow[]> => {
-    const rows = new Array<FeatureRow>(examples.length)
-    for (const run of runsByLength(examples, source)) {
-      const part = await features.of(
-        source,
-        run.map((i) => examples[i] as Example),
-      )
-      run.forEach((i, at) => (rows[i] = featureRow(part[at] as Float64Array)))
-    }
-    return rows
-  }
+  const rowsOf = (examples: readonly Example[]): Promise<FeatureRow[]> =>
+    rowsInRuns(examples, source, async (run) => (await features.of(source, run)).map(featureRow))
   return { train: await rowsOf(train), queries: await rowsOf(queries) }
 }
 

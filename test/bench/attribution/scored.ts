@@ -2,7 +2,7 @@
 import { evaluateProgram } from '#engine/programs/train.ts'
 import { openSession } from '#engine/session.ts'
 import type { TensorMap } from '#engine/tensor.ts'
-import { runsByLength, type GradientSource } from '#gpu-worker/attribution/gradients.ts'
+import type { GradientSource } from '#gpu-worker/attribution/gradients.ts'
 import type { InfluenceIndex } from '#gpu-worker/attribution/influence-index.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
 import type { Example } from '#gpu-worker/training/examples.ts'
@@ -11,7 +11,7 @@ import { defaultParameters } from '#protocol/parameters.ts'
 import { bm25Scores, gradientScores, randomScores, repSimScores } from './baselines.ts'
 import type { Gradients } from './baselines.ts'
 import { loadTask, TASK_SIZE, type AttributionTask, type DatasetName } from './datasets.ts'
-import { buildIndex, indexScores, type Trained } from './ours.ts'
+import { buildIndex, indexScores, rowsInRuns, type Trained } from './ours.ts'
 import { lossesUnder, METHOD, planKey, trainOn, type TruthPlan } from './retraining.ts'
 import { truthOf, type Scores, type Truth } from './statistics.ts'
 import { knownRuns, retrainMissing } from './truth.ts'
@@ -123,17 +123,11 @@ async function gradientsAt(
   adapter: TensorMap,
   { train, queries }: Pick<Examples, 'train' | 'queries'>,
 ): Promise<Gradients> {
-  const of = async (examples: readonly Example[]): Promise<Float32Array[]> => {
-    const rows = new Array<Float32Array>(examples.length)
-    for (const run of runsByLength(examples, source)) {
-      const flat = await source.gradients(
-        adapter,
-        run.map((i) => examples[i] as Example),
-      )
-      run.forEach((i, at) => (rows[i] = flat.slice(at * source.size, (at + 1) * source.size)))
-    }
-    return rows
-  }
+  const of = (examples: readonly Example[]): Promise<Float32Array[]> =>
+    rowsInRuns(examples, source, async (run) => {
+      const flat = await source.gradients(adapter, run)
+      return run.map((_, at) => flat.slice(at * source.size, (at + 1) * source.size))
+    })
   const evaluator = await openSession(
     evaluateProgram(base.config, loraOf(METHOD)),
     base.parameters,
