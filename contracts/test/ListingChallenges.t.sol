@@ -167,10 +167,4 @@ contract ListingChallengesTest is ChallengesBase {
         bytes memory signature = _signWithdrawal(CONTRIBUTOR_KEY + i, records);
         datanets.withdraw(_contributor(i), records, signature);
     }
-
-    function _clusters(ReceiptContent memory content) private pure returns (bytes memory all) {
-        for (uint256 i = 0; i < content.rows.length; ++i) {
-            all = bytes.concat(all, bytes20(content.rows[i].cluster));
-        }
-    }
 }

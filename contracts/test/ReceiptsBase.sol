@@ -199,15 +199,20 @@ abstract contract ReceiptsBase is Test {
 
     /// @dev Makes the head commit to the content as it is now.
     function _seal(Receipts.Head memory head, ReceiptContent memory content) internal view {
-        bytes memory clusters;
         for (uint256 i = 0; i < content.rows.length; ++i) {
             content.rows[i].spansHash = vectors.spansHash(content.spans[i]);
-            clusters = bytes.concat(clusters, bytes20(content.rows[i].cluster));
         }
-        head.clustersHash = keccak256(clusters);
+        head.clustersHash = keccak256(_clusters(content));
         head.rowsHash = vectors.rowsHash(content.rows);
         head.citationsHash = vectors.citationsHash(content.citations);
         head.datanetsHash = vectors.listHash(content.datanets);
+    }
+
+    /// @dev The first 20 bytes of every listed cluster.
+    function _clusters(ReceiptContent memory content) internal pure returns (bytes memory all) {
+        for (uint256 i = 0; i < content.rows.length; ++i) {
+            all = bytes.concat(all, bytes20(content.rows[i].cluster));
+        }
     }
 
     /// @dev Row `position` of up to eight; beyond them it shows that there is none.
