@@ -5,6 +5,7 @@ import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.s
 import {
     Credit,
     CreditGap,
+    IEpochChallenges,
     Payout,
     PayoutGap,
     ReceiptContent
@@ -220,6 +221,10 @@ abstract contract ChallengesBase is ReceiptsBase {
 
     function _wrong(string memory what) internal pure returns (bytes memory) {
         return abi.encodeWithSelector(IReceiptChallenges.WrongOpening.selector, what);
+    }
+
+    function _outOfRange(uint32 index, uint32 count) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IEpochChallenges.OutOfRange.selector, index, count);
     }
 
     /* ---------------------------------- internals ----------------------------------- */

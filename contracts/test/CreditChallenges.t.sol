@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {
     Credit,
     CreditGap,
-    IEpochChallenges,
     PartOpening,
     PayoutGap,
     ReceiptContent
@@ -209,9 +208,5 @@ contract CreditChallengesTest is ChallengesBase {
         _expect(refusal);
         epochChallenges.challengeCredits(number, gap, before);
         _settle(settlement.lastEpoch() + 1, refusal);
-    }
-
-    function _outOfRange(uint32 index, uint32 count) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(IEpochChallenges.OutOfRange.selector, index, count);
     }
 }

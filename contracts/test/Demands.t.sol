@@ -34,9 +34,7 @@ contract DemandsTest is ChallengesBase {
         uint32[4] memory counts =
             [uint32(1), 1, uint32(epoch.credits.length), uint32(epoch.payouts.length)];
         for (uint256 i = 0; i < kinds.length; ++i) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IEpochChallenges.OutOfRange.selector, counts[i], counts[i])
-            );
+            vm.expectRevert(_outOfRange(counts[i], counts[i]));
             epochChallenges.demand{value: DEMAND_BOND}(1, kinds[i], counts[i], 0);
         }
         bytes32 id = _demand(RECEIPT, 0, 0);

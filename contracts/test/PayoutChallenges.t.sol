@@ -208,8 +208,4 @@ contract PayoutChallengesTest is ChallengesBase {
         epochChallenges.challengeDraws(place, left, right, epoch.draws);
         _settle(settlement.lastEpoch() + 1, refusal);
     }
-
-    function _outOfRange(uint32 index, uint32 count) private pure returns (bytes memory) {
-        return abi.encodeWithSelector(IEpochChallenges.OutOfRange.selector, index, count);
-    }
 }
