@@ -268,13 +268,6 @@ contract SettlementHandler is Test {
         }
     }
 
-    /// @dev A pending epoch's number; zero when there is none.
-    function _pending(uint256 which) private view returns (uint64) {
-        uint64 active = settlement.latestActive();
-        uint64 last = settlement.lastEpoch();
-        return active == last ? 0 : uint64(_bound(which, active + 1, last));
-    }
-
     /// @dev With every later one.
     function _assertDisabled(uint64 number) private view {
         vm.assertEq(settlement.lastEpoch(), number - 1);

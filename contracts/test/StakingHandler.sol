@@ -275,12 +275,6 @@ contract StakingHandler is Test {
         (root, proof,) = _pair(address(staking), due[0], bob, due[1]);
     }
 
-    function _pending(uint256 which) private view returns (uint64) {
-        uint64 active = settlement.latestActive();
-        uint64 last = settlement.lastEpoch();
-        return active == last ? 0 : uint64(_bound(which, active + 1, last));
-    }
-
     function _assertCannotAttest(bytes memory reason) private pure {
         bytes4 selector = bytes4(reason);
         vm.assertTrue(

@@ -190,6 +190,13 @@ abstract contract Test {
         });
     }
 
+    /// @dev A pending epoch's number; zero when there is none.
+    function _pending(uint256 which) internal view returns (uint64) {
+        uint64 active = settlement.latestActive();
+        uint64 last = settlement.lastEpoch();
+        return active == last ? 0 : uint64(_bound(which, active + 1, last));
+    }
+
     function _draws(address payer, uint256 amount) internal pure returns (Draw[] memory draws) {
         draws = new Draw[](amount == 0 ? 0 : 1);
         if (amount != 0) draws[0] = Draw(payer, amount);
