@@ -10,9 +10,6 @@ import {CurationBase} from "./CurationBase.sol";
 
 /// @notice Cases: challenges, appeals, known cases, and what they cost and pay.
 contract CurationTest is CurationBase {
-    ICuration.Verdict private constant UPHOLD = ICuration.Verdict.Uphold;
-    ICuration.Verdict private constant DISMISS = ICuration.Verdict.Dismiss;
-
     function setUp() public override {
         super.setUp();
         _anchorRecords(BATCH, 0, 3);

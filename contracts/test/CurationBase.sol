@@ -25,6 +25,9 @@ abstract contract CurationBase is Test {
     uint256 internal constant REVIEWER_BOND = 1 ether;
     uint256 internal constant COST = CONTRIBUTION_BOND + 3 * SEAT_FEE;
 
+    ICuration.Verdict internal constant UPHOLD = ICuration.Verdict.Uphold;
+    ICuration.Verdict internal constant DISMISS = ICuration.Verdict.Dismiss;
+
     ICurationContract internal curation;
 
     function setUp() public virtual override {
@@ -128,7 +131,7 @@ abstract contract CurationBase is Test {
     }
 
     function _vote(uint256 i, uint256 upheld) internal pure returns (ICuration.Verdict) {
-        return i < upheld ? ICuration.Verdict.Uphold : ICuration.Verdict.Dismiss;
+        return i < upheld ? UPHOLD : DISMISS;
     }
 
     function _close(uint256 caseId) internal {

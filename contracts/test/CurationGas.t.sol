@@ -30,11 +30,11 @@ contract CurationGasTest is CurationBase {
         vm.snapshotGasLastCall("gas", "draw, 3 of 10 reviewers");
         address[] memory seats = curation.roundOf(caseId, 0).seats;
         for (uint256 i = 0; i < 3; ++i) {
-            _commit(caseId, seats[i], ICuration.Verdict.Uphold);
+            _commit(caseId, seats[i], UPHOLD);
         }
         vm.snapshotGasLastCall("gas", "commit");
         for (uint256 i = 0; i < 3; ++i) {
-            _reveal(caseId, seats[i], ICuration.Verdict.Uphold);
+            _reveal(caseId, seats[i], UPHOLD);
         }
         vm.snapshotGasLastCall("gas", "reveal");
         curation.tally(caseId);

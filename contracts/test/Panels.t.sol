@@ -7,9 +7,6 @@ import {CurationBase} from "./CurationBase.sol";
 
 /// @notice Panels: how they are drawn, vote and are counted.
 contract PanelsTest is CurationBase {
-    ICuration.Verdict private constant UPHOLD = ICuration.Verdict.Uphold;
-    ICuration.Verdict private constant DISMISS = ICuration.Verdict.Dismiss;
-
     function setUp() public override {
         super.setUp();
         _anchorRecords(BATCH, 0, 3);
