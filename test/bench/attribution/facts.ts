@@ -17,7 +17,7 @@ import type { RecordFields } from '#protocol/wire.ts'
 import type { Figure } from '../report.ts'
 import { compare, plot, type Line } from './comparison.ts'
 import { addressOf, loadTask, TASK_SIZE } from './datasets.ts'
-import { isWithin, rankOf, reciprocalRank } from './ranking.ts'
+import { isWithin, placeOf, rankOf, reciprocalRank } from './ranking.ts'
 import { scoreTask, type Bench, type ScoredTask } from './scored.ts'
 
 const DATASET = 'medquad'
@@ -102,8 +102,6 @@ function wordRanks(facts: readonly Fact[], train: readonly Example[]): Ranks {
     return placeOf(found.findIndex(({ document }) => document === fact))
   })
 }
-
-const placeOf = (index: number): number | null => (index < 0 ? null : index + 1)
 
 /** By the text of verbatim spans alone, and in the order in which a receipt lists rows: the fused score. */
 async function servedRanks(

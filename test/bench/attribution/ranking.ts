@@ -22,6 +22,9 @@ export function rankOf(item: number, scores: ArrayLike<number>): number {
   return rank
 }
 
+/** The rank of what stands at an index of a list; null for -1, where it does not. */
+export const placeOf = (index: number): number | null => (index < 0 ? null : index + 1)
+
 /** 1 / rank, 0 for what was not found: its mean over queries is the MRR. */
 export const reciprocalRank = (rank: number | null): number => (rank === null ? 0 : 1 / rank)
 

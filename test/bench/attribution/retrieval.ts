@@ -9,7 +9,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import type { Figure } from '../report.ts'
 import { compare, plot, type Line } from './comparison.ts'
 import { addressOf, questions, QUESTION_SETS, type QuestionSet } from './datasets.ts'
-import { isWithin, rankOf, reciprocalRank } from './ranking.ts'
+import { isWithin, placeOf, rankOf, reciprocalRank } from './ranking.ts'
 import type { Bench } from './scored.ts'
 
 const MOST = 10
@@ -64,8 +64,8 @@ async function measureSet(
         topK: MOST,
         isRevoked: () => false,
       })
-      const place = found.findIndex((it) => it.record === (names[record] satisfies Hex | undefined))
-      ranks.push(place < 0 ? null : place + 1)
+      const at = found.findIndex((it) => it.record === (names[record] satisfies Hex | undefined))
+      ranks.push(placeOf(at))
     }
     return ranks
   }
