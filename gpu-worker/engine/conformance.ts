@@ -11,7 +11,7 @@ import { decodeProgram, prefillProgram } from './programs/generate.ts'
 import { influenceProgram } from './programs/influence.ts'
 import type { Program } from './programs/program.ts'
 import { evaluateProgram, trainProgram } from './programs/train.ts'
-import { quantizeParameters } from './quant.ts'
+import { inFormat } from './quant.ts'
 import type { WeightFormat } from './quant.ts'
 import { gaussian, randomSource } from './random.ts'
 import { openSession } from './session.ts'
@@ -115,7 +115,7 @@ function cases(format: WeightFormat): readonly Case[] {
   const served = { lora, tensors }
   const adapters = new AdapterPack(config).feeds([served, null, served])
   const serving = { ...cache.feeds(), ...adapters }
-  const base = format === 'f32' ? parameters : quantizeParameters(config, parameters, format)
+  const base = inFormat({ config, format: 'f32', parameters }, format)
 
   return [
     {

@@ -6,6 +6,7 @@
 // where `extreme` is the number of largest magnitude with its sign, so that it is represented exactly (Q4_0 of llama.cpp).
 import type { LlamaConfig } from './models/config.ts'
 import { modulesOf, parameterDims } from './models/parameters.ts'
+import { elementCount } from './tensor.ts'
 import type { HostTensor, ParameterMap, TensorMap } from './tensor.ts'
 
 /** How the matrices of the linear layers are stored. Embeddings and norms are float32 always. */
@@ -97,17 +98,16 @@ export function dequantizeMatrix(matrix: QuantizedMatrix, format: QuantFormat): 
 /** Bytes of one copy of a model's parameters. Throws an Error when a layer cannot be quantized. */
 export function parameterBytes(config: LlamaConfig, format: WeightFormat): number {
   let bytes = 0
-  for (const dims of parameterDims(config).values()) bytes += FLOAT_BYTES * count(dims)
+  for (const dims of parameterDims(config).values()) bytes += FLOAT_BYTES * elementCount(dims)
   if (format === 'f32') return bytes
   for (const { inDim, outDim } of modulesOf(config)) {
     const { packed, scales } = quantDims(format, outDim, inDim)
-    bytes += count(packed) + FLOAT_BYTES * (count(scales) - inDim * outDim)
+    bytes += elementCount(packed) + FLOAT_BYTES * (elementCount(scales) - inDim * outDim)
   }
   return bytes
 }
 
 const FLOAT_BYTES = 4
-const count = (dims: readonly number[]): number => dims.reduce((n, dim) => n * dim, 1)
 
 /** What becomes of a parameter in a format: its two tensors if it is a linear layer's matrix, else itself. */
 export function quantizer(
