@@ -4,7 +4,7 @@
  * (IReceiptChallenges.sol, IEpochChallenges.sol). All throw a RangeError when asked for what the files do not have.
  */
 import { toHex, type Hex } from './bytes.ts'
-import { type EpochFile } from './epoch.ts'
+import type { EpochFile } from './epoch.ts'
 import { creditsTree } from './ledgers.ts'
 import type { InfluenceRow } from './influence-row.ts'
 import { openRow } from './opening.ts'

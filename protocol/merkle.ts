@@ -108,7 +108,7 @@ export function verifyOrdered(
 const HASH = 32
 
 /** Hashes one after the other. */
-export function joinHashes(hashes: readonly Hex[]): Uint8Array {
+function joinHashes(hashes: readonly Hex[]): Uint8Array {
   const joined = new Uint8Array(HASH * hashes.length)
   hashes.forEach((hash, i) => joined.set(fromHex(hash), HASH * i))
   return joined

@@ -15,7 +15,7 @@ import { address, bytes32, decimal, signedReceipt } from './wire.ts'
  */
 export const MAX_SEGMENT_BYTES = 4 * 2 ** 20
 /** Bytes of a manifest, at most: about 1,000 segments with EigenDA certificates. */
-export const MAX_MANIFEST_BYTES = 4 * 2 ** 20
+const MAX_MANIFEST_BYTES = 4 * 2 ** 20
 
 const FORMAT = 'openledger-epoch-2'
 

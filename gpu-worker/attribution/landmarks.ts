@@ -87,7 +87,7 @@ export const viewOf = (
 })
 
 /** k(f): the dot products with all landmarks, [L]. */
-export const kernelOf = (
+const kernelOf = (
   { exponents }: Pick<Landmarks, 'exponents'>,
   { dots, exponent }: View,
 ): Float64Array =>
@@ -149,7 +149,7 @@ function solveTransposed(factor: Float64Array, b: Float64Array): Float64Array {
 }
 
 /** Sums k kᵀ over records, a few at a time: the lower triangle, [L (L + 1) / 2]. */
-export function gramAccumulator(dims: number) {
+function gramAccumulator(dims: number) {
   const sum = new Float64Array((dims * (dims + 1)) / 2)
   const held = new Float64Array(dims * TOGETHER) // [L, TOGETHER]: the inner loop reads both factors in order
   let waiting = 0

@@ -302,14 +302,7 @@ function gradientSources(base: BaseModel, session: SessionOptions) {
     const key = JSON.stringify([lora, format])
     // Query and rows must be taken at the same point: on the base in the format that the adapter was trained on, whatever
     // format generates. An answer gets the same shares from every worker.
-    const openSource = () =>
-      openGradients({
-        base,
-        format,
-        lora,
-        session,
-      })
-    const source = open.get(key) ?? openSource()
+    const source = open.get(key) ?? openGradients({ base, format, lora, session })
     open.delete(key)
     open.set(key, source)
     for (const [oldest, closing] of open) {

@@ -55,12 +55,7 @@ export async function buildAdapterIndex(job: IndexJob): Promise<AdapterIndex> {
   await onProgress('answers', 0)
   const nullQueries = await generateNullQueries(job)
   await onProgress('fitting', 0)
-  const source = await openGradients({
-    base,
-    format,
-    lora: adapter.lora,
-    session,
-  })
+  const source = await openGradients({ base, format, lora: adapter.lora, session })
   const segments = train.map((example) => trainedSegments(example, base.tokenizer))
   try {
     const index = await buildInfluenceIndex({

@@ -15,7 +15,7 @@ import {
   type ParameterName,
   type ParameterValues,
 } from '#protocol/parameters.ts'
-import { type EpochFile, type Treasuries } from '#protocol/epoch.ts'
+import type { EpochFile, Treasuries } from '#protocol/epoch.ts'
 import { receiptLeaf } from '#protocol/ledgers.ts'
 import { verifyOrdered } from '#protocol/merkle.ts'
 import type { Receipt, SignedReceipt } from '#protocol/receipt.ts'

@@ -66,12 +66,7 @@ export function openReExecution({
     })
     const served = await store.index(digest, { ...model, revoked: false, pricePerToken: 0n })
     const { format = 'f32' } = served.index
-    const source = await openGradients({
-      base,
-      format,
-      lora: served.lora,
-      session,
-    })
+    const source = await openGradients({ base, format, lora: served.lora, session })
     return (open = { digest, served, source })
   }
 
