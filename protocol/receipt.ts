@@ -1,6 +1,6 @@
-import { recoverAddress, type TypedDataDomain } from 'viem'
+import { recoverAddress } from 'viem'
 import { concatBytes, keccak, type Hex } from './bytes.ts'
-import { structHash } from './typed-data.ts'
+import { DOMAIN_TYPES, domainOf, structHash } from './typed-data.ts'
 
 /** A verbatim match: response tokens [outputStart, outputStart + length) equal the record's from recordStart. */
 export type Span = { outputStart: number; recordStart: number; length: number }
@@ -194,12 +194,7 @@ export const listedClusters = ({ rows }: Pick<Receipt, 'rows'>): Hex =>
 
 /** EIP-712 domain of whatever the settlement contract checks the signature of. */
 export const settlementDomain = ({ chainId, settlement }: ReceiptDomain) =>
-  ({
-    name: 'OpenLedger',
-    version: '1',
-    chainId,
-    verifyingContract: settlement,
-  }) satisfies TypedDataDomain
+  domainOf(chainId, settlement)
 
 /** EIP-712 arguments of a receipt, for viem's hashing, signing and recovery. */
 export function receiptTypedData(receipt: Receipt, domain: ReceiptDomain) {
@@ -215,14 +210,6 @@ export function receiptTypedData(receipt: Receipt, domain: ReceiptDomain) {
   } as const
 }
 
-const DOMAIN_TYPES = {
-  EIP712Domain: [
-    { name: 'name', type: 'string' },
-    { name: 'version', type: 'string' },
-    { name: 'chainId', type: 'uint256' },
-    { name: 'verifyingContract', type: 'address' },
-  ],
-} as const
 const PREFIX = Uint8Array.of(0x19, 0x01)
 
 /** EIP-712 hash: what the worker signs and what becomes a leaf of `receiptsRoot`. */

@@ -1,7 +1,8 @@
-import { recoverTypedDataAddress, type TypedDataDomain } from 'viem'
+import { recoverTypedDataAddress } from 'viem'
 import { z } from 'zod'
 import { canonicalJson, keccak, ZERO_HASH, type Hex } from './bytes.ts'
 import { CLOCK_SECONDS } from './receipt.ts'
+import { domainOf } from './typed-data.ts'
 import { address, bytes32 } from './wire.ts'
 
 /**
@@ -32,12 +33,7 @@ export const withdrawalTypedData = (
   { chainId, datanetRegistry }: WithdrawalDomain,
 ) =>
   ({
-    domain: {
-      name: 'OpenLedger',
-      version: '1',
-      chainId,
-      verifyingContract: datanetRegistry,
-    } satisfies TypedDataDomain,
+    domain: domainOf(chainId, datanetRegistry),
     types: { Withdrawal: [{ name: 'records', type: 'bytes32[]' }] },
     primaryType: 'Withdrawal',
     message: { records },

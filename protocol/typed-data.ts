@@ -1,5 +1,6 @@
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { utf8ToBytes } from '@noble/hashes/utils.js'
+import type { TypedDataDomain } from 'viem'
 import { concatBytes, fromHex, keccak, type Hex } from './bytes.ts'
 
 /**
@@ -9,6 +10,19 @@ import { concatBytes, fromHex, keccak, type Hex } from './bytes.ts'
 export type StructTypes = Readonly<
   Record<string, readonly Readonly<{ name: string; type: string }>[]>
 >
+
+/** EIP-712 domain of our contracts that check signatures. */
+export const domainOf = (chainId: number, verifyingContract: Hex) =>
+  ({ name: 'OpenLedger', version: '1', chainId, verifyingContract }) satisfies TypedDataDomain
+
+export const DOMAIN_TYPES = {
+  EIP712Domain: [
+    { name: 'name', type: 'string' },
+    { name: 'version', type: 'string' },
+    { name: 'chainId', type: 'uint256' },
+    { name: 'verifyingContract', type: 'address' },
+  ],
+} as const satisfies StructTypes
 
 const WORD = 32
 
