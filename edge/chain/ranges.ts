@@ -1,4 +1,4 @@
-import { BaseError, HttpRequestError, RpcRequestError } from 'viem'
+import { BaseError, HttpRequestError, RpcRequestError, type PublicClient } from 'viem'
 
 type Range = { fromBlock: bigint; toBlock: bigint }
 
@@ -20,6 +20,16 @@ export async function readLogs<T>(
     const older = await readLogs({ fromBlock, toBlock: middle }, read)
     return [...older, ...(await readLogs({ fromBlock: middle + 1n, toBlock }, read))]
   }
+}
+
+/** The same from a block up to the newest. */
+export async function readLogsFrom<T>(
+  chain: Pick<PublicClient, 'getBlock'>,
+  fromBlock: bigint,
+  read: (range: Range) => Promise<T[]>,
+): Promise<T[]> {
+  const { number: toBlock } = await chain.getBlock({ blockTag: 'latest' })
+  return readLogs({ fromBlock, toBlock }, read)
 }
 
 const CONTENT_TOO_LARGE = 413

@@ -1,6 +1,6 @@
 /** What the chain says, as a validator needs it: epochs, models with the prices they ever had, every set of governed numbers. */
 import type { PublicClient } from 'viem'
-import { readLogs } from '#edge/chain/ranges.ts'
+import { readLogsFrom } from '#edge/chain/ranges.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
@@ -96,7 +96,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
 
   /** Every price a model ever had. */
   const pricesOf = async (digest: Hex, current: bigint): Promise<ModelFacts['prices']> => {
-    const changes = await readLogs(await blocksFrom(chain, 0n), (range) =>
+    const changes = await readLogsFrom(chain, 0n, (range) =>
       chain.getContractEvents({
         ...registry,
         eventName: 'PriceSet',
@@ -126,7 +126,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
     submissions: async (fromBlock = 0n): Promise<{ submissions: Submission[]; final: bigint }> => {
       const { number: final } = await chain.getBlock({ blockTag: 'finalized' })
       const from = fromBlock > final + 1n ? 0n : fromBlock // a chain that was set up anew
-      const events = await readLogs(await blocksFrom(chain, from), (range) =>
+      const events = await readLogsFrom(chain, from, (range) =>
         chain.getContractEvents({
           ...settlement,
           eventName: 'EpochSubmitted',
@@ -196,7 +196,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
     /** When (Unix seconds) which records were revoked on chain, by `recordKey`. */
     revoked: async (): Promise<ReadonlyMap<string, bigint>> => {
       const { number: final } = await chain.getBlock({ blockTag: 'finalized' })
-      const events = await readLogs(await blocksFrom(chain, revokedFrom), (range) =>
+      const events = await readLogsFrom(chain, revokedFrom, (range) =>
         chain.getContractEvents({
           address: contracts.datanetRegistry,
           abi: datanetRegistryAbi,
@@ -282,11 +282,6 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
   }
 }
 
-const blocksFrom = async (chain: PublicClient, fromBlock: bigint) => ({
-  fromBlock,
-  toBlock: (await chain.getBlock({ blockTag: 'latest' })).number,
-})
-
 /** Walks back from the numbers in force, undoing one change after the other. */
 async function findParameters(
   chain: PublicClient,
@@ -296,7 +291,7 @@ async function findParameters(
   const contract = { address, abi: parametersAbi } as const
   const values = await readParameters(chain, address)
   if (paramsHash(values) === hash) return values
-  const changes = await readLogs(await blocksFrom(chain, 0n), (range) =>
+  const changes = await readLogsFrom(chain, 0n, (range) =>
     chain.getContractEvents({ ...contract, eventName: 'ParameterSet', strict: true, ...range }),
   )
   const nameOf = new Map<Hex, ParameterName>(

@@ -205,18 +205,14 @@ export async function checkWorkers(
   minimum: bigint,
   stakeAt: (account: Hex, time: bigint) => Promise<bigint>,
 ): Promise<Check> {
-  const signed = new Map<Hex, number[]>()
-  for (const [place, { receipt }] of receipts.entries()) {
-    const places = signed.get(receipt.worker)
-    if (places) places.push(place)
-    else signed.set(receipt.worker, [place])
-  }
-  for (const [worker, places] of signed) {
-    const timeOf = (place: number) => receipts[place]?.receipt.time ?? 0n
-    const byTime = places.toSorted((a, b) => (timeOf(a) < timeOf(b) ? -1 : 1))
-    for (const place of new Set([byTime.at(0), byTime.at(-1)])) {
-      if (place === undefined) continue
-      const stake = await stakeAt(worker, timeOf(place))
+  const signed = Map.groupBy(
+    receipts.map(({ receipt: { worker, time } }, place) => ({ worker, time, place })),
+    ({ worker }) => worker,
+  )
+  for (const [worker, own] of signed) {
+    const byTime = own.toSorted((a, b) => (a.time < b.time ? -1 : 1))
+    for (const { time, place } of new Set([...byTime.slice(0, 1), ...byTime.slice(-1)])) {
+      const stake = await stakeAt(worker, time)
       if (stake < minimum || stake === 0n)
         return check(
           'worker',

@@ -2,7 +2,7 @@
  * Demands to reveal (IEpochChallenges.sol) as a validator follows them: what nobody showed in time is resolved, which wins the
  * epoch; what is demanded of an honest epoch is shown, for which the bond is paid.
  */
-import { readLogs } from '#edge/chain/ranges.ts'
+import { readLogsFrom } from '#edge/chain/ranges.ts'
 import { epochChallengesAbi } from '#contracts/epoch-challenges.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { answerDemand, DEMANDS, type Demanded } from '#protocol/challenge.ts'
@@ -26,8 +26,7 @@ export async function followDemands(
 ): Promise<Outcome[]> {
   const { actor, state } = options
   const contract = { address: actor.contracts.epochChallenges, abi: epochChallengesAbi } as const
-  const { number: latest } = await actor.chain.getBlock({ blockTag: 'latest' })
-  const made = await readLogs({ fromBlock, toBlock: latest }, (range) =>
+  const made = await readLogsFrom(actor.chain, fromBlock, (range) =>
     actor.chain.getContractEvents({ ...contract, eventName: 'Demanded', strict: true, ...range }),
   )
   for (const { args } of made) state.addDemand(args.id)
