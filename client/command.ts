@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { messageOf } from '#protocol/errors.ts'
 import type { Progress } from './progress.ts'
 import type { Settings } from './settings.ts'
 
@@ -85,7 +86,7 @@ export function parseInput(args: string[], options: Options): Input {
       has: (name) => given[name] === true,
     }
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
+    throw new UsageError(messageOf(error), { cause: error })
   }
 }
 

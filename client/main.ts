@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { ZodError } from 'zod'
+import { messageOf } from '#protocol/errors.ts'
 import { ApiError } from './http.ts'
 import { helpOf, parseInput, toJson, UsageError, type Entry } from './command.ts'
 import { showProgress } from './progress.ts'
@@ -147,7 +148,7 @@ function explain(error: unknown): string {
   if (error instanceof ZodError) return `an answer has an unexpected form: ${error.message}`
   if (error instanceof Error && error.cause instanceof Error)
     return `${error.message}: ${error.cause.message}`
-  return error instanceof Error ? error.message : String(error)
+  return messageOf(error)
 }
 
 try {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { canonicalJson, concatBytes, keccak, type Hex } from './bytes.ts'
 import { drawsOf, MAX_RECEIPTS, type EpochFile, type Presence } from './epoch.ts'
+import { messageOf } from './errors.ts'
 import { address, bytes32, decimal, signedReceipt } from './wire.ts'
 
 /**
@@ -132,7 +133,7 @@ export async function decodeSegment<Kind extends SegmentKind>(
   try {
     json = await through(new DecompressionStream('gzip'), bytes, MAX_SEGMENT_BYTES)
   } catch (error) {
-    throw new Error(`${name} cannot be unpacked: ${messageOf(error)}`, { cause: error })
+    throw new Error(`${name} cannot be unpacked: ${messageOf(error, MOST_SAID)}`, { cause: error })
   }
   const items = parse(name, z.array(ITEMS[kind]), json) as Item<Kind>[]
   if (items.length !== count) throw new Error(`${name} has ${items.length} ${kind}, not ${count}`)
@@ -218,7 +219,7 @@ function parse<T>(name: string, schema: z.ZodType<T>, bytes: Uint8Array): T {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
     value = schema.parse(JSON.parse(text))
   } catch (error) {
-    throw new Error(`${name} cannot be read: ${messageOf(error)}`, { cause: error })
+    throw new Error(`${name} cannot be read: ${messageOf(error, MOST_SAID)}`, { cause: error })
   }
   if (canonical(value) !== text) throw new Error(`${name} is not in canonical form`)
   return value
@@ -247,5 +248,5 @@ async function through(
   return concatBytes(...parts)
 }
 
-const messageOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).slice(0, 300)
+/** Characters of what a schema says: of a long list that is as long. */
+const MOST_SAID = 300

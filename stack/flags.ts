@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { messageOf } from '#protocol/errors.ts'
 
 export type Flags = {
   /** The user's own file to run the journey on, instead of the sample. */
@@ -67,7 +68,7 @@ export function parseFlags(args: string[]): Flags | 'help' | { wrong: string } {
       state: resolve(values.state),
     }
   } catch (error) {
-    return { wrong: error instanceof Error ? error.message : String(error) }
+    return { wrong: messageOf(error) }
   }
 }
 

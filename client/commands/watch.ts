@@ -9,6 +9,7 @@ import { openWatchState } from '#gpu-worker/validator/watch-state.ts'
 import { watch as watchEpochs } from '#gpu-worker/validator/watch.ts'
 import type { EpochReport } from '#gpu-worker/validator/validator.ts'
 import { ZERO_ADDRESS } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { openChecking } from '../checking.ts'
 import { numberOf, toJson, UsageError, type Command } from '../command.ts'
 
@@ -82,10 +83,7 @@ epochs approved, and what is won is paid out. It may be stopped at any time and 
           outcomes.push(outcome)
           say(outcomeText(outcome), outcome)
         },
-        onTrouble: (error) =>
-          progress.print(
-            `! ${error instanceof Error ? error.message : String(error)}; trying again`,
-          ),
+        onTrouble: (error) => progress.print(`! ${messageOf(error)}; trying again`),
         signal,
         once,
         everyMs: (numberOf(input, 'every') ?? EVERY_SECONDS) * 1000,

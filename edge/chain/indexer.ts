@@ -1,6 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { PublicClient } from 'viem'
 import { openTally } from '#protocol/epoch.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { log } from '../log.ts'
 import {
   extendIndex,
@@ -96,7 +97,7 @@ export class ChainIndexer extends DurableObject<Env> {
     this.#failures++
     const state =
       error instanceof RpcFault ? error.state : isPostgres(error) ? 'ledger-unavailable' : 'failed'
-    const message = error instanceof Error ? error.message.slice(0, 500) : String(error)
+    const message = messageOf(error, 500)
     this.#status = { ...this.#status, state, error: message }
     log('warn', { during: 'ChainIndexer', state, failures: this.#failures, error })
   }

@@ -2,6 +2,7 @@ import { DurableObject } from 'cloudflare:workers'
 import { keccak256, type PublicClient } from 'viem'
 import { privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { PARAMETERS, type ParameterName } from '#protocol/parameters.ts'
 import { log } from '../log.ts'
 import { settingsOf, type Env, type Settings } from '../env.ts'
@@ -240,7 +241,7 @@ export class ChainWriter extends DurableObject<Env> {
 
   #postpone(row: OutboxRow, error: unknown): void {
     const tries = row.tries + 1
-    const message = error instanceof Error ? error.message.slice(0, 500) : String(error)
+    const message = messageOf(error, 500)
     log('warn', { during: 'ChainWriter', key: row.key, tries, error: message })
     this.#outbox.set(row.key, {
       tries,
@@ -320,7 +321,7 @@ export class ChainWriter extends DurableObject<Env> {
     try {
       await client.sendRawTransaction({ serializedTransaction })
     } catch (error) {
-      const text = error instanceof Error ? error.message : String(error)
+      const text = messageOf(error)
       if (!/already known|already imported|nonce too low/i.test(text))
         this.#outbox.set(key, { error: text.slice(0, 500) })
     }

@@ -1,4 +1,5 @@
 import { fromHex, keccak, toHex, type Hex } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { log } from '../log.ts'
 
 /**
@@ -58,7 +59,7 @@ async function firstOf<T>(urls: DaUrls, call: (url: string) => Promise<T>): Prom
       log('warn', { during: 'da', url, error })
       failures.push(error)
     }
-  const said = failures.map((error) => (error instanceof Error ? error.message : String(error)))
+  const said = failures.map((error) => messageOf(error))
   throw new AggregateError(failures, said.join('; '))
 }
 

@@ -1,5 +1,6 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Hex } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { log } from '../log.ts'
 import { settingsOf, type Env } from '../env.ts'
 import type { Settlement } from './build-epoch.ts'
@@ -141,7 +142,7 @@ export class ReceiptBatcher extends DurableObject<Env> {
       this.#demandsFrom = await answerDemands(settlement, this.#demandsFrom)
       this.#followError = null
     } catch (error) {
-      this.#followError = messageOf(error)
+      this.#followError = messageOf(error, 500)
       log('warn', { during: 'settlement', error })
     }
     const now = Date.now()
@@ -165,7 +166,11 @@ export class ReceiptBatcher extends DurableObject<Env> {
 
   #buildFailed(error: unknown): void {
     const failures = this.#build.failures + 1
-    this.#build = { failures, nextAt: Date.now() + backoffMs(failures), error: messageOf(error) }
+    this.#build = {
+      failures,
+      nextAt: Date.now() + backoffMs(failures),
+      error: messageOf(error, 500),
+    }
     log('warn', { during: 'settlement', failures, error })
   }
 
@@ -186,7 +191,7 @@ export class ReceiptBatcher extends DurableObject<Env> {
       this.#store.set(row.epoch, {
         tries,
         next_at: Date.now() + backoffMs(tries),
-        error: messageOf(error),
+        error: messageOf(error, 500),
       })
       return false
     }
@@ -221,6 +226,3 @@ type BuildFailure = { failures: number; nextAt: number; error: string | null }
 const NO_FAILURE: BuildFailure = { failures: 0, nextAt: 0, error: null }
 
 const backoffMs = (failures: number) => Math.min(MIN_BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS)
-
-const messageOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).slice(0, 500)

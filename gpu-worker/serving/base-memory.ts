@@ -1,6 +1,7 @@
 /** What serving a base takes of this machine's memory, by the format of its matrices. */
 import type { LlamaConfig } from '#engine/models/config.ts'
 import { parameterBytes, type WeightFormat } from '#engine/quant.ts'
+import { messageOf } from '#protocol/errors.ts'
 
 /** Node and the runtime before any weight. */
 const PROCESS_BYTES = 150 * 2 ** 20
@@ -34,7 +35,6 @@ export function servingMemory(
     const withBare = bytesWith(SESSIONS + 1) <= ROOMY * availableBytes
     return { bytes: bytesWith(withBare ? SESSIONS + 1 : SESSIONS), withBare }
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new Error(`this base cannot be served in ${format}: ${why}`, { cause })
+    throw new Error(`this base cannot be served in ${format}: ${messageOf(cause)}`, { cause })
   }
 }

@@ -1,5 +1,6 @@
 /** An epoch against what is on chain, against the epoch before it, and against the Datanets it pays. */
 import { canonicalJson, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { tallyOf, type EpochFile, type Presence, type Treasuries } from '#protocol/epoch.ts'
 import { creditsTree, payoutsTree, receiptsTree } from '#protocol/ledgers.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
@@ -12,7 +13,7 @@ import {
   type RecordKey,
   type RevocationLog,
 } from '#protocol/revocations.ts'
-import { check, messageOf, type Check } from './checks.ts'
+import { check, type Check } from './checks.ts'
 import type { Submission } from './chain-facts.ts'
 
 export type EpochContext = {

@@ -1,5 +1,6 @@
 /** Every integer of a receipt, from public data alone. */
 import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import type { InfluenceRow } from '#protocol/influence-row.ts'
 import type { ParameterValues } from '#protocol/parameters.ts'
 import {
@@ -24,7 +25,7 @@ import { SEGMENT_END, tokensRoot } from '#protocol/tokens.ts'
 import type { KeptTexts } from '#protocol/generation.ts'
 import { promptHash } from '../attribution/receipt.ts'
 import { scoreRows } from '../attribution/index-rows.ts'
-import { check, messageOf, type Check } from './checks.ts'
+import { check, type Check } from './checks.ts'
 import type { ModelFacts } from './chain-facts.ts'
 import type { OpenIndex } from './open-index.ts'
 

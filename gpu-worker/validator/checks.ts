@@ -79,7 +79,3 @@ export const check = (name: CheckName, holds: boolean, detail: string, place?: P
   detail,
   ...(place && { place }),
 })
-
-/** What an error says, for the detail of a check that could not be made. */
-export const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error)

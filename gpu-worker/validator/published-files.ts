@@ -1,13 +1,13 @@
 /** The published files behind the hashes on chain: epochs from the data-availability layer, adapters from an edge. */
 import { getData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import type { EpochFile, Payout } from '#protocol/epoch.ts'
 import { decodeManifest, readEpoch, readItems, type Segment } from '#protocol/segments.ts'
 import { z } from 'zod'
 import { adapterManifest, address, bytes32, type AdapterManifest } from '#protocol/wire.ts'
 import { openRevocations } from '../serving/revocations.ts'
 import { CorruptBlobError, edgeFetch, retrying, sha256Of } from '../blobs.ts'
-import { messageOf } from './checks.ts'
 
 export type PublishedFiles = ReturnType<typeof openPublishedFiles>
 

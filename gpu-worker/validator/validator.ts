@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { messageOf } from '#protocol/errors.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import { lastTime, poolTime } from '#protocol/presence.ts'
@@ -23,7 +24,7 @@ import {
   type History,
 } from './check-epoch.ts'
 import { checkReceipt, type ReceiptFacts } from './check-receipt.ts'
-import { check, CHECKS, messageOf, type Check, type CheckName, type Remedy } from './checks.ts'
+import { check, CHECKS, type Check, type CheckName, type Remedy } from './checks.ts'
 import type { ChainFacts, ModelFacts, Submission } from './chain-facts.ts'
 import { openIndexes, type OpenIndex } from './open-index.ts'
 import { NowhereError, type PublishedFiles, type Source } from './published-files.ts'
