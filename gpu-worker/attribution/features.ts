@@ -1,5 +1,5 @@
 /**
- * Features: a gradient in FEATURE_DIMS numbers whose dot products are influence. Every block (one factor of one module) is
+ * Features: a gradient in a fixed number of dimensions whose dot products are influence. Every block (one factor of one module) is
  *
  *   1. whitened where it matters: with C the mean of g gᵀ over records and λ a multiple of its mean eigenvalue, the few
  *      largest eigenvectors v of C are shrunk by sqrt(λ / (σ + λ)), as (C + λI)^-1/2 does; on the others, whose σ is
@@ -8,10 +8,9 @@
  *   2. divided by its root mean square.
  *
  * Then a count sketch (Charikar et al. 2002) adds every number, with a random sign, to one random place: dot products keep
- * their value within 1/sqrt(FEATURE_DIMS). Several snapshots of the adapter have sketches of their own, whose sum
- * sketches the mean over snapshots. Each step's worth against retraining is in docs/attribution.md.
+ * their value within 1/sqrt(dimensions) of the lengths. Several snapshots of the adapter have sketches of their own, whose
+ * sum sketches the mean over snapshots. Each step's worth against retraining is in docs/attribution.md.
  */
-import { hash } from 'node:crypto'
 import type { Sequence } from '#engine/batch.ts'
 import { gradientSize, type Block } from '#engine/programs/influence.ts'
 import { areWithin, type TensorMap } from '#engine/tensor.ts'
@@ -23,10 +22,18 @@ import { topEigenvectors } from './eigenvectors.ts'
 import { runsByLength, type GradientSource, type OnProgress } from './gradients.ts'
 import { quantize, type Quantized } from './quantize.ts'
 import type { RowFormat } from './row-file.ts'
+import { drawSketch, placeOf, signOf, type Sketch } from './sketch.ts'
 
-/** A power of two; a landmark takes as many bytes. */
-export const FEATURE_DIMS = 32_768
-const PLACE = FEATURE_DIMS - 1
+/** Dimensions of a feature, each a byte: what a sketch loses costs agreement with retraining, so few records have more. */
+export const FEATURE_DIMS = { least: 2 ** 15, most: 2 ** 17, bytes: 2 ** 26 } as const
+
+/** Dimensions of the features of so many records: a power of two whose bytes, of all records, are bounded as long as it can be. */
+export function featureDims(records: number): number {
+  const { least, most, bytes } = FEATURE_DIMS
+  const fitting = 2 ** Math.floor(Math.log2(bytes / Math.max(1, records)))
+  return Math.min(most, Math.max(least, fitting))
+}
+
 /** Eigenvectors shrunk in every block; fewer for adapters so large that these would not fit a file. */
 const DIRECTIONS = 4
 /** λ relative to the mean eigenvalue of C over as many dimensions as there are records in the sample. */
@@ -36,6 +43,8 @@ const BLOCK_DAMPING = 3
 export type FeatureMap = {
   /** Seeds the sketches. */
   adapter: Hex
+  /** Of a feature. */
+  dims: number
   /** The adapter at some points of its training. */
   snapshots: readonly TensorMap[]
   /** What the blocks are multiplied by, [blocks] per snapshot. */
@@ -54,7 +63,7 @@ export type FittedSample = { places: readonly number[]; gradients: readonly Floa
 /** Fits scales and directions to evenly spaced sequences. */
 export async function fitFeatures(
   source: GradientSource,
-  { adapter, snapshots }: Pick<FeatureMap, 'adapter' | 'snapshots'>,
+  { adapter, dims, snapshots }: Pick<FeatureMap, 'adapter' | 'dims' | 'snapshots'>,
   sequences: readonly Sequence[],
   onProgress: OnProgress = () => {},
 ): Promise<{ map: FeatureMap; sample: FittedSample }> {
@@ -99,7 +108,7 @@ export async function fitFeatures(
     scales.push(found.scales)
     directions.push(found.directions)
   }
-  return { map: { adapter, snapshots, scales, directions }, sample: { places, gradients } }
+  return { map: { adapter, dims, snapshots, scales, directions }, sample: { places, gradients } }
 }
 
 /**
@@ -139,55 +148,55 @@ function largestDirections(
 /** Relative to the trace; below it a direction is noise of the arithmetic. */
 const LEAST_EIGENVALUE = 1e-9
 
-/** A feature as int8, unclipped: the vector is values * 2^exponent. */
+/** A feature as int8: the vector is values * 2^exponent. */
 export type FeatureRow = Pick<Quantized, 'values' | 'exponent'>
 
 /** Rounds a feature; zero when it is not finite. */
 export function featureRow(feature: Float64Array): FeatureRow {
-  if (!feature.every(Number.isFinite)) return { values: new Int8Array(FEATURE_DIMS), exponent: 0 }
-  return quantize(feature, Number.POSITIVE_INFINITY)
+  if (!feature.every(Number.isFinite)) return { values: new Int8Array(feature.length), exponent: 0 }
+  return quantize(feature)
 }
 
 const HEADER_BYTES = 4
 
-/** Features in a file: an exponent (int16), two zero bytes and FEATURE_DIMS int8. */
-export const featureFormat: RowFormat<FeatureRow> = {
-  bytes: HEADER_BYTES + FEATURE_DIMS,
+/** Features in a file: an exponent (int16), two zero bytes and the int8. */
+export const featureFormat = (dims: number): RowFormat<FeatureRow> => ({
+  bytes: HEADER_BYTES + dims,
   write: ({ values, exponent }, into) => {
     into.writeInt16LE(exponent)
     into.set(new Uint8Array(values.buffer, values.byteOffset, values.length), HEADER_BYTES)
   },
   read: (from) => ({
     exponent: from.readInt16LE(),
-    values: new Int8Array(from.buffer, from.byteOffset + HEADER_BYTES, FEATURE_DIMS),
+    values: new Int8Array(from.buffer, from.byteOffset + HEADER_BYTES, dims),
   }),
-}
+})
 
 /** The sketch of every snapshot's gradients. */
 export const drawSketches = (
   blocks: readonly Block[],
-  { adapter, snapshots }: FeatureMap,
-): Int16Array[] => snapshots.map((_, i) => drawSketch(`${adapter}|${i}`, gradientSize(blocks)))
+  { adapter, dims, snapshots }: FeatureMap,
+): Sketch[] => snapshots.map((_, i) => drawSketch(`${adapter}|${i}`, gradientSize(blocks), dims))
 
 /** Makes features; the sketches are drawn now unless they are given. */
 export function openFeatures(
   blocks: readonly Block[],
   map: FeatureMap,
-  sketches: readonly Int16Array[] = drawSketches(blocks, map),
+  sketches: readonly Sketch[] = drawSketches(blocks, map),
 ) {
-  const { snapshots, scales, directions } = map
+  const { dims, snapshots, scales, directions } = map
   const size = gradientSize(blocks)
   const add = (into: Float64Array, gradient: Float32Array, i: number) =>
     addSketch(into, gradient, {
       blocks,
       scales: scales[i] as Float32Array,
       directions: directions[i] as Float32Array,
-      sketch: sketches[i] as Int16Array,
+      sketch: sketches[i] as Sketch,
     })
   return {
-    /** The features of each sequence, [FEATURE_DIMS]; not finite where the gradient is not. */
+    /** The features of each sequence, [dims]; not finite where the gradient is not. */
     of: async (source: GradientSource, sequences: readonly Sequence[]): Promise<Float64Array[]> => {
-      const features = sequences.map(() => new Float64Array(FEATURE_DIMS))
+      const features = sequences.map(() => new Float64Array(dims))
       for (const [i, snapshot] of snapshots.entries()) {
         const gradients = await source.gradients(snapshot, sequences)
         features.forEach((into, row) =>
@@ -198,7 +207,7 @@ export function openFeatures(
     },
     /** The feature of gradients that were taken already, one per snapshot; they are changed. */
     from: (gradients: readonly Float32Array[]): Float64Array => {
-      const feature = new Float64Array(FEATURE_DIMS)
+      const feature = new Float64Array(dims)
       gradients.forEach((gradient, i) => add(feature, gradient, i))
       return feature
     },
@@ -207,21 +216,11 @@ export function openFeatures(
 
 export type Features = ReturnType<typeof openFeatures>
 
-/** Place and sign of every number: bits 0-14 and the sign of the 16-bit words of sha256("seed|block"), little-endian. */
-export function drawSketch(seed: string, size: number): Int16Array {
-  const sketch = new Int16Array(size)
-  for (let start = 0; start < size; start += 16) {
-    const digest = hash('sha256', `${seed}|${start / 16}`, 'buffer')
-    for (let i = 0; i < 16 && start + i < size; i++) sketch[start + i] = digest.readInt16LE(2 * i)
-  }
-  return sketch
-}
-
 type Fitted = {
   blocks: readonly Block[]
   scales: Float32Array
   directions: Float32Array
-  sketch: Int16Array
+  sketch: Sketch
 }
 
 /** Adds the sketch of a gradient, which is changed. */
@@ -238,10 +237,9 @@ function addSketch(
       takeOff(block, directions.subarray(at, at + block.length), before)
     const scale = scales[b] as number
     for (let i = offset; i < end; i++) {
-      const word = sketch[i] as number
-      const place = word & PLACE
-      // 1 | -1: a random sign is no branch that a processor could guess.
-      into[place] = (into[place] as number) + scale * (gradient[i] as number) * (1 | (word >> 15))
+      const entry = sketch[i] as number
+      const place = placeOf(entry)
+      into[place] = (into[place] as number) + scale * (gradient[i] as number) * signOf(entry)
     }
   })
 }

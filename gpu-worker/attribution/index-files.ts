@@ -29,7 +29,8 @@ import {
 } from './features.ts'
 import { bytesOf, comparedRows, vectorHash, type ComparedRows } from './index-rows.ts'
 import type { InfluenceIndex } from './influence-index.ts'
-import { drawFold, RESIDUAL_DIMS, type LandmarkMap } from './landmarks.ts'
+import { drawsOf, type LandmarkMap } from './landmarks.ts'
+import type { Sketch } from './sketch.ts'
 import { vectorTable } from './vector-table.ts'
 
 export type IndexFiles = {
@@ -43,8 +44,9 @@ export type IndexFiles = {
 type BaseFormat = { format?: QuantFormat | undefined }
 
 const projectionMetadata = z.object({
-  format: z.literal('openledger-projection-1'),
+  format: z.literal('openledger-projection-2'),
   adapter: bytes32,
+  feature_dims: z.coerce.number().int().min(FEATURE_DIMS.least).max(FEATURE_DIMS.most),
   damping: z.coerce.number().positive(),
   format_of_base: z.enum(['int8', 'int4']).optional(),
 })
@@ -53,7 +55,7 @@ const projectionMetadata = z.object({
 export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): IndexFiles {
   const { features, landmarks, damping, vectors } = index
   const { dims } = vectors
-  const { count } = landmarks.table
+  const { count, dims: featureDims } = landmarks.table
   const rows = index.rows.map((row) => ({
     ...row,
     nullMean: row.nullMean.toString(),
@@ -63,7 +65,7 @@ export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): Inde
   const tensors: [string, HostTensor][] = [
     ['factor', { dims: [landmarks.factor.length], data: landmarks.factor }],
     ['exponents', { dims: [count], data: Float32Array.from(landmarks.exponents) }],
-    ['residual', { dims: [RESIDUAL_DIMS, count], data: landmarks.residual }],
+    ['residual', { dims: [dims - count, count], data: landmarks.residual }],
     ['residual_scale', { dims: [1], data: Float32Array.of(landmarks.residualScale) }],
     ...features.scales.map((data, i): [string, HostTensor] => [
       `scales.${i}`,
@@ -85,10 +87,11 @@ export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): Inde
       canonicalJson({ format: 'openledger-index-rows-1', dims, rows }),
     ),
     vectors: joined(vectors.count, dims, vectors.vector),
-    landmarks: joined(count, FEATURE_DIMS, landmarks.table.vector),
+    landmarks: joined(count, featureDims, landmarks.table.vector),
     projection: writeSafetensors(new Map(tensors), 'F32', {
-      format: 'openledger-projection-1',
+      format: 'openledger-projection-2',
       adapter: features.adapter,
+      feature_dims: String(featureDims),
       damping: String(damping),
       ...(format && { format_of_base: format }),
     }),
@@ -138,14 +141,14 @@ export type IndexOwner = { root: Hex; adapter: Hex; config: LlamaConfig; lora: L
 export type IndexParts = BaseFormat & {
   rows: InfluenceRow[]
   root: Hex
-  /** [rows, dims], [landmarks, FEATURE_DIMS] */
+  /** [rows, dims], [landmarks, features.dims] */
   vectors: Int8Array
   dims: number
   landmarkVectors: Int8Array
   landmarks: Omit<LandmarkMap, 'table'>
   damping: number
   features: FeatureMap
-  sketches: Int16Array[]
+  sketches: Sketch[]
 }
 
 /** Reads a whole index and verifies it as `decodeRows` does. Throws an Error that names what does not hold. */
@@ -155,14 +158,15 @@ export const decodeIndex = (files: IndexFiles, owner: IndexOwner): LoadedIndex =
 /** The slow half of `decodeIndex`. */
 export function readIndex(files: IndexFiles, expected: IndexOwner): IndexParts {
   const compared = decodeRows(files, expected.root)
-  const count = compared.vectors.dims - RESIDUAL_DIMS
+  const { dims } = compared.vectors
   const settings = projectionMetadata.parse(metadata(files.projection))
   if (settings.adapter !== expected.adapter)
     throw new Error('index/projection.safetensors belongs to another adapter')
-  if (files.landmarks.length !== count * FEATURE_DIMS)
-    throw new Error(`index/landmarks.i8 does not hold ${count} features of ${FEATURE_DIMS}`)
-
+  const featureDims = settings.feature_dims
   const tensors = readSafetensors(files.projection)
+  const count = requireTensor(tensors, 'exponents').data.length
+  if (count > dims || files.landmarks.length !== count * featureDims)
+    throw new Error(`index/landmarks.i8 does not hold ${count} features of ${featureDims}`)
   const numbers = (name: string, length: number): Float32Array => {
     const { data } = requireTensor(tensors, name)
     if (data.length !== length || !areWithin(data))
@@ -174,6 +178,7 @@ export function readIndex(files: IndexFiles, expected: IndexOwner): IndexParts {
   const snapshots = snapshotsOf(tensors, expected)
   const features: FeatureMap = {
     adapter: settings.adapter,
+    dims: featureDims,
     snapshots,
     scales: snapshots.map((_, i) => numbers(`scales.${i}`, blocks.length)),
     directions: snapshots.map((_, i) => numbers(`directions.${i}`, directionsFor(size) * size)),
@@ -181,16 +186,16 @@ export function readIndex(files: IndexFiles, expected: IndexOwner): IndexParts {
   const landmarks = {
     exponents: Int16Array.from(numbers('exponents', count)),
     factor: numbers('factor', (count * (count + 1)) / 2),
-    residual: numbers('residual', RESIDUAL_DIMS * count),
+    residual: numbers('residual', (dims - count) * count),
     residualScale: numbers('residual_scale', 1)[0] ?? 0,
-    fold: drawFold(settings.adapter),
+    ...drawsOf(settings.adapter, featureDims, { landmarks: count, outside: dims - count }),
   }
   const format = settings.format_of_base
   return {
     rows: compared.rows,
     root: compared.root,
     vectors: int8(files.vectors),
-    dims: compared.vectors.dims,
+    dims,
     landmarkVectors: int8(files.landmarks),
     landmarks,
     damping: settings.damping,
@@ -206,7 +211,7 @@ export function openIndex(
   { config, lora }: Pick<IndexOwner, 'config' | 'lora'>,
 ): LoadedIndex {
   const { rows, root, vectors, dims, landmarkVectors, features, sketches, damping, format } = parts
-  const table = vectorTable(landmarkVectors, FEATURE_DIMS)
+  const table = vectorTable(landmarkVectors, features.dims)
   return {
     index: {
       ...comparedRows(rows, vectors, dims, root),

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
+import { randomSource } from '#engine/random.ts'
 import { requireTensor } from '#engine/tensor.ts'
 import { openTrainer } from '#engine/trainer.ts'
 import { padBatch } from '#engine/batch.ts'
@@ -14,7 +15,7 @@ import { canonicalRows, loadRows } from '../training/dataset.ts'
 import { toExamples } from '../training/examples.ts'
 import { initialState, loraOf, trainLora } from '../training/lora-training.ts'
 import { tinyWorkplace } from '../testing/trained.ts'
-import { FEATURE_DIMS, openFeatures } from './features.ts'
+import { openFeatures } from './features.ts'
 import { openGradients, type GradientSource } from './gradients.ts'
 import { decodeIndex, encodeIndex } from './index-files.ts'
 import { scoreRows } from './index-rows.ts'
@@ -155,6 +156,27 @@ test('records of loud gradients do not decide what all are compared by', async (
   }
 })
 
+test('of more records than can be landmarks each is found by its own gradient', async () => {
+  const random = randomSource(5)
+  const records = Array.from({ length: 1_800 }, (_, i) => {
+    const tokens = Array.from({ length: 12 }, () => 5 + Math.floor(random() * (config.vocab - 5)))
+    const record = keccak(`record ${i}`)
+    return { ...examples[0]!.row, record, cluster: record, sequence: { tokens }, tokens }
+  })
+  const built = await buildInfluenceIndex({ ...build, records })
+  assert.equal(built.vectors.dims, 2_048)
+  assert.equal(built.landmarks.table.count, 256)
+  const asked = openFeatures(source.blocks, built.features)
+  for (const i of [0, 250, 900, 1_400, 1_799]) {
+    const scores = scoreRows(built, await queryVector(built, asked, source, records[i]!.sequence))
+    const [best, second] = scores.toSorted((a, b) => Number(b.influence - a.influence))
+    assert.equal(best!.row, i)
+    assert.ok(
+      best!.influence > (RELATIVE_ONE * 9n) / 10n && second!.influence < best!.influence / 2n,
+    )
+  }
+})
+
 test('a gradient that is not finite finds nobody', async () => {
   const broken = distorted((gradients) => gradients.fill(Number.NaN, 5, 6))
   const query = await queryVector(index, features, broken, { tokens: examples[0]!.tokens })
@@ -221,7 +243,7 @@ test('a build that was interrupted goes on with the features it has, to the same
 
 async function copyRows(from: string, to: string): Promise<void> {
   const bytes = await readFile(from)
-  await writeFile(to, Buffer.concat([bytes, bytes.subarray(0, FEATURE_DIMS / 2)]))
+  await writeFile(to, Buffer.concat([bytes, bytes.subarray(0, 1000)]))
 }
 
 test('progress is told by stage and never goes back', async () => {

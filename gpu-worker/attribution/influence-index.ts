@@ -7,12 +7,12 @@ import { rm } from 'node:fs/promises'
 import type { Sequence } from '#engine/batch.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 import { sha256Hex, type Hex } from '#protocol/bytes.ts'
-import { MAX_DIMENSIONS, type InfluenceRow } from '#protocol/influence-row.ts'
+import type { InfluenceRow } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { tokensRoot } from '#protocol/tokens.ts'
 import { DAMPINGS, DEFAULT_DAMPING, halves, LEAST_PROBES, separation } from './damping.ts'
 import {
-  FEATURE_DIMS,
+  featureDims,
   featureFormat,
   featureRow,
   fitFeatures,
@@ -32,15 +32,16 @@ import {
 } from './index-rows.ts'
 import {
   compress,
-  drawFold,
+  drawsOf,
   fitMap,
+  layoutOf,
   momentsOf,
   normOf,
-  RESIDUAL_DIMS,
   viewFormat,
   viewOf,
   type LandmarkMap,
   type Landmarks,
+  type Layout,
   type Moments,
   type View,
 } from './landmarks.ts'
@@ -97,17 +98,18 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
   const texts = records.map(({ sequence }) => sequence)
   const { map: features, sample } = await fitFeatures(
     source,
-    { adapter, snapshots },
+    { adapter, snapshots, dims: featureDims(records.length) },
     texts,
     (done) => onProgress('fitting', done),
   )
   const probes = build.heldOut.flatMap((it) => [halves(it) ?? []]).slice(0, PROBES)
   const sequences = [...texts, ...nullQueries.map(({ sequence }) => sequence), ...probes.flat()]
-  const chosen = chooseLandmarks(adapter, records)
+  const layout = layoutOf(records.length)
+  const chosen = chooseLandmarks(adapter, records, layout)
   const seen = `${scratch}.views`
   await rm(seen, { force: true })
-  const file = await openRowFile(scratch, featureFormat)
-  const views = await openRowFile(seen, viewFormat(chosen.length))
+  const file = await openRowFile(scratch, featureFormat(features.dims))
+  const views = await openRowFile(seen, viewFormat(layout))
   try {
     const { of, from } = openFeatures(source.blocks, features)
     const order = await writeFeatures(file, sequences, {
@@ -121,7 +123,7 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
     const rowsOf = <Row>(from: RowFile<Row>, indices: readonly number[]) =>
       Promise.all(indices.map((index) => from.row(placeOf.get(index) as number)))
 
-    const landmarks = landmarkTable(adapter, await rowsOf(file, chosen))
+    const landmarks = landmarkTable(adapter, await rowsOf(file, chosen), layout)
     const isRecord = (place: number) => (order[place] as number) < records.length
     const norms: number[] = []
     for await (const part of file.parts()) {
@@ -141,7 +143,7 @@ export async function buildInfluenceIndex(build: InfluenceBuild): Promise<Influe
     await onProgress('rows', 0)
     const probed = await after(texts.length + nullQueries.length, probes.flat().length)
     const { map, damping } = chooseDamping(moments, probed)
-    const dims = chosen.length + RESIDUAL_DIMS
+    const dims = layout.landmarks + layout.outside
 
     const asked = await after(texts.length, nullQueries.length)
     const queries = asked.map((view, i) => ({
@@ -212,27 +214,34 @@ async function writeFeatures(
   return [...sample, ...runs.flat()]
 }
 
-const MOST_LANDMARKS = MAX_DIMENSIONS - RESIDUAL_DIMS
-
 /** All records where they are few enough, else those whose salted hashes are smallest. */
-function chooseLandmarks(adapter: Hex, records: readonly IndexedRecord[]): number[] {
+function chooseLandmarks(
+  adapter: Hex,
+  records: readonly IndexedRecord[],
+  { landmarks }: Layout,
+): number[] {
   const all = records.map((_, index) => index)
-  if (all.length <= MOST_LANDMARKS) return all
+  if (all.length <= landmarks) return all
   const keys = records.map(({ record }) => sha256Hex(`landmark ${adapter} ${record}`))
   return all
     .toSorted((a, b) => ((keys[a] as Hex) < (keys[b] as Hex) ? -1 : 1))
-    .slice(0, MOST_LANDMARKS)
+    .slice(0, landmarks)
     .toSorted((a, b) => a - b)
 }
 
-/** Records' features as landmarks. */
-export function landmarkTable(adapter: Hex, rows: readonly FeatureRow[]): Landmarks {
-  const vectors = new Int8Array(rows.length * FEATURE_DIMS)
-  rows.forEach(({ values }, i) => vectors.set(values, i * FEATURE_DIMS))
+/** Records' features, as many as the layout says, as landmarks. */
+export function landmarkTable(
+  adapter: Hex,
+  rows: readonly FeatureRow[],
+  layout: Layout,
+): Landmarks {
+  const dims = rows[0]?.values.length ?? 0
+  const vectors = new Int8Array(rows.length * dims)
+  rows.forEach(({ values }, i) => vectors.set(values, i * dims))
   return {
-    table: vectorTable(vectors, FEATURE_DIMS),
+    table: vectorTable(vectors, dims),
     exponents: Int16Array.from(rows, ({ exponent }) => exponent),
-    fold: drawFold(adapter),
+    ...drawsOf(adapter, dims, layout),
   }
 }
 
@@ -283,13 +292,13 @@ const uncalibratedRow = (
 
 /** Turns a sequence into the vector that the rows are compared with; zero when its gradient is not finite. */
 export async function queryVector(
-  { landmarks }: Pick<QueryMap, 'landmarks'>,
+  { landmarks, features: { dims } }: Pick<QueryMap, 'landmarks' | 'features'>,
   features: Features,
   source: GradientSource,
   sequence: Sequence,
 ): Promise<Quantized> {
   const [feature] = await features.of(source, [sequence])
-  const row = featureRow(feature ?? new Float64Array(FEATURE_DIMS))
+  const row = featureRow(feature ?? new Float64Array(dims))
   return embed(landmarks, viewOf(landmarks, row))
 }
 

@@ -5,40 +5,59 @@
  *
  *   B = mean over records of k kᵀ  +  λ F Fᵀ  =  H Hᵀ,        u(f) = H⁻¹ k(f),
  *
- * u(fᵢ)·u(f_q) is that influence: exactly, while every record is a landmark. A random projection to as few dimensions
- * loses a third of the agreement with retraining (docs/attribution.md). What lies outside the span, f - Fᵀ (F Fᵀ)⁻¹ k,
+ * u(fᵢ)·u(f_q) is that influence: exactly, while every record is a landmark. What lies outside the span, f - Fᵀ (F Fᵀ)⁻¹ k,
  * has the inverse 1/λ and is kept as a count sketch v(f), so that a query which is like no record is like none of them
- * here either, and records beyond the landmarks are found by what is theirs alone. A vector is z = [u, v].
+ * here either, and records beyond the landmarks are found by what is theirs alone. A vector is z = [u, v], rotated.
  */
+import type { Hex } from '#protocol/bytes.ts'
+import { MAX_DIMENSIONS } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { clipFactors } from './clip.ts'
 import { dotAll } from './dots.ts'
-import { drawSketch, FEATURE_DIMS, type FeatureRow } from './features.ts'
+import type { FeatureRow } from './features.ts'
+import { rotate } from './rotation.ts'
 import type { RowFormat } from './row-file.ts'
+import { drawSketch, placeOf, signOf, type Sketch } from './sketch.ts'
 import type { VectorTable } from './vector-table.ts'
 
-/** Dimensions of the sketch of what lies outside the landmarks' span; a power of two. */
-export const RESIDUAL_DIMS = 256
+/** How the dimensions of a vector are used: landmarks, and the sketch of what lies outside their span. */
+export type Layout = { landmarks: number; outside: number }
+
+/** Outside of the span of all records there is nothing of theirs: the sketch only tells how much of a query there is. */
+const ALL: Layout = { landmarks: MAX_DIMENSIONS - 256, outside: 256 }
+/** Of many records most is theirs alone, which only the sketch has. */
+const FEW: Layout = { landmarks: 256, outside: MAX_DIMENSIONS - 256 }
+
+/** With more records than there can be landmarks, a few of them. */
+export const layoutOf = (records: number): Layout =>
+  records <= ALL.landmarks ? { ...ALL, landmarks: records } : FEW
 
 export type Landmarks = {
-  /** The landmarks' features, [L, FEATURE_DIMS], and their exponents. */
+  /** The landmarks' features, [L, their dimensions], and their exponents. */
   table: VectorTable
   exponents: Int16Array
-  /** Place and sign of every feature number in the residual's sketch. */
-  fold: Int16Array
+} & Draws
+
+/** What is drawn at random, fixed by the adapter. */
+export type Draws = {
+  /** Of a feature into the R places of what lies outside. */
+  fold: Sketch
+  /** Of the rotation, [L + R]. */
+  signs: Int8Array
 }
+
+export const drawsOf = (adapter: Hex, dims: number, { landmarks, outside }: Layout): Draws => ({
+  fold: drawSketch(`${adapter}|outside`, dims, outside),
+  signs: Int8Array.from(drawSketch(`${adapter}|rotation`, landmarks + outside, 1), signOf),
+})
 
 export type LandmarkMap = Landmarks & {
   /** Rows of the lower triangle of H, one after the other, [L (L + 1) / 2]. */
   factor: Float32Array
-  /** [RESIDUAL_DIMS, L] and the factor 1/sqrt(λ): v = factor (sketch of f - residual k). */
+  /** [R, L] and the factor 1/sqrt(λ): v = factor (sketch of f - residual k). */
   residual: Float32Array
   residualScale: number
 }
-
-/** Place and sign of the residual's sketch, fixed by the adapter. */
-export const drawFold = (adapter: string): Int16Array =>
-  drawSketch(`${adapter}|residual`, FEATURE_DIMS)
 
 /** A feature seen from the landmarks: exact integers, from which its vector under any damping follows. */
 export type View = {
@@ -48,13 +67,13 @@ export type View = {
   square: number
   /** Dot products with the landmarks' int8, [L]. */
   dots: Int32Array
-  /** Sums of the feature's int8 by place and sign, [RESIDUAL_DIMS]. */
+  /** Sums of the feature's int8 by place and sign, [R]. */
   sketch: Int32Array
 }
 
 /** Views in a file: int32, one after the other. */
-export const viewFormat = (landmarks: number): RowFormat<View> => ({
-  bytes: 4 * (2 + landmarks + RESIDUAL_DIMS),
+export const viewFormat = ({ landmarks, outside }: Layout): RowFormat<View> => ({
+  bytes: 4 * (2 + landmarks + outside),
   write: ({ exponent, square, dots, sketch }, into) => {
     const numbers = int32(into)
     numbers.set([exponent, square])
@@ -75,15 +94,12 @@ export const viewFormat = (landmarks: number): RowFormat<View> => ({
 const int32 = ({ buffer, byteOffset, byteLength }: Buffer): Int32Array =>
   new Int32Array(buffer, byteOffset, byteLength / 4)
 
-/** Looks at a feature: the one step that costs time in proportion to FEATURE_DIMS times landmarks. */
-export const viewOf = (
-  { table, fold }: Pick<Landmarks, 'table' | 'fold'>,
-  { values, exponent }: FeatureRow,
-): View => ({
+/** Looks at a feature: the one step that costs time in proportion to a feature's dimensions times landmarks. */
+export const viewOf = (landmarks: Landmarks, { values, exponent }: FeatureRow): View => ({
   exponent,
   square: dotInt8(values, values),
-  dots: table.dots(values).slice(),
-  sketch: folded(fold, values),
+  dots: landmarks.table.dots(values).slice(),
+  sketch: folded(landmarks, values),
 })
 
 /** k(f): the dot products with all landmarks, [L]. */
@@ -93,32 +109,30 @@ const kernelOf = (
 ): Float64Array =>
   Float64Array.from(dots, (dot, i) => dot * 2 ** (exponent + (exponents[i] as number)))
 
-/** z = [u, v] of a feature, [L + RESIDUAL_DIMS]. */
+/** z = [u, v] of a feature, rotated, [L + R]. */
 export function compress(map: LandmarkMap, view: View): Float64Array {
   const kernel = kernelOf(map, view)
   const dims = kernel.length
-  const z = new Float64Array(dims + RESIDUAL_DIMS)
+  const z = new Float64Array(map.signs.length)
   z.set(solve(map.factor, kernel))
   const outside = z.subarray(dims)
-  dotAll(kernel, residualRows(map.residual, dims), outside)
-  for (let row = 0; row < RESIDUAL_DIMS; row++) {
+  const rows = Array.from(outside, (_, row) => map.residual.subarray(row * dims, (row + 1) * dims))
+  dotAll(kernel, rows, outside)
+  for (let row = 0; row < outside.length; row++) {
     const whole = (view.sketch[row] as number) * 2 ** view.exponent
     outside[row] = map.residualScale * (whole - (outside[row] as number))
   }
+  rotate(z, map.signs)
   return z
 }
 
-const residualRows = (residual: Float32Array, dims: number): Float32Array[] =>
-  Array.from({ length: RESIDUAL_DIMS }, (_, row) => residual.subarray(row * dims, (row + 1) * dims))
-
-/** The sketch of a feature's int8 in RESIDUAL_DIMS. */
-function folded(fold: Int16Array, values: Int8Array): Int32Array {
-  const sketch = new Int32Array(RESIDUAL_DIMS)
+/** The sketch of a feature's int8 in the R places outside the span. */
+function folded({ table, fold, signs }: Landmarks, values: Int8Array): Int32Array {
+  const sketch = new Int32Array(signs.length - table.count)
   for (let i = 0; i < values.length; i++) {
-    const word = fold[i] as number
-    const place = word & (RESIDUAL_DIMS - 1)
-    // 1 | -1: a random sign is no branch that a processor could guess.
-    sketch[place] = (sketch[place] as number) + (values[i] as number) * (1 | (word >> 15))
+    const entry = fold[i] as number
+    const place = placeOf(entry)
+    sketch[place] = (sketch[place] as number) + (values[i] as number) * signOf(entry)
   }
   return sketch
 }
@@ -191,7 +205,7 @@ export type Moments = {
   gram: Float64Array
   /** Mean of |f|² over the records. */
   meanSquare: number
-  /** [RESIDUAL_DIMS, L]; see `LandmarkMap`. */
+  /** [R, L]; see `LandmarkMap`. */
   residual: Float32Array
 }
 
@@ -220,8 +234,9 @@ export async function momentsOf(
     gram.set(kernelOf(landmarks, view).subarray(0, i + 1), (i * (i + 1)) / 2),
   )
   const inverse = cholesky(withJitter(gram, dims), dims)
-  const residual = new Float32Array(RESIDUAL_DIMS * dims)
-  for (let place = 0; place < RESIDUAL_DIMS; place++) {
+  const outside = landmarks.signs.length - dims
+  const residual = new Float32Array(outside * dims)
+  for (let place = 0; place < outside; place++) {
     const column = Float64Array.from(
       own,
       ({ sketch, exponent }) => (sketch[place] as number) * 2 ** exponent,

@@ -10,24 +10,20 @@ export type Quantized = {
 }
 
 const LARGEST = 127
-/** Entries beyond this many root-mean-squares are clipped: one outlier must not round all others to zero. */
-export const CLIP = 12
 
 /** Rounds a vector to int8; the zero vector has exponent 0. Throws on non-finite entries. */
-export function quantize(vector: Float64Array, clip = CLIP): Quantized {
+export function quantize(vector: Float64Array): Quantized {
   let largest = 0
-  let squares = 0
+  let isFinite = true
   for (const x of vector) {
     largest = Math.max(largest, Math.abs(x))
-    squares += x * x
+    isFinite &&= Number.isFinite(x)
   }
-  if (!Number.isFinite(squares)) throw new RangeError('quantize: the vector is not finite')
+  if (!isFinite) throw new RangeError('quantize: the vector is not finite')
   if (largest === 0) return { values: new Int8Array(vector.length), exponent: 0, self: 0 }
-  const bound = Math.min(largest, clip * Math.sqrt(squares / vector.length))
-  const exponent = Math.ceil(Math.log2(bound / LARGEST))
+  const exponent = Math.ceil(Math.log2(largest / LARGEST))
   const scale = 2 ** -exponent
   const values = new Int8Array(vector.length)
-  for (let i = 0; i < vector.length; i++)
-    values[i] = Math.max(-LARGEST, Math.min(LARGEST, Math.round((vector[i] as number) * scale)))
+  for (let i = 0; i < vector.length; i++) values[i] = Math.round((vector[i] as number) * scale)
   return { values, exponent, self: dotInt8(values, values) }
 }

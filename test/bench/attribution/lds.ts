@@ -5,8 +5,9 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TensorMap } from '#engine/tensor.ts'
+import { FEATURE_DIMS } from '#gpu-worker/attribution/features.ts'
 import { figure, type Figure } from '../report.ts'
-import type { Gradients } from './baselines.ts'
+import { gradientScores, type Gradients } from './baselines.ts'
 import { compare, plot, range, type Line } from './comparison.ts'
 import { answerFigures } from './cost.ts'
 import type { DatasetName } from './datasets.ts'
@@ -16,6 +17,7 @@ import { halves, METHOD, seedsOf } from './retraining.ts'
 import {
   CHECKPOINTS,
   datasetTruth,
+  gradientsAt,
   scoredDataset,
   type Bench,
   type Method,
@@ -30,6 +32,12 @@ import {
   type Truth,
 } from './statistics.ts'
 
+/** What adapters of many records have, and a landmark for as many of the records as there would be of 10,000. */
+const LAYOUTS = [
+  [256, 1792],
+  [64, 1984],
+  [92, 256],
+] as const
 const SUBSETS = 64
 const SEEDS = 2
 
@@ -48,7 +56,8 @@ export async function measureLds(
   }
   const truth = await datasetTruth(bench, name, { task, plan })
   if (npyFolder !== null) await exportNpy(join(npyFolder, name), scored.gradients, truth)
-  const all = bench.isQuick ? methods : [...methods, ...(await variants(bench, scored))]
+  const compared = [...methods, ...(await afterTraining(bench, scored))]
+  const all = bench.isQuick ? compared : [...compared, ...(await variants(bench, scored))]
   const lines = all.map(({ label, group, scores }): Line => ({
     label,
     group,
@@ -65,6 +74,16 @@ export async function measureLds(
   ]
 }
 
+/** The methods that see gradients where their papers take them: at the adapter that training ends with. */
+async function afterTraining(bench: Bench, { task, trained }: ScoredTask): Promise<Method[]> {
+  const gradients = await gradientsAt(bench, trained.tensors, task)
+  return Array.from(gradientScores(gradients), ([label, scores]): Method => ({
+    label: `${label}, after training`,
+    group: 'baseline',
+    scores,
+  }))
+}
+
 /** Ours under other settings of the same functions. */
 async function variants({ source }: Bench, { task, checkpoints }: ScoredTask): Promise<Method[]> {
   const found: Method[] = []
@@ -77,9 +96,15 @@ async function variants({ source }: Bench, { task, checkpoints }: ScoredTask): P
     add(`ours, raw influence, c = ${damping}`, raw)
     add(`ours, relative, c = ${damping}`, relative)
   }
-  for (const landmarks of [64, 128, 256]) {
-    const { relative, dims } = await variantScores(rows, { damping: 10, landmarks })
-    add(`ours, ${landmarks} landmarks, D = ${dims}`, relative)
+  for (const [landmarks, outside] of LAYOUTS) {
+    const layout = { landmarks, outside }
+    const { relative } = await variantScores(rows, { damping: 10, layout })
+    add(`ours, ${landmarks} landmarks and ${outside} dimensions outside`, relative)
+  }
+  for (const dims of [FEATURE_DIMS.least, 2 * FEATURE_DIMS.least]) {
+    const fewer = await featureRows(source, at([0]), task, dims)
+    const { relative } = await variantScores(fewer, { damping: 10 })
+    add(`ours, features of ${dims.toLocaleString('en')}`, relative)
   }
   for (const places of [[1], [3], [0, 1], [0, 1, 2, 3]]) {
     const shares = places.map((i) => `${100 * (CHECKPOINTS[i] ?? 1)} %`).join(', ')

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { LoraConfig } from '#engine/models/lora.ts'
 import type { TensorMap } from '#engine/tensor.ts'
 import {
+  featureDims,
   featureRow,
   fitFeatures,
   openFeatures,
@@ -25,10 +26,11 @@ import {
 import {
   compress,
   fitMap,
+  layoutOf,
   momentsOf,
   normOf,
-  RESIDUAL_DIMS,
   viewOf,
+  type Layout,
 } from '#gpu-worker/attribution/landmarks.ts'
 import { quantize } from '#gpu-worker/attribution/quantize.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
@@ -123,21 +125,23 @@ export async function featureRows(
   source: GradientSource,
   snapshots: readonly TensorMap[],
   { train, queries }: Pick<AttributionTask, 'train' | 'queries'>,
+  dims = featureDims(train.length),
 ): Promise<{ train: FeatureRow[]; queries: FeatureRow[] }> {
-  const { map } = await fitFeatures(source, { adapter: ADAPTER, snapshots }, train)
+  const { map } = await fitFeatures(source, { adapter: ADAPTER, dims, snapshots }, train)
   const features = openFeatures(source.blocks, map)
   const rowsOf = (examples: readonly Example[]): Promise<FeatureRow[]> =>
     rowsInRuns(examples, source, async (run) => (await features.of(source, run)).map(featureRow))
   return { train: await rowsOf(train), queries: await rowsOf(queries) }
 }
 
-/** Scores with a given number of landmarks and damping: raw influence, and relative as int8 vectors give it. */
+/** Scores under a given layout and damping: raw influence, and relative as int8 vectors give it. */
 export async function variantScores(
   rows: { train: readonly FeatureRow[]; queries: readonly FeatureRow[] },
-  { damping, landmarks: most = rows.train.length }: { damping: number; landmarks?: number },
-): Promise<{ raw: Scores; relative: Scores; dims: number }> {
-  const chosen = rows.train.filter((_, i) => (i * most) % rows.train.length < most)
-  const table = landmarkTable(ADAPTER, chosen)
+  { damping, layout = layoutOf(rows.train.length) }: { damping: number; layout?: Layout },
+): Promise<{ raw: Scores; relative: Scores }> {
+  const { landmarks } = layout
+  const chosen = rows.train.filter((_, i) => (i * landmarks) % rows.train.length < landmarks)
+  const table = landmarkTable(ADAPTER, chosen, layout)
   const viewsOf = (some: readonly FeatureRow[]) => some.map((row) => viewOf(table, row))
   const trained = viewsOf(rows.train)
   const moments = await momentsOf(table, viewsOf(chosen), trained, trained.map(normOf))
@@ -150,6 +154,5 @@ export async function variantScores(
   return {
     raw: scores((dot, a, b) => dot * 2 ** (a.exponent + b.exponent)),
     relative: scores((dot, a, b) => dot / Math.sqrt(a.self * b.self || 1)),
-    dims: chosen.length + RESIDUAL_DIMS,
   }
 }

@@ -118,7 +118,7 @@ export async function datasetTruth(
 }
 
 /** Full gradients of records and queries at one adapter, and the records' losses there. */
-async function gradientsAt(
+export async function gradientsAt(
   { base, source }: Pick<Bench, 'base' | 'source'>,
   adapter: TensorMap,
   { train, queries }: Pick<Examples, 'train' | 'queries'>,
