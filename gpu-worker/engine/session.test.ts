@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import test from 'node:test'
+import { scratchFolder } from '../../test/support/scratch.ts'
 import { packBatch } from './batch.ts'
 import { loraConfig } from './models/lora.ts'
 import { initialParameters } from './models/parameters.ts'
@@ -93,4 +96,25 @@ test('a program is the same bytes and key every time, and another for other opti
     evaluateProgram(config, lora),
   ]
   assert.equal(new Set([a, ...others].map(({ key }) => key)).size, others.length + 1)
+})
+
+const module = (name: string) => JSON.stringify(import.meta.resolve(name))
+
+test('the runtime keeps no log and no identifier for its maker', () => {
+  const home = scratchFolder()
+  const script = `
+    import { Graph } from ${module('./onnx/graph.ts')}
+    import { sealProgram } from ${module('./programs/program.ts')}
+    import { openSession } from ${module('./session.ts')}
+    const g = new Graph('evaluate')
+    const x = g.input('x', 'float32', ['N'])
+    g.output('sum', g.add(x, x))
+    const session = await openSession(sealProgram('evaluate', g, {}, {}))
+    const found = await session.run({ x: { dims: [1], data: Float32Array.of(2) } })
+    console.log(found.get('sum').data[0])`
+  // Without CI, under which it is silent anyway.
+  const env = { PATH: process.env['PATH'], HOME: home, TMPDIR: home }
+  const args = ['--input-type=module', '--eval', script]
+  assert.equal(execFileSync(process.execPath, args, { env, encoding: 'utf8' }), '4\n')
+  assert.deepEqual(readdirSync(home), [])
 })

@@ -6,6 +6,11 @@ import type { DType } from './onnx/proto.ts'
 import { requireTensor } from './tensor.ts'
 import type { HostTensor, ParameterMap } from './tensor.ts'
 
+// Otherwise the runtime tells its maker of every model, shape and hash included, and keeps a log in the temporary folder
+// (https://github.com/microsoft/onnxruntime/pull/27379). It asks once, before the first session of the process; what a
+// worker thread writes here it would not see, so every main thread that starts one loads this file.
+process.env['ORT_DISABLE_TELEMETRY'] = '1'
+
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda'
 
 export type SessionOptions = {
