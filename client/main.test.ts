@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { partsOf } from './commands/datanet.ts'
+import { scratchFolder } from '../test/support/scratch.ts'
 
 /** The command as a user starts it, without a server; against the whole stack it is tested in test/journeys. */
 
-const dir = mkdtempSync(join(tmpdir(), 'openledger-cli-'))
-after(() => rmSync(dir, { recursive: true }))
+const dir = scratchFolder()
 
 const MAIN = new URL('main.ts', import.meta.url).pathname
 const NOWHERE = 'http://127.0.0.1:9'

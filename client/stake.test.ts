@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { encodeFunctionData, parseEther } from 'viem'
@@ -22,6 +21,7 @@ import {
   type Dispute,
 } from '../contracts/test/dispute.ts'
 import { openledger as command, valueOf } from '../test/support/command.ts'
+import { scratchFolder } from '../test/support/scratch.ts'
 
 /** The stake commands as a validator types them, over the real contracts on a chain of their own. */
 
@@ -38,20 +38,16 @@ type Shown = {
   pending: number[]
 }
 
+const dir = scratchFolder()
 let it: Dispute
-let dir: string
 before(async () => {
   it = await startDispute()
-  dir = mkdtempSync(join(tmpdir(), 'openledger-stake-'))
   writeFileSync(
     join(dir, 'contracts.json'),
     JSON.stringify({ chainId: CHAIN_ID, contracts: it.contracts }),
   )
 })
-after(() => {
-  it.stop()
-  rmSync(dir, { recursive: true })
-})
+after(() => it.stop())
 
 /** The command with a validator's wallet; without an API, unless one is named. */
 const openledger = (args: string[], env: Record<string, string> = {}) =>

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,6 +16,7 @@ import { publishDatanet } from './testing/datanet.ts'
 import { startTestEdge } from './testing/edge.ts'
 import { writeTinyModel } from './testing/tiny-model.ts'
 import { contributor, method, OWNER, PRICE, recordHash, records } from './testing/trained.ts'
+import { scratchFolder } from '../test/support/scratch.ts'
 
 // The whole process against a real chain with the contracts and an edge in memory: register, train, be killed, resume,
 // publish, serve, attribute, sign, refuse.
@@ -25,7 +25,7 @@ const TOKEN = 'a-token-that-is-long-enough'
 const WORKER_KEY = keccak('worker key')
 const PATIENCE_MS = 90_000
 
-const scratch = await mkdtemp(join(tmpdir(), 'worker-'))
+const scratch = scratchFolder()
 const [chain, edge, port] = [await startTestChain(), await startTestEdge(TOKEN), await freePort()]
 const modelDirectory = await writeTinyModel(scratch)
 const base = await identifyBase(modelDirectory)
@@ -103,7 +103,6 @@ after(async () => {
   await worker.gone
   chain.stop()
   edge.close()
-  await rm(scratch, { recursive: true, force: true })
 })
 
 const ask = (body: unknown, token = TOKEN) =>

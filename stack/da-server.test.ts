@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { keccak, toHex, type Hex } from '#protocol/bytes.ts'
 import { startDaServer } from './da-server.ts'
+import { scratchFolder } from '../test/support/scratch.ts'
 
-const dir = mkdtempSync(join(tmpdir(), 'da-'))
+const dir = scratchFolder()
 let server: Server
 let url = ''
 before(async () => {

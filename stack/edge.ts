@@ -11,11 +11,13 @@ import { DISK_FULL_ADVICE, saysDiskFull, StackError } from './stack-error.ts'
 const WRANGLER = join(ROOT, 'node_modules/wrangler/bin/wrangler.js')
 const HEALTH_TIMEOUT_MS = 5_000
 /** Nothing but the npm registry may be reached: no metrics, no placeholder for `request.cf`. */
-const QUIET = {
+const wranglerEnv = ({ logs, tmp }: StateDirs) => ({
   WRANGLER_SEND_METRICS: 'false',
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
   CI: '1', // answers prompts with their default
-}
+  WRANGLER_LOG_PATH: join(logs, 'wrangler'),
+  TMPDIR: tmp,
+})
 
 export type EdgeOptions = {
   dirs: StateDirs
@@ -33,7 +35,7 @@ export async function migrateD1(dirs: StateDirs): Promise<void> {
   try {
     await promisify(execFile)(process.execPath, [WRANGLER, ...args], {
       cwd: ROOT,
-      env: { ...process.env, ...QUIET, WRANGLER_LOG_PATH: join(dirs.logs, 'wrangler') },
+      env: { ...process.env, ...wranglerEnv(dirs) },
     })
   } catch (cause) {
     const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string }
@@ -66,8 +68,7 @@ export function edgePart(options: EdgeOptions): PartSpec {
       '--log-level=info',
     ],
     env: {
-      ...QUIET,
-      WRANGLER_LOG_PATH: join(dirs.logs, 'wrangler'),
+      ...wranglerEnv(dirs),
       CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_LEDGER: ledgerUrl(ports),
     },
     ports: [ports.edge, ports.inspector],

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from './files.ts'
@@ -16,7 +16,7 @@ const runFile = z.object({
 })
 type RunFile = z.infer<typeof runFile>
 
-/** Takes the state folder for this process; ends what a dead supervisor left. Throws when a live one has it. */
+/** Takes the state folder for this process; ends and deletes what a dead supervisor left. Throws when a live one has it. */
 export function takeState(dirs: StateDirs, say: (line: string) => void): void {
   const previous = read(dirs)
   if (previous) {
@@ -32,6 +32,8 @@ export function takeState(dirs: StateDirs, say: (line: string) => void): void {
         process.kill(-part.pid, 'SIGKILL')
       }
   }
+  rmSync(dirs.tmp, { recursive: true, force: true, maxRetries: 3 })
+  mkdirSync(dirs.tmp)
   recordRun(dirs, [])
 }
 

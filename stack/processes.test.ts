@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSupervisor, type PartSpec, type Supervisor } from './processes.ts'
 import { StackError } from './stack-error.ts'
+import { scratchFolder } from '../test/support/scratch.ts'
 
 const SERVE = `
   const { createServer } = require('node:http')
@@ -41,7 +41,7 @@ async function withSupervisor(
   }) => Promise<void>,
   prepare: (dir: string) => void = () => {},
 ) {
-  const dir = mkdtempSync(join(tmpdir(), 'stack-'))
+  const dir = scratchFolder()
   prepare(dir)
   const said: string[] = []
   const fatal: StackError[] = []

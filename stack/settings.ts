@@ -52,9 +52,11 @@ export type StateDirs = {
   edge: string
   worker: string
   logs: string
+  /** What parts write for a while; emptied at every start, because a part that is killed leaves it behind. */
+  tmp: string
 }
 
-const PART_FOLDERS = ['chain', 'da', 'postgres', 'edge', 'worker', 'logs'] as const
+const PART_FOLDERS = ['chain', 'da', 'postgres', 'edge', 'worker', 'logs', 'tmp'] as const
 const STATE_FILES = ['secrets.json', 'deployment.json', 'run.json', 'sample.json', 'edge.env']
 
 /**

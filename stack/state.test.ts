@@ -1,23 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { writeFileAtomic } from './files.ts'
 import { recordRun, takeState } from './leftovers.ts'
 import { loadSecrets, portsFrom, prepareState } from './settings.ts'
 import { textTable, printable } from '#client/table.ts'
+import { scratchFolder } from '../test/support/scratch.ts'
 
-const newState = () => prepareState(join(mkdtempSync(join(tmpdir(), 'state-')), 'state'), false)
+const newState = () => prepareState(join(scratchFolder(), 'state'), false)
 
 /** A process group of its own that does nothing. */
 const sleeper = () =>
@@ -33,12 +25,13 @@ const startOf = (pid: number) => {
   return JSON.parse(readFileSync(join(dirs.root, 'run.json'), 'utf8')).parts[0].started as string
 }
 
-test('what a killed supervisor left running is ended by the next start', async () => {
+test('what a killed supervisor left running or lying about is ended and deleted by the next start', async () => {
   const dirs = newState()
   const child = sleeper()
   const ended = new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)))
   const parts = [{ name: 'chain', pid: child.pid!, started: startOf(child.pid!) }]
   const dead = { pid: 2 ** 22 + 1, started: '1' } // past the largest process id of Linux
+  writeFileSync(join(dirs.tmp, 'half-written'), '')
   writeFileSync(join(dirs.root, 'run.json'), JSON.stringify({ supervisor: dead, parts }))
   const said: string[] = []
   takeState(dirs, (line) => said.push(line))
@@ -46,6 +39,7 @@ test('what a killed supervisor left running is ended by the next start', async (
   assert.deepEqual(said, [
     `ending the chain that an earlier run left behind (process ${child.pid})`,
   ])
+  assert.deepEqual(readdirSync(dirs.tmp), [])
 })
 
 test('a process that merely has the id of an old one is left alone', async () => {
@@ -64,10 +58,12 @@ test('a state folder that a living stack uses is refused', () => {
   const child = sleeper()
   const supervisor = { pid: child.pid!, started: startOf(child.pid!) }
   writeFileSync(join(dirs.root, 'run.json'), JSON.stringify({ supervisor, parts: [] }))
+  writeFileSync(join(dirs.tmp, 'in use'), '')
   assert.throws(() => takeState(dirs, () => {}), {
     name: 'StackError',
     message: new RegExp(`is used by process ${child.pid}`),
   })
+  assert.deepEqual(readdirSync(dirs.tmp), ['in use'])
   child.kill('SIGKILL')
 })
 
@@ -96,8 +92,7 @@ test('a damaged state file says how to get out', () => {
 })
 
 test('a file that cannot be written whole keeps its old content', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'files-'))
-  const path = join(dir, 'state.json')
+  const path = join(scratchFolder(), 'state.json')
   writeFileAtomic(path, 'old')
   mkdirSync(`${path}.${process.pid}.tmp`) // where the new content would go
   assert.throws(() => writeFileAtomic(path, 'new'), { code: 'EISDIR' })

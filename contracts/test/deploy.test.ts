@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
+import { after, before, beforeEach, describe, test } from 'node:test'
 import { parseEther, zeroAddress, type AbiFunction } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
@@ -18,6 +17,7 @@ import { ABIS } from '../script/create.ts'
 import { deployContracts, DeploymentError, type Deployment } from '../script/deploy.ts'
 import { root } from '../script/foundry.ts'
 import { CHAIN_ID, devAccount, startAnvil } from './anvil.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const [deployer, operator, submitter] = [devAccount(0), devAccount(1), devAccount(2)]
 
@@ -31,7 +31,7 @@ describe('a deployment', () => {
   })
   after(() => chain.stop())
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'deploy-'))
+    folder = scratchFolder()
     deployment = {
       rpcUrl: chain.rpcUrl,
       chainId: CHAIN_ID,
@@ -41,8 +41,6 @@ describe('a deployment', () => {
       addressFile: join(folder, 'state/addresses.json'),
     }
   })
-
-  afterEach(() => rmSync(folder, { recursive: true }))
 
   const sent = () => chain.client.getTransactionCount({ address: deployer.address })
 

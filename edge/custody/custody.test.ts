@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { parseEther } from 'viem'
 import { generatePrivateKey } from 'viem/accounts'
@@ -20,6 +17,7 @@ import {
 } from '../testing/gpu-worker.ts'
 import { eventually, startEdge, type Edge } from '../testing/harness.ts'
 import { signIn, type SignedIn } from '../testing/wallet.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 /** One edge on a real chain whose receipts settle; the base model answers, so that no Datanet is needed. */
 
@@ -29,7 +27,6 @@ const ANSWER = ['Ada', ' is well.']
 
 let chain: Chain
 let da: Server
-let daDir: string
 let edge: Edge
 let worker: GpuWorker
 let payer: SignedIn
@@ -38,8 +35,7 @@ let stranger: SignedIn
 before(async () => {
   chain = await startChain()
   await registerBase(chain)
-  daDir = mkdtempSync(join(tmpdir(), 'openledger-da-'))
-  da = await startDaServer(daDir, 0)
+  da = await startDaServer(scratchFolder(), 0)
   edge = await startEdge({
     ...chain.vars,
     DA_URL: `http://127.0.0.1:${(da.address() as AddressInfo).port}`,
@@ -59,7 +55,6 @@ after(async () => {
   await worker?.stop()
   da?.close()
   await chain?.stop()
-  if (daDir) rmSync(daDir, { recursive: true })
 })
 
 const blobs = async () => ((await edge.worker.getEnv()) as unknown as Env).BLOBS

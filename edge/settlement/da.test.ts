@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { startDaServer } from '#stack/da-server.ts'
 import { startProxy, type Fault, type Proxy } from '../testing/proxy.ts'
 import { getData, putData } from './da.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
-const dir = mkdtempSync(join(tmpdir(), 'openledger-da-'))
+const dir = scratchFolder()
 const servers: Awaited<ReturnType<typeof startDaServer>>[] = []
 let [first, second]: Proxy[] = []
 /** A layer that knows nothing of the other one, so that it shows which one has the bytes. */
@@ -23,7 +22,6 @@ before(async () => {
 after(async () => {
   await Promise.all([first?.stop(), second?.stop()])
   for (const server of servers) server.close()
-  rmSync(dir, { recursive: true })
 })
 
 let counter = 0

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { canonicalJson, keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
@@ -10,6 +8,7 @@ import { openEpochStore } from '../settlement/epoch-store.ts'
 import type { Built, Size } from './build-receipts.ts'
 import { madeReceipt } from './made-receipts.ts'
 import { openStorage } from './storage.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 /** Builds one epoch by the batcher's own code for build-receipts.ts. */
 
@@ -106,10 +105,5 @@ const versionOf = (root: Hex): DatanetManifest => ({
 })
 
 const [receipts = 0, accounts = 0] = process.argv.slice(2).map(Number)
-const dir = mkdtempSync(join(tmpdir(), 'openledger-build-'))
-try {
-  Object.assign(globalThis, { scheduler: { wait } })
-  process.stdout.write(JSON.stringify(await build({ receipts, accounts }, dir)))
-} finally {
-  rmSync(dir, { recursive: true, force: true })
-}
+Object.assign(globalThis, { scheduler: { wait } })
+process.stdout.write(JSON.stringify(await build({ receipts, accounts }, scratchFolder())))

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import {
   createTestClient,
   encodeFunctionData,
@@ -29,6 +26,7 @@ import { eventually, startEdge } from './harness.ts'
 import { startPostgres } from './postgres.ts'
 import { startProxy, type Proxy } from './proxy.ts'
 import { receiptOf, sign, testParameters } from './receipts.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const WORKER_KEY = generatePrivateKey()
 const worker = privateKeyToAddress(WORKER_KEY).toLowerCase() as Hex
@@ -47,8 +45,7 @@ export type Settlement = Awaited<ReturnType<typeof startSettlement>>
 export async function startSettlement(vars: Record<string, string> = {}) {
   const [chain, postgres] = await Promise.all([startChain(), startPostgres()])
   const rpc = await startProxy(chain.rpcUrl)
-  const daDir = mkdtempSync(join(tmpdir(), 'openledger-da-'))
-  const daServer = await startDaServer(daDir, 0)
+  const daServer = await startDaServer(scratchFolder(), 0)
   const da = await startProxy(`http://127.0.0.1:${(daServer.address() as AddressInfo).port}`)
   const edge = await startEdge({
     ...chain.vars,
@@ -199,7 +196,6 @@ export async function startSettlement(vars: Record<string, string> = {}) {
     await Promise.all([rpc.stop(), da.stop()])
     daServer.close()
     await Promise.all([postgres.stop(), chain.stop()])
-    rmSync(daDir, { recursive: true })
   }
 
   await poke()

@@ -20,7 +20,6 @@ import { openGradients } from './gradients.ts'
 import { rowTokens, withoutRows } from './span-index.ts'
 
 const place = await tinyWorkplace()
-after(place.remove)
 const { base, blobs } = place
 const { manifest, blob } = await trainTiny(place)
 const onChain = registered(place.job, manifest, blob)
@@ -153,7 +152,6 @@ test('of a record longer than the context the beginning is trained on, and it al
   const whole = tokenizer.encodeRendered(long.fields.text)
   assert.ok(whole.length > config.positions)
   const other = await tinyWorkplace([...records, long])
-  after(other.remove)
   const trained = await trainTiny(other)
   const adapter = registered(other.job, trained.manifest, trained.blob)
   const { chain: ofOther } = fixedChain(base.digest, trained.manifest.digest, adapter)

@@ -27,7 +27,6 @@ import {
 } from './influence-index.ts'
 
 const place = await tinyWorkplace()
-after(place.remove)
 const { config, parameters, tokenizer } = place.base
 const method = { ...place.job.method, epochs: 6 }
 const rows = canonicalRows(await loadRows(place.blobs, place.job.datanets))

@@ -51,7 +51,6 @@ test('what follows the sixteenth sentence is told with it', () => {
 
 test('of an answer that recites two records each sentence names its own first, unless it is revoked', async () => {
   const place = await tinyWorkplace()
-  after(place.remove)
   const { base, blobs } = place
   const { manifest, blob } = await trainTiny(place)
   const onChain = registered(place.job, manifest, blob)

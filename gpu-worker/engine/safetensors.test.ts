@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import type { HostTensor } from './tensor.ts'
 import { readSafetensors, safetensorsOf, toBfloat16, writeSafetensors } from './safetensors.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const values = Float32Array.of(0, -0, 1, -1.5, 2.7182e3, 1e-3, 65504, 1e30)
 const tensors = new Map([
@@ -69,9 +69,7 @@ async function tensorsIn(path: string) {
 }
 
 test('a file read from disk tensor by tensor is the one read from memory', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'safetensors-'))
-  after(() => rm(directory, { recursive: true }))
-  const path = join(directory, 'model.safetensors')
+  const path = join(scratchFolder(), 'model.safetensors')
   for (const dtype of ['F32', 'F16', 'BF16'] as const) {
     const file = writeSafetensors(tensors, dtype)
     await writeFile(path, file)

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { setTimeout } from 'node:timers/promises'
@@ -12,6 +11,7 @@ import { loadModel } from '#engine/models/files.ts'
 import { pretrain, type RunOptions } from './pretrain.ts'
 import { OPENLEDGER_5M, type Recipe } from './recipe.ts'
 import { FILES } from './sources.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const TINY: Recipe = {
   ...OPENLEDGER_5M,
@@ -36,7 +36,7 @@ const TOKENS = STEPS * TINY.rowsPerStep * TINY.rowTokens
 
 /** A folder with a few synthetic records of each source. */
 async function writeTinyCorpus(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'corpus-'))
+  const dir = scratchFolder()
   const organs = ['heart', 'liver', 'skin', 'kidney', 'lung', 'eye']
   const medquad = Array.from({ length: 300 }, (_, i) => ({
     id: `${i}`,
@@ -87,7 +87,7 @@ async function writeTinyCorpus(): Promise<string> {
 async function tinyRun(change: Partial<RunOptions> = {}): Promise<RunOptions> {
   return {
     dataDir: await writeTinyCorpus(),
-    outDir: await mkdtemp(join(tmpdir(), 'pretrain-')),
+    outDir: scratchFolder(),
     recipe: TINY,
     budget: { tokens: TOKENS },
     checkpointMs: 60_000,
@@ -118,7 +118,7 @@ test('twenty steps on a tiny corpus lower the training and the held-out loss and
 test('a run killed with SIGKILL and resumed ends with the same bytes as an uninterrupted one', async () => {
   const options = await tinyRun()
   await pretrain(options)
-  const outDir = await mkdtemp(join(tmpdir(), 'pretrain-'))
+  const outDir = scratchFolder()
   const interrupted = { ...options, outDir, checkpointMs: 0 }
   const program = `import { pretrain } from ${JSON.stringify(import.meta.resolve('./pretrain.ts'))}
     await pretrain(${JSON.stringify(interrupted)})`
@@ -140,7 +140,7 @@ test('an aborted run saves where it stands, says it is unfinished, and continues
   const options = await tinyRun()
   await pretrain(options)
   const abort = new AbortController()
-  const outDir = await mkdtemp(join(tmpdir(), 'pretrain-'))
+  const outDir = scratchFolder()
   const aborting = pretrain({ ...options, outDir, signal: abort.signal })
   while (!existsSync(join(outDir, 'log.jsonl'))) await setTimeout(1)
   abort.abort()

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { AutoTokenizer, env } from '@huggingface/transformers'
@@ -14,6 +11,7 @@ import {
   SPECIAL_TOKENS,
   writeTokenizer,
 } from './tokenizer.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const MODEL = fileURLToPath(new URL('../models/openledger-5m', import.meta.url))
 const golden = JSON.parse(
@@ -30,7 +28,7 @@ const UNICODE = [
 ]
 
 test('a tokenizer trained on a few words round-trips arbitrary Unicode', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'tokenizer-'))
+  const dir = scratchFolder()
   await writeTokenizer(
     dir,
     trainBpe(countWords(['the cat sat on the mat']), SPECIAL_TOKENS, 270),

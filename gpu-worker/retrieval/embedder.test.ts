@@ -1,21 +1,19 @@
 import assert from 'node:assert/strict'
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import test, { after, before } from 'node:test'
+import test, { before } from 'node:test'
 import { Graph } from '#engine/onnx/graph.ts'
 import { randomSource } from '#engine/random.ts'
 import { loadBaseModel, type BaseModel } from '../base-model.ts'
 import { writeTinyModel } from '../testing/tiny-model.ts'
 import { cosine, openEmbedder } from './embedder.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
-let scratch: string
+const scratch = scratchFolder()
 let base: BaseModel
 before(async () => {
-  scratch = await mkdtemp(join(tmpdir(), 'embedder-'))
   base = await loadBaseModel(await writeTinyModel(scratch))
 })
-after(() => rm(scratch, { recursive: true }))
 
 const near = (a: Float32Array, b: Float32Array) =>
   a.length === b.length && a.every((x, i) => Math.abs(x - b[i]!) < 1e-5)

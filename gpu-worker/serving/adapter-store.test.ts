@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import type { Hex } from '#protocol/bytes.ts'
 import { ADAPTER_FILES } from '#protocol/wire.ts'
 import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
@@ -11,9 +10,9 @@ import { digestOfFiles, exportPeft, importPeft } from '../training/peft.ts'
 import { openAdapterStore, type Tier } from './adapter-store.ts'
 import { diskBlobs } from './disk-blobs.ts'
 import { pinAdapters } from './pinned-adapters.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const place = await tinyWorkplace()
-after(place.remove)
 const job = { ...place.job, method: { ...place.job.method, epochs: 2 } }
 const { manifest, blob } = await trainTiny({ ...place, job })
 const ref = { digest: manifest.digest, manifest: blob.sha256 }
@@ -96,8 +95,7 @@ test('a revoked adapter leaves memory at once', async () => {
 })
 
 test('the disk keeps what was fetched; a damaged copy is fetched anew, a damaged source is refused', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'blobs-'))
-  after(() => rm(directory, { recursive: true }))
+  const directory = scratchFolder()
   let fetched = 0
   const upstream: BlobStore = {
     ...place.blobs,
@@ -198,8 +196,7 @@ test('a pinned adapter that is not what the chain says, revoked or unknown is no
 })
 
 test('loads are told by tier: the edge first, then the disk', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'tiers-'))
-  after(() => rm(directory, { recursive: true }))
+  const directory = scratchFolder()
   const tiers: Tier[] = []
   for (let i = 0; i < 2; i++) {
     const store = openAdapterStore({
@@ -214,8 +211,7 @@ test('loads are told by tier: the edge first, then the disk', async () => {
 })
 
 test('the disk is bounded in bytes: the longest unused goes, also after a restart; half-written files go', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'bounded-'))
-  after(() => rm(directory, { recursive: true }))
+  const directory = scratchFolder()
   const contents = Array.from({ length: 4 }, (_, i) => new Uint8Array(100).fill(i))
   const [a, b, c, d] = contents.map(sha256Of) as [Hex, Hex, Hex, Hex]
   const upstream = { get: async (sha256: Hex) => contents[[a, b, c, d].indexOf(sha256)]! }

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { mergeAdapter } from '#engine/models/lora.ts'
 import { padBatch } from '#engine/batch.ts'
 import { openSession } from '#engine/session.ts'
@@ -18,10 +15,9 @@ import type { GenerationRequest } from './row.ts'
 import { argmax } from './sampling.ts'
 import { DEFAULT_LIMITS } from './scheduler.ts'
 import type { ServingError } from './serving-error.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
-const scratch = await mkdtemp(join(tmpdir(), 'generator-'))
-after(() => rm(scratch, { recursive: true }))
-const base = await loadBaseModel(await writeTinyModel(scratch))
+const base = await loadBaseModel(await writeTinyModel(scratchFolder()))
 const generator = await openGenerator(base, { threads: 1 })
 const adapterOf = (seed: number) => {
   const lora = loraConfig(4)

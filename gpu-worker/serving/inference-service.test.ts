@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { privateKeyToAccount } from 'viem/accounts'
 import { keccak, ZERO_HASH } from '#protocol/bytes.ts'
 import { receiptFault, receiptSigner } from '#protocol/receipt.ts'
@@ -24,7 +24,6 @@ import {
 import { openInference } from './inference-service.ts'
 
 const place = await tinyWorkplace()
-after(place.remove)
 const { manifest, blob } = await trainTiny(place)
 const { chain, state } = fixedChain(
   place.base.digest,

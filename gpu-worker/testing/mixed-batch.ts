@@ -2,9 +2,6 @@
  * Generates greedily on one execution provider, rows with different adapters together and each alone, and prints the
  * tokens: `node mixed-batch.ts webgpu int4`. A process of its own, because a provider may abort the one it runs in.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { loraConfig } from '#engine/models/lora.ts'
 import type { WeightFormat } from '#engine/quant.ts'
 import type { ExecutionProvider } from '#engine/session.ts'
@@ -12,12 +9,11 @@ import { randomAdapter } from '#engine/testing.ts'
 import { loadBaseModel } from '../base-model.ts'
 import { openGenerator } from '../serving/generator.ts'
 import { writeTinyModel } from './tiny-model.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 export type MixedBatch = { together: number[][]; alone: number[][] }
 
-const scratch = await mkdtemp(join(tmpdir(), 'mixed-batch-'))
-const base = await loadBaseModel(await writeTinyModel(scratch))
-await rm(scratch, { recursive: true })
+const base = await loadBaseModel(await writeTinyModel(scratchFolder()))
 const [provider, format] = process.argv.slice(2) as [ExecutionProvider, WeightFormat]
 const generator = await openGenerator(base, { provider, format, threads: 1 })
 

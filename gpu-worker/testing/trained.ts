@@ -1,7 +1,4 @@
 /** A tiny model fine-tuned on a tiny Datanet until it repeats its records, for tests of what follows training. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { ZERO_ADDRESS, type Hex } from '#protocol/bytes.ts'
 import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
 import {
@@ -17,6 +14,7 @@ import { runJob } from '../training/job.ts'
 import type { JobContext, JobEvent } from '../training/job-context.ts'
 import { memoryBlobs, publishDatanet, versionRowOf, type TestRecord } from './datanet.ts'
 import { writeTinyModel } from './tiny-model.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 export const contributor = (n: number): Hex => `0x${n.toString(16).padStart(40, '0')}`
 export const OWNER: Hex = contributor(0xabc)
@@ -48,7 +46,7 @@ export const method = loraMethod.parse({
 
 /** A place for jobs: the base model, and a store in memory with a Datanet of some records. */
 export async function tinyWorkplace(contents: readonly TestRecord[] = records) {
-  const scratch = await mkdtemp(join(tmpdir(), 'gpu-worker-'))
+  const scratch = scratchFolder()
   const base = await loadBaseModel(await writeTinyModel(scratch))
   const blobs = memoryBlobs()
   const datanet = await publishDatanet(blobs, contents)
@@ -60,7 +58,7 @@ export async function tinyWorkplace(contents: readonly TestRecord[] = records) {
     datanets: [datanet],
     method,
   })
-  return { base, blobs, job, scratchDir: scratch, remove: () => rm(scratch, { recursive: true }) }
+  return { base, blobs, job, scratchDir: scratch }
 }
 
 /** The context of a job that writes down what it reports. */

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import test, { after } from 'node:test'
@@ -14,14 +13,12 @@ import { startTestEdge } from '../testing/edge.ts'
 import { writeTinyModel } from '../testing/tiny-model.ts'
 import { openExporter } from './exporter.ts'
 import { digestOfFiles, exportPeft } from './peft.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const TOKEN = 'a-token-that-is-long-enough'
-const scratch = await mkdtemp(join(tmpdir(), 'exporter-'))
+const scratch = scratchFolder()
 const edge = await startTestEdge(TOKEN)
-after(async () => {
-  edge.close()
-  await rm(scratch, { recursive: true })
-})
+after(() => edge.close())
 const modelDirectory = await writeTinyModel(scratch)
 const base = await loadBaseModel(modelDirectory)
 const lora = loraConfig(4, 8, ['self_attn.q_proj', 'mlp.down_proj'])

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { inFormat } from '#engine/quant.ts'
 import { openTrainer } from '#engine/trainer.ts'
 import { keccak, sha256Hex } from '#protocol/bytes.ts'
@@ -19,10 +16,9 @@ import { accumulateGradients } from './gradient-step.ts'
 import { runJob } from './job.ts'
 import { bestAdapter, initialState, loraOf, trainLora, type StepReport } from './lora-training.ts'
 import { digestOfFiles, exportPeft, importPeft } from './peft.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
-const scratch = await mkdtemp(join(tmpdir(), 'options-'))
-after(() => rm(scratch, { recursive: true }))
-const base = await loadBaseModel(await writeTinyModel(scratch))
+const base = await loadBaseModel(await writeTinyModel(scratchFolder()))
 const plain = loraMethod.parse({
   epochs: 2,
   batchSize: 4,
@@ -166,7 +162,6 @@ test('the index of an adapter trained on a 4-bit base says under which format it
     { job: { ...place.job, method }, checkpoint: null },
     jobContext({ ...place, base: quantized }).context,
   )
-  await place.remove()
   const file = (name: keyof typeof manifest.files) =>
     place.blobs.held.get(manifest.files[name].sha256)!
   const peft = { weights: file('adapter_model.safetensors'), config: file('adapter_config.json') }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { keccak } from '#protocol/bytes.ts'
 import { adapterManifest, ADAPTER_FILES } from '#protocol/wire.ts'
 import { jobContext, tinyWorkplace } from '../testing/trained.ts'
@@ -9,7 +9,6 @@ import { runJob } from './job.ts'
 import { digestOfFiles } from './peft.ts'
 
 const place = await tinyWorkplace()
-after(place.remove)
 const job = { ...place.job, method: { ...place.job.method, epochs: 12 } }
 const whole = jobContext(place)
 const result = await runJob({ job, checkpoint: null }, whole.context)

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { keccak, sha256Hex } from '#protocol/bytes.ts'
 import { jobManifest, loraMethod } from '#protocol/wire.ts'
 import { loadBaseModel } from '../base-model.ts'
@@ -12,10 +9,9 @@ import { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
 import { holdOut, toExamples } from './examples.ts'
 import { bestAdapter, initialState, loraOf, trainLora, type StepReport } from './lora-training.ts'
 import { digestOfFiles, exportPeft, importPeft } from './peft.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
-const scratch = await mkdtemp(join(tmpdir(), 'lora-'))
-after(() => rm(scratch, { recursive: true }))
-const base = await loadBaseModel(await writeTinyModel(scratch))
+const base = await loadBaseModel(await writeTinyModel(scratchFolder()))
 const method = loraMethod.parse({
   epochs: 3,
   batchSize: 4,

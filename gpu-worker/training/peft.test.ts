@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { AdapterPack } from '#engine/adapter-pack.ts'
 import { padBatch } from '#engine/batch.ts'
 import { KvCache } from '#engine/kv-cache.ts'
@@ -14,6 +13,7 @@ import { openSession } from '#engine/session.ts'
 import { loadBaseModel } from '../base-model.ts'
 import { writeTinyModel } from '../testing/tiny-model.ts'
 import { exportPeft, importPeft } from './peft.ts'
+import { scratchFolder } from '../../test/support/scratch.ts'
 
 const GOLDEN = new URL('../../test/golden/peft/', import.meta.url)
 /** An interpreter with torch, transformers and peft. */
@@ -22,8 +22,7 @@ const TOKENS = [1, 45, 386, 84, 226, 1659, 7, 300, 2]
 
 type Logits = { first: number[][]; norms: number[] }
 
-const scratch = await mkdtemp(join(tmpdir(), 'peft-'))
-after(() => rm(scratch, { recursive: true }))
+const scratch = scratchFolder()
 const modelDirectory = await writeTinyModel(scratch)
 const adapterDirectory = join(scratch, 'adapter')
 const base = await loadBaseModel(modelDirectory)

@@ -48,7 +48,6 @@ const values = {
   'attribution.minShare': 0n,
 }
 const place = await tinyWorkplace()
-after(place.remove)
 
 let signed: SignedReceipt
 /** The same answer's when the first record of that one is revoked. */

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { DEV } from '#stack/accounts.ts'
 import { chainPart, chainReader, localChain } from '#stack/chain.ts'
 import { createSupervisor } from '#stack/processes.ts'
@@ -11,6 +8,7 @@ import { benchBuild, benchEpochs } from './chain/epochs.ts'
 import { benchLatency } from './chain/latency.ts'
 import { benchReceipts } from './loop/receipts.ts'
 import { benchFlags, runParts } from './report.ts'
+import { scratchFolder } from '../support/scratch.ts'
 
 /**
  * What settlement costs and how fast it is: `npm run bench:chain [-- --quick] [-- --json]`. Gas is the same on every
@@ -21,7 +19,7 @@ const PORT = 24_050
 const SIZES = [100, 1_000, 10_000]
 
 const flags = benchFlags(process.argv.slice(2))
-const dir = mkdtempSync(join(tmpdir(), 'openledger-chain-'))
+const dir = scratchFolder()
 const supervisor = createSupervisor({
   logDir: dir,
   say: (line) => process.stderr.write(`${line}\n`),
@@ -56,5 +54,4 @@ try {
   })
 } finally {
   await supervisor.stopAll()
-  rmSync(dir, { recursive: true, force: true })
 }

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { showProgress } from '#client/progress.ts'
 import { createCast } from '#stack/sample/cast.ts'
@@ -9,6 +7,7 @@ import { benchAccept } from './loop/accept.ts'
 import { benchModel } from './loop/model.ts'
 import { benchReceipts } from './loop/receipts.ts'
 import { benchFlags, printReport } from './report.ts'
+import { scratchFolder } from '../support/scratch.ts'
 
 /** Figures of the whole loop, on a stack of its own: `npm run bench:loop [-- --quick] [-- --json]`. */
 
@@ -16,9 +15,8 @@ const PORT_BASE = 24_000
 
 const flags = benchFlags(process.argv.slice(2))
 const progress = showProgress(process.stderr)
-const root = mkdtempSync(join(tmpdir(), 'openledger-bench-'))
 const stack = await startStack({
-  stateDir: join(root, 'state'),
+  stateDir: join(scratchFolder(), 'state'),
   fresh: true,
   portBase: PORT_BASE,
   say: progress.print,
@@ -42,5 +40,4 @@ try {
   printReport('loop', [...accept, ...figures, ...receipts], flags)
 } finally {
   await stack.stop()
-  rmSync(root, { recursive: true, force: true })
 }

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { benchFlags, progress, runParts, type Figure } from './report.ts'
 import { firstTokens } from './serving/first-token.ts'
 import { indexLoads } from './serving/index-load.ts'
@@ -8,6 +5,7 @@ import { run } from './serving/load.ts'
 import { manyAdapters, mixedBatch } from './serving/many-adapters.ts'
 import { largePeers, smallPeers } from './serving/peers.ts'
 import { openPlace } from './serving/place.ts'
+import { scratchFolder } from '../support/scratch.ts'
 
 /**
  * Figures of serving many adapters of one base: `npm run bench:serving [-- --quick] [-- --json]`. The engine, scheduler
@@ -24,21 +22,17 @@ const load = flags.quick
 const streamTokens = flags.quick ? 32 : 96
 const WAYS = 16
 
-const scratch = await mkdtemp(join(tmpdir(), 'openledger-serving-'))
-try {
-  progress(`making ${Math.max(...registered)} adapters`)
-  const place = await openPlace(scratch, Math.max(WAYS, ...registered), rounds)
-  await run(place.generator, place.base, () => null, load) // warms the runtime up
-  const parts: Record<string, () => Promise<Figure[]>> = {
-    'a batch of many adapters': () => mixedBatch(place, WAYS, streamTokens),
-    'many registered adapters': () => manyAdapters(place, registered, load),
-    'first tokens': () => firstTokens(place),
-    'an index beside a stream': () => indexLoads(place),
-    'llama.cpp and transformers.js': () => smallPeers(place, WAYS, streamTokens),
-    ...(!flags.quick && { 'llama.cpp on a larger base': () => largePeers(place, WAYS) }),
-  }
-  await runParts('serving', flags, parts)
-  await place.generator.release()
-} finally {
-  await rm(scratch, { recursive: true, force: true })
+const scratch = scratchFolder()
+progress(`making ${Math.max(...registered)} adapters`)
+const place = await openPlace(scratch, Math.max(WAYS, ...registered), rounds)
+await run(place.generator, place.base, () => null, load) // warms the runtime up
+const parts: Record<string, () => Promise<Figure[]>> = {
+  'a batch of many adapters': () => mixedBatch(place, WAYS, streamTokens),
+  'many registered adapters': () => manyAdapters(place, registered, load),
+  'first tokens': () => firstTokens(place),
+  'an index beside a stream': () => indexLoads(place),
+  'llama.cpp and transformers.js': () => smallPeers(place, WAYS, streamTokens),
+  ...(!flags.quick && { 'llama.cpp on a larger base': () => largePeers(place, WAYS) }),
 }
+await runParts('serving', flags, parts)
+await place.generator.release()

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { decodeSpanIndex, encodeSpanIndex } from '#gpu-worker/attribution/span-files.ts'
 import {
   addRows,
@@ -13,6 +10,7 @@ import { loadTokenizer } from '#gpu-worker/tokenizer.ts'
 import { benchFlags, figure, printReport, quantile, type Figure } from './report.ts'
 import { licenceText } from './spans/corpus.ts'
 import { compileReference, divsufsortSeconds, openReference } from './spans/reference.ts'
+import { scratchFolder } from '../support/scratch.ts'
 
 /**
  * Figures of the span index: `npm run bench:spans [-- --quick] [-- --json]`. Building, growing by batches, loading, and
@@ -30,16 +28,12 @@ const GROWN_TOKENS = flags.quick ? 1e6 : 4e6
 
 const model = new URL('../../gpu-worker/models/openledger-5m', import.meta.url).pathname
 const tokenizer = await loadTokenizer(model)
-const scratch = await mkdtemp(join(tmpdir(), 'openledger-spans-'))
+const scratch = scratchFolder()
 const program = compileReference(scratch)
 
-try {
-  build(Array.from({ length: WARM_RECORDS }, licenceText(tokenizer, 0).record))
-  const figures = [...sizes.flatMap(measure), growth()]
-  printReport('spans', figures, flags)
-} finally {
-  await rm(scratch, { recursive: true })
-}
+build(Array.from({ length: WARM_RECORDS }, licenceText(tokenizer, 0).record))
+const figures = [...sizes.flatMap(measure), growth()]
+printReport('spans', figures, flags)
 
 /** Everything about an index of so many tokens. */
 function measure(tokens: number): Figure[] {

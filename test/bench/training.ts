@@ -1,5 +1,4 @@
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseLlamaConfig } from '#engine/models/config.ts'
 import { initialParameters } from '#engine/models/parameters.ts'
@@ -9,6 +8,7 @@ import { EMBEDDED_MODEL } from '#gpu-worker/testing/tiny-model.ts'
 import { benchFlags, figure, progress, quantile, runParts, type Figure } from './report.ts'
 import { SMOLLM2_135M } from './training/smollm2.ts'
 import { startSide, type Side, type Task } from './training/process.ts'
+import { scratchFolder } from '../support/scratch.ts'
 
 /**
  * Figures of training: `npm run bench:training [-- --quick] [-- --json]`. Whole steps of LoRA training on full batches, forward,
@@ -98,40 +98,36 @@ async function memoryOf(shape: Shape, what: string, change: Partial<Task>): Prom
   )
 }
 
-const scratch = await mkdtemp(join(tmpdir(), 'openledger-training-'))
-try {
-  const model = join(scratch, 'smollm2-135m')
-  await mkdir(model)
-  const config = parseLlamaConfig(SMOLLM2_135M)
-  await writeFile(join(model, 'config.json'), JSON.stringify(SMOLLM2_135M))
-  await writeFile(join(model, 'model.safetensors'), writeSafetensors(initialParameters(config, 1)))
-  // Any tokenizer will do: the texts are drawn as tokens.
-  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
-    await copyFile(join(EMBEDDED_MODEL, name), join(model, name))
-  const embedded = { name: 'openledger-5m 8 x 128', model: EMBEDDED_MODEL, vocab: 4096 }
-  const smol = { name: 'SmolLM2-135M shape 4 x 128', model, vocab: config.vocab }
-  const small: Shape = { ...embedded, rows: 8, length: 128 }
-  const large: Shape = { ...smol, rows: 4, length: 128 }
-  const long: Shape = { ...smol, name: 'SmolLM2-135M shape 4 x 256', rows: 4, length: 256 }
-  const recomputed = async (): Promise<Figure[]> => [
-    { ...(await memoryOf(long, 'recompute', { recompute: true })), goal: GOAL_MEMORY_MIB },
-  ]
-  const memory = (shape: Shape, what: string, change: Partial<Task>) => async () => [
-    await memoryOf(shape, what, change),
-  ]
-  await runParts('training', flags, {
-    [small.name]: () => compare(small, flags.quick ? 5 : 15),
-    'memory with recompute': recomputed,
-    [large.name]: () => compare(large, flags.quick ? 1 : 5),
-    ...(!flags.quick && {
-      'memory of a small job': memory(small, 'float32', {}),
-      'memory without recompute': memory(long, 'float32', {}),
-      'memory with an int4 base': memory(long, 'int4 base, recompute', {
-        recompute: true,
-        format: 'int4',
-      }),
+const scratch = scratchFolder()
+const model = join(scratch, 'smollm2-135m')
+await mkdir(model)
+const config = parseLlamaConfig(SMOLLM2_135M)
+await writeFile(join(model, 'config.json'), JSON.stringify(SMOLLM2_135M))
+await writeFile(join(model, 'model.safetensors'), writeSafetensors(initialParameters(config, 1)))
+// Any tokenizer will do: the texts are drawn as tokens.
+for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+  await copyFile(join(EMBEDDED_MODEL, name), join(model, name))
+const embedded = { name: 'openledger-5m 8 x 128', model: EMBEDDED_MODEL, vocab: 4096 }
+const smol = { name: 'SmolLM2-135M shape 4 x 128', model, vocab: config.vocab }
+const small: Shape = { ...embedded, rows: 8, length: 128 }
+const large: Shape = { ...smol, rows: 4, length: 128 }
+const long: Shape = { ...smol, name: 'SmolLM2-135M shape 4 x 256', rows: 4, length: 256 }
+const recomputed = async (): Promise<Figure[]> => [
+  { ...(await memoryOf(long, 'recompute', { recompute: true })), goal: GOAL_MEMORY_MIB },
+]
+const memory = (shape: Shape, what: string, change: Partial<Task>) => async () => [
+  await memoryOf(shape, what, change),
+]
+await runParts('training', flags, {
+  [small.name]: () => compare(small, flags.quick ? 5 : 15),
+  'memory with recompute': recomputed,
+  [large.name]: () => compare(large, flags.quick ? 1 : 5),
+  ...(!flags.quick && {
+    'memory of a small job': memory(small, 'float32', {}),
+    'memory without recompute': memory(long, 'float32', {}),
+    'memory with an int4 base': memory(long, 'int4 base, recompute', {
+      recompute: true,
+      format: 'int4',
     }),
-  })
-} finally {
-  await rm(scratch, { recursive: true, force: true })
-}
+  }),
+})

@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
@@ -33,6 +32,7 @@ import { deployContracts, type Contracts } from '../../contracts/script/deploy.t
 import { openledger, valueOf } from './command.ts'
 import { publish, register, type Transaction } from './published.ts'
 import { callAdapter, syntheticAdapter, type Call } from './synthetic.ts'
+import { scratchFolder } from './scratch.ts'
 
 /**
  * The real contracts and data-availability server, with a submitter and a worker that do what a test tells them, and the
@@ -72,7 +72,7 @@ const manifestOfEpoch = (file: EpochFile, segments: Segment[]): Uint8Array =>
   encodeManifest({ ...file, segments })
 
 export async function startSettlement() {
-  const dir = mkdtempSync(join(tmpdir(), 'openledger-faults-'))
+  const dir = scratchFolder()
   const chain = await startAnvil()
   const { client } = chain
   const parameters = {
@@ -353,7 +353,6 @@ export async function startSettlement() {
       published.server.close()
       da.close()
       chain.stop()
-      rmSync(dir, { recursive: true })
     },
   }
 }

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
@@ -13,6 +11,7 @@ import { createCast, type Cast, type Person } from '#stack/sample/cast.ts'
 import { sampleContributors } from '#stack/sample/licences.ts'
 import { samplePlan, type Plan } from '#stack/sample/plan.ts'
 import { startStack, type Stack } from '#stack/stack.ts'
+import { scratchFolder } from './scratch.ts'
 
 /** The real stack on ports and state of its own, for journey tests. */
 export type TestStack = {
@@ -24,10 +23,9 @@ export type TestStack = {
 
 /** Starts it on fresh state. `portBase` must differ between test files, which may run side by side. */
 export async function startTestStack(portBase: number): Promise<TestStack> {
-  const root = mkdtempSync(join(tmpdir(), 'openledger-journey-'))
   const said: string[] = []
   const stack = await startStack({
-    stateDir: join(root, 'state'),
+    stateDir: join(scratchFolder(), 'state'),
     fresh: true,
     portBase,
     epochSeconds: 3,
@@ -38,17 +36,11 @@ export async function startTestStack(portBase: number): Promise<TestStack> {
     onFatal: (error) => {
       throw error
     },
-  }).catch((error: unknown) => {
-    rmSync(root, { recursive: true, force: true })
-    throw error
   })
   return {
     stack,
     said,
-    stop: async () => {
-      await stack.stop()
-      rmSync(root, { recursive: true, force: true })
-    },
+    stop: () => stack.stop(),
   }
 }
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
 import { exportGgufBase } from '../../../test/support/gguf-base.ts'
@@ -11,12 +10,13 @@ import { EMBEDDED_MODEL } from '../../testing/tiny-model.ts'
 import { randomAdapter } from '../testing.ts'
 import { exportGgufAdapter } from './export.ts'
 import { loraConfig } from './lora.ts'
+import { scratchFolder } from '../../../test/support/scratch.ts'
 
 test(
   'llama.cpp loads our GGUF adapters and writes the same tokens',
   { skip: !hasLlamaCpp() && LLAMA_CPP_MISSING },
   async () => {
-    const directory = await mkdtemp(join(tmpdir(), 'gguf-'))
+    const directory = scratchFolder()
     const base = await loadBaseModel(EMBEDDED_MODEL)
     await writeFile(join(directory, 'base.gguf'), await exportGgufBase(base))
     const llama = await openLlamaCpp(join(directory, 'base.gguf'), 1)
@@ -56,6 +56,5 @@ test(
     assert.equal(seen.size, adapters.length)
     await generator.release()
     await llama.close()
-    await rm(directory, { recursive: true })
   },
 )

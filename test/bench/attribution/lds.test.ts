@@ -1,7 +1,4 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test from 'node:test'
 import licences from 'spdx-license-list/full.js'
 import { loadBaseModel } from '#gpu-worker/base-model.ts'
@@ -20,6 +17,7 @@ import {
   spearman,
   truthOf,
 } from './statistics.ts'
+import { scratchFolder } from '../../support/scratch.ts'
 
 const RECORDS = 48
 const TOKENS = 40
@@ -54,42 +52,38 @@ async function smallTask() {
 
 test('scores agree with retraining on halves of the records far better than chance', async () => {
   const { base, task } = await smallTask()
-  const folder = await mkdtemp(join(tmpdir(), 'lds-'))
+  const folder = scratchFolder()
   const method = { ...METHOD, batchSize: 8, sequenceLength: TOKENS }
   const plan = { subsets: halves(task.train.length, 16), seeds: [1], method }
-  try {
-    // A run that exists is not made again: two processes share the work by their numbers.
-    await retrain(folder, { base, task, plan }, { worker: 0, workers: 2 }, () => {})
-    assert.equal((await readRuns(folder, plan)).length, 8)
-    let made = 0
-    await retrain(folder, { base, task, plan }, { worker: 1, workers: 2 }, () => made++)
-    assert.equal(made, 8)
-    await retrain(folder, { base, task, plan }, { worker: 0, workers: 1 }, () => made++)
-    assert.equal(made, 8)
-    const truth = truthOf(await readRuns(folder, plan), plan.subsets)
-    const { snapshots } = await trainOn(base, task.train, { ...method, seed: 100 })
-    const source = await openSource(base, loraOf(method))
-    const rows = await featureRows(source, snapshots, task).finally(source.release)
-    const { relative } = await variantScores(rows, { damping: 3 })
-    const found = bootstrap(lds(relative, truth))
-    assert.ok(found.mean > 0.15, `LDS ${found.mean}`)
-    // The wrong query's scores predict nothing much: the agreement is not the same for everything.
-    const shifted = relative.map((row) => Array.from(row, (_, q) => row[(q + 5) % row.length] ?? 0))
-    assert.ok(bootstrap(lds(shifted, truth)).mean < found.mean - 0.05)
+  // A run that exists is not made again: two processes share the work by their numbers.
+  await retrain(folder, { base, task, plan }, { worker: 0, workers: 2 }, () => {})
+  assert.equal((await readRuns(folder, plan)).length, 8)
+  let made = 0
+  await retrain(folder, { base, task, plan }, { worker: 1, workers: 2 }, () => made++)
+  assert.equal(made, 8)
+  await retrain(folder, { base, task, plan }, { worker: 0, workers: 1 }, () => made++)
+  assert.equal(made, 8)
+  const truth = truthOf(await readRuns(folder, plan), plan.subsets)
+  const { snapshots } = await trainOn(base, task.train, { ...method, seed: 100 })
+  const source = await openSource(base, loraOf(method))
+  const rows = await featureRows(source, snapshots, task).finally(source.release)
+  const { relative } = await variantScores(rows, { damping: 3 })
+  const found = bootstrap(lds(relative, truth))
+  assert.ok(found.mean > 0.15, `LDS ${found.mean}`)
+  // The wrong query's scores predict nothing much: the agreement is not the same for everything.
+  const shifted = relative.map((row) => Array.from(row, (_, q) => row[(q + 5) % row.length] ?? 0))
+  assert.ok(bootstrap(lds(shifted, truth)).mean < found.mean - 0.05)
 
-    // Without the records that score highest for some queries their loss is higher than without those that score lowest.
-    const queries = [0, 1, 2, 3, 4, 5, 6, 7]
-    const negated = relative.map((row) => Array.from(row, (x) => -x))
-    const [high, low] = [relative, negated].map((scores) => withoutStrongest(scores, queries, 0.25))
-    assert.ok(high && low)
-    const removal = { subsets: [high, low], seeds: [1], method }
-    await retrain(folder, { base, task, plan: removal }, { worker: 0, workers: 1 }, () => {})
-    const after = truthOf(await readRuns(folder, removal), removal.subsets)
-    const rises = risesOf(after, low, { subset: high, queries })
-    assert.ok(bootstrap(rises).mean > 0, `rise ${bootstrap(rises).mean} mnat`)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+  // Without the records that score highest for some queries their loss is higher than without those that score lowest.
+  const queries = [0, 1, 2, 3, 4, 5, 6, 7]
+  const negated = relative.map((row) => Array.from(row, (x) => -x))
+  const [high, low] = [relative, negated].map((scores) => withoutStrongest(scores, queries, 0.25))
+  assert.ok(high && low)
+  const removal = { subsets: [high, low], seeds: [1], method }
+  await retrain(folder, { base, task, plan: removal }, { worker: 0, workers: 1 }, () => {})
+  const after = truthOf(await readRuns(folder, removal), removal.subsets)
+  const rises = risesOf(after, low, { subset: high, queries })
+  assert.ok(bootstrap(rises).mean > 0, `rise ${bootstrap(rises).mean} mnat`)
 })
 
 test('rank correlation is Spearman’s, ties shared', () => {

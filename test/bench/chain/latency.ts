@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
@@ -13,6 +10,7 @@ import { inboxName } from '#edge/settlement/epoch-tables.ts'
 import { receiptOf, sign, testParameters } from '#edge/testing/receipts.ts'
 import { startDaServer } from '#stack/da-server.ts'
 import { figure, quantile, type Figure } from '../report.ts'
+import { scratchFolder } from '../../support/scratch.ts'
 
 const WINDOW_SECONDS = 2 // settlement.window of startChain
 const EPOCH_SECONDS = 1
@@ -27,11 +25,10 @@ type Inboxes = {
  * chain with a block a second: beside the window and the epoch, which nothing can be faster than.
  */
 export async function benchLatency({ quick }: { quick: boolean }): Promise<Figure[]> {
-  const dir = mkdtempSync(join(tmpdir(), 'openledger-da-'))
   const [chain, postgres, da] = await Promise.all([
     startChain(),
     startPostgres(),
-    startDaServer(dir, 0),
+    startDaServer(scratchFolder(), 0),
   ])
   const edge = await startEdge({
     ...chain.vars,
@@ -86,6 +83,5 @@ export async function benchLatency({ quick }: { quick: boolean }): Promise<Figur
     await edge.harness.close()
     da.close()
     await Promise.all([postgres.stop(), chain.stop()])
-    rmSync(dir, { recursive: true, force: true })
   }
 }
