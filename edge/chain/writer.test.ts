@@ -1,15 +1,24 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
-import { createTestClient, encodeFunctionData, http, publicActions, walletActions } from 'viem'
+import {
+  createTestClient,
+  encodeFunctionData,
+  encodeFunctionResult,
+  http,
+  publicActions,
+  walletActions,
+} from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { parametersAbi } from '#contracts/parameters.ts'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { parameterKey } from '#protocol/parameters.ts'
 import type { Env } from '../env.ts'
 import { RICH_KEY, startChain, type Chain } from '../testing/chain.ts'
 import { eventually, startEdge, type Edge } from '../testing/harness.ts'
 import { startProxy, type Proxy } from '../testing/proxy.ts'
-import type { OutboxEntry, OutboxRow } from './outbox.ts'
+import type { Attempt, OutboxEntry, OutboxRow } from './outbox.ts'
 import type { ChainWriter } from './writer.ts'
 
 const operator = privateKeyToAccount(RICH_KEY)
@@ -37,12 +46,20 @@ const writer = async () =>
   ((await edge.worker.getEnv()) as unknown as Env).CHAIN.getByName(
     name,
   ) as unknown as DurableObjectStub<ChainWriter>
+const enqueue = async (entry: OutboxEntry) => (await writer()).enqueue(entry)
 
 type Row = Pick<OutboxRow, 'status' | 'final' | 'reason' | 'error' | 'tx_hash' | 'block_number'>
 
 const storage = () => edge.worker.getDurableObjectStorage('CHAIN', { name })
+const query = async (sql: string, ...values: string[]) => (await storage()).exec(sql, ...values)
 const row = async (key: string): Promise<Row> =>
-  ((await (await storage()).exec('SELECT * FROM outbox WHERE key = ?', key)) as Row[])[0]!
+  ((await query('SELECT * FROM outbox WHERE key = ?', key)) as Row[])[0]!
+/** What was signed for it, the newest first. */
+const attemptsOf = async (key: string) =>
+  (await query('SELECT max_fee, tip FROM attempt WHERE key = ? ORDER BY rowid DESC', key)) as Pick<
+    Attempt,
+    'max_fee' | 'tip'
+  >[]
 /** How a transaction ended: in a block, or refused before it was sent. */
 const outcome = (key: string) =>
   eventually(async () => {
@@ -61,6 +78,15 @@ function depositOf(key: string): { account: Hex; entry: OutboxEntry } {
   })
   return { account, entry: { key, to: chain.contracts.inferenceVault, data, value: '1' } }
 }
+/** Registers a base model; the governed fee is due. */
+const registrationOf = (key: string, digest: Hex): OutboxEntry => {
+  const data = encodeFunctionData({
+    abi: modelRegistryAbi,
+    functionName: 'registerBase',
+    args: [digest, operator.address, 7n, `0x${'01'.repeat(32)}`],
+  })
+  return { key, to: chain.contracts.modelRegistry, data, value: 'fee.model' }
+}
 const deposited = (account: Hex) =>
   anvil().readContract({
     address: chain.contracts.inferenceVault,
@@ -69,6 +95,13 @@ const deposited = (account: Hex) =>
     args: [account],
   })
 
+/** The node's answer. */
+const says = (result: string) => ({
+  status: 200,
+  body: JSON.stringify({ jsonrpc: '2.0', id: 1, result }),
+})
+/** All that was sent was sent long ago. */
+const age = async () => query('UPDATE attempt SET signed_at = 0')
 const sends = (body: string) => body.includes('eth_sendRawTransaction')
 /** The Worker dies and starts again on the same storage. */
 const restart = () => edge.harness.update((options) => ({ ...options }))
@@ -116,7 +149,7 @@ test('a lost request, a lost answer and a death in between still make one transa
     const { account, entry } = depositOf(`test:${fault}`)
     let lost = 0
     proxy.fault((_path, body) => (sends(body) && ++lost <= 2 ? fault : 'pass'))
-    await (await writer()).enqueue(entry)
+    await enqueue(entry)
     await eventually(async () => lost > 0)
     await restart()
     await (await writer()).poke()
@@ -129,7 +162,7 @@ test('a lost request, a lost answer and a death in between still make one transa
 test('a chain that is away for a while is waited for', async () => {
   const { account, entry } = depositOf('test:away')
   proxy.fault(() => 'lose-request')
-  await (await writer()).enqueue(entry)
+  await enqueue(entry)
   await new Promise((resolve) => setTimeout(resolve, 3_000))
   assert.equal((await row(entry.key)).status, 'queued')
   await restart()
@@ -141,37 +174,46 @@ test('a chain that is away for a while is waited for', async () => {
 
 test('a transaction that would revert is refused with the contract’s own words, and its key can be used again', async () => {
   const key = 'test:revert'
-  const data = encodeFunctionData({
-    abi: modelRegistryAbi,
-    functionName: 'registerBase',
-    args: [`0x${'00'.repeat(32)}`, operator.address, 1n, `0x${'01'.repeat(32)}`],
-  })
-  const to = chain.contracts.modelRegistry
-  await (await writer()).enqueue({ key, to, data, value: 'fee.model' })
+  await enqueue(registrationOf(key, ZERO_HASH))
   const refused = await outcome(key)
   assert.equal(refused.status, 'reverted')
   assert.equal(refused.reason, 'ZeroValue()')
   assert.equal(refused.final, 1)
   const { account, entry } = depositOf(key)
-  await (await writer()).enqueue(entry)
+  await enqueue(entry)
   assert.equal((await outcome(key)).status, 'success')
   assert.equal(await deposited(account), 1n)
 })
 
-test('the governed fee is sent along, whatever it is', async () => {
-  const key = 'test:fee'
-  const digest: Hex = `0x${'ab'.repeat(32)}`
-  const data = encodeFunctionData({
-    abi: modelRegistryAbi,
-    functionName: 'registerBase',
-    args: [digest, operator.address, 7n, `0x${'01'.repeat(32)}`],
+test('the governed fee that was simulated is sent along, whatever is read in between', async () => {
+  const [keys, numbers] = await anvil().readContract({
+    address: chain.contracts.parameters,
+    abi: parametersAbi,
+    functionName: 'all',
   })
-  await (
-    await writer()
-  ).enqueue({ key, to: chain.contracts.modelRegistry, data, value: 'fee.model' })
-  assert.equal((await outcome(key)).status, 'success')
+  const raised = numbers.map((n, i) => (keys[i] === parameterKey('fee.model') ? n + 1n : n))
+  const result = encodeFunctionResult({
+    abi: parametersAbi,
+    functionName: 'all',
+    result: [keys, raised],
+  })
+  let simulated = false
+  proxy.fault(async (_path, body) => {
+    if (body.includes('eth_estimateGas')) {
+      simulated = true
+      await new Promise((resolve) => setTimeout(resolve, 3_500)) // parameters are kept for 3 s
+    }
+    return simulated && body.toLowerCase().includes(chain.contracts.parameters.toLowerCase())
+      ? says(result)
+      : 'pass'
+  })
+  const digest: Hex = `0x${'ab'.repeat(32)}`
+  const entry = registrationOf('test:fee', digest)
+  await enqueue(entry)
+  assert.equal((await outcome(entry.key)).status, 'success')
+  proxy.fault(() => 'pass')
   const base = await anvil().readContract({
-    address: chain.contracts.modelRegistry,
+    address: entry.to,
     abi: modelRegistryAbi,
     functionName: 'baseOf',
     args: [digest],
@@ -181,7 +223,7 @@ test('the governed fee is sent along, whatever it is', async () => {
 
 test('what a reorg takes off the chain is sent again, with the same bytes', async () => {
   const { account, entry } = depositOf('test:reorg')
-  await (await writer()).enqueue(entry)
+  await enqueue(entry)
   const first = await outcome(entry.key)
   // Replaces the newest blocks by empty ones; a node drops what was in them.
   const depth = Number(await anvil().getBlockNumber()) - first.block_number! + 1
@@ -202,15 +244,13 @@ test('what a reorg takes off the chain is sent again, with the same bytes', asyn
 
 test('a count of nonces that lags behind the receipts gives no nonce out twice', async () => {
   const first = depositOf('test:counted')
-  await (await writer()).enqueue(first.entry)
+  await enqueue(first.entry)
   const { tx_hash } = await outcome(first.entry.key)
   const { nonce } = await anvil().getTransaction({ hash: tx_hash! })
-  const stale = JSON.stringify({ jsonrpc: '2.0', id: 1, result: `0x${nonce.toString(16)}` })
-  proxy.fault((_path, body) =>
-    body.includes('eth_getTransactionCount') ? { status: 200, body: stale } : 'pass',
-  )
+  const stale = says(`0x${nonce.toString(16)}`)
+  proxy.fault((_path, body) => (body.includes('eth_getTransactionCount') ? stale : 'pass'))
   const second = depositOf('test:lagging')
-  await (await writer()).enqueue(second.entry)
+  await enqueue(second.entry)
   assert.equal((await outcome(second.entry.key)).status, 'success')
   proxy.fault(() => 'pass')
   assert.equal(await deposited(second.account), 1n)
@@ -220,7 +260,7 @@ test('a nonce that somebody else used up with the same key is not waited for', a
   const { account, entry } = depositOf('test:foreign')
   // Its bytes never reach the chain, and their nonce is used by a transfer.
   proxy.fault((_path, body) => (sends(body) ? 'lose-request' : 'pass'))
-  await (await writer()).enqueue(entry)
+  await enqueue(entry)
   await eventually(async () => (await row(entry.key)).status === 'sent')
   const hash = await anvil().sendTransaction({
     account: operator,
@@ -230,7 +270,7 @@ test('a nonce that somebody else used up with the same key is not waited for', a
   })
   await anvil().waitForTransactionReceipt({ hash })
   proxy.fault(() => 'pass')
-  await (await storage()).exec('UPDATE outbox SET lost = 1000 WHERE key = ?', entry.key)
+  await query('UPDATE outbox SET lost = 1000 WHERE key = ?', entry.key)
   assert.equal((await outcome(entry.key)).status, 'success')
   assert.equal(await deposited(account), 1n)
 })
@@ -239,18 +279,11 @@ test('a transaction that is stuck is outbid by a dearer one with the same nonce'
   const { account, entry } = depositOf('test:stuck')
   let raws = 0
   proxy.fault((_path, body) => (sends(body) && ++raws <= 1 ? 'lose-request' : 'pass'))
-  await (await writer()).enqueue(entry)
+  await enqueue(entry)
   await eventually(async () => raws === 1)
-  await (
-    await storage()
-  ).exec('UPDATE attempt SET signed_at = 0, block = -1000 WHERE key = ?', entry.key)
+  await query('UPDATE attempt SET signed_at = 0, block = -1000 WHERE key = ?', entry.key)
   assert.equal((await outcome(entry.key)).status, 'success')
-  const attempts = (await (
-    await storage()
-  ).exec('SELECT max_fee, tip FROM attempt WHERE key = ? ORDER BY signed_at DESC', entry.key)) as {
-    max_fee: string
-    tip: string
-  }[]
+  const attempts = await attemptsOf(entry.key)
   assert.equal(attempts.length, 2)
   assert.ok(BigInt(attempts[0]!.tip) * 100n >= BigInt(attempts[1]!.tip) * 110n)
   assert.equal(await deposited(account), 1n)
@@ -260,17 +293,12 @@ test('what has a budget waits for a price that fits, and holds nobody up', async
   const [dear, plain] = [depositOf('test:budget'), depositOf('test:no-budget')]
   const price = (wei: bigint) =>
     proxy.fault((_path, body) =>
-      body.includes('eth_maxPriorityFeePerGas')
-        ? {
-            status: 200,
-            body: JSON.stringify({ jsonrpc: '2.0', id: 1, result: `0x${wei.toString(16)}` }),
-          }
-        : 'pass',
+      body.includes('eth_maxPriorityFeePerGas') ? says(`0x${wei.toString(16)}`) : 'pass',
     )
   price(20n * 10n ** 9n)
   const budget = (5n * 10n ** 14n).toString() // a deposit takes some 45,000 gas
-  await (await writer()).enqueue({ ...dear.entry, budget })
-  await (await writer()).enqueue(plain.entry)
+  await enqueue({ ...dear.entry, budget })
+  await enqueue(plain.entry)
   assert.equal((await outcome(plain.entry.key)).status, 'success')
   const waiting = await row(dear.entry.key)
   assert.equal(waiting.status, 'queued')
@@ -287,7 +315,7 @@ test('what a rollup takes for L1 data and its operator counts as cost', async ()
   const oracle = '0x420000000000000000000000000000000000000F'
   const answer: Hex = `0x7f${(10n ** 15n).toString(16).padStart(64, '0')}60005260206000f3`
   await anvil().setCode({ address: oracle, bytecode: answer })
-  await (await writer()).enqueue({ ...entry, budget: (10n ** 15n).toString() })
+  await enqueue({ ...entry, budget: (10n ** 15n).toString() })
   const waiting = await eventually(async () => {
     const now = await row(entry.key)
     return now.error !== null && now
@@ -316,21 +344,12 @@ async function withoutBlocks(
   }
 }
 
-/** All that was sent was sent long ago. */
-const age = async () => (await storage()).exec('UPDATE attempt SET signed_at = 0')
-const attemptsOf = async (key: string) =>
-  (await (
-    await storage()
-  ).exec('SELECT max_fee FROM attempt WHERE key = ? ORDER BY rowid DESC', key)) as {
-    max_fee: string
-  }[]
-
 test('when the price rises, the oldest is outbid at its nonce, up to the cap, and those behind it follow', async () => {
   const all = Array.from({ length: 3 }, (_, i) => depositOf(`test:rise-${i}`))
   const [first] = all
   const GWEI = 10n ** 9n
   await withoutBlocks(async (mine) => {
-    for (const { entry } of all) await (await writer()).enqueue(entry)
+    for (const { entry } of all) await enqueue(entry)
     await eventually(async () => {
       const now = await Promise.all(all.map(({ entry }) => row(entry.key)))
       return now.every(({ status }) => status === 'sent')
@@ -361,11 +380,9 @@ test('when the price rises, the oldest is outbid at its nonce, up to the cap, an
 test('a gap that a node’s pool lost is filled, and those behind it are mined', async () => {
   const all = Array.from({ length: 3 }, (_, i) => depositOf(`test:gap-${i}`))
   await withoutBlocks(async () => {
-    for (const { entry } of all) await (await writer()).enqueue(entry)
+    for (const { entry } of all) await enqueue(entry)
     const sent = await eventually(async () => {
-      const [now] = (await (
-        await storage()
-      ).exec(
+      const [now] = (await query(
         `SELECT hash FROM attempt WHERE key = ? AND (SELECT count(*) FROM outbox WHERE status = 'sent') = 3`,
         all[0]!.entry.key,
       )) as { hash: Hex }[]

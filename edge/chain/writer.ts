@@ -1,5 +1,5 @@
 import { DurableObject } from 'cloudflare:workers'
-import { keccak256, type PublicClient } from 'viem'
+import { keccak256, parseTransaction, type PublicClient } from 'viem'
 import { privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { messageOf } from '#protocol/errors.ts'
@@ -150,7 +150,7 @@ export class ChainWriter extends DurableObject<Env> {
       }
       if (receipt.status === 'success') this.#outbox.set(row.key, { ...mined, status: 'success' })
       else {
-        const reason = await replay(round, row, receipt.blockNumber)
+        const reason = await replay(round, { row, attempt, minedIn: receipt.blockNumber })
         this.#outbox.set(row.key, { ...mined, status: 'reverted', reason })
       }
       return
@@ -253,7 +253,8 @@ export class ChainWriter extends DurableObject<Env> {
   /** Simulates and prices a transaction, then signs it. Throws when it would revert or costs too much now. */
   async #price(round: Round, row: OutboxRow, nonce: number): Promise<void> {
     const { client, operator, settings } = round
-    const call = { to: row.to_address, data: row.data, value: await weiOf(settings, row) }
+    const value = await weiOf(settings, row)
+    const call = { to: row.to_address, data: row.data, value }
     const [gas, fees] = await Promise.all([
       client.estimateGas({ ...call, account: operator.address, blockTag: 'pending' }),
       client.estimateFeesPerGas(),
@@ -267,7 +268,7 @@ export class ChainWriter extends DurableObject<Env> {
       if (cost > BigInt(row.budget))
         throw new Error(`it would cost ${cost} wei, and may cost ${row.budget}`)
     }
-    await this.#sign(round, row, { nonce, gas: (gas * GAS_PERCENT) / 100n, maxFee, tip })
+    await this.#sign(round, row, { nonce, value, gas: (gas * GAS_PERCENT) / 100n, maxFee, tip })
   }
 
   /**
@@ -281,7 +282,8 @@ export class ChainWriter extends DurableObject<Env> {
     const maxFee = smaller(larger(fees.maxFeePerGas, raised(offered, BUMP_PERCENT)), most)
     if (maxFee < raised(offered, MIN_BUMP_PERCENT)) return false
     const tip = smaller(larger(fees.maxPriorityFeePerGas, raised(offeredTip, BUMP_PERCENT)), maxFee)
-    await this.#sign(round, row, { nonce, gas: BigInt(attempt.gas), maxFee, tip })
+    const value = await weiOf(round.settings, row) // what is due may have changed since it was sent
+    await this.#sign(round, row, { nonce, value, gas: BigInt(attempt.gas), maxFee, tip })
     return true
   }
 
@@ -289,12 +291,12 @@ export class ChainWriter extends DurableObject<Env> {
   async #sign(
     { client, operator, settings, head }: Round,
     row: OutboxRow,
-    { nonce, gas, maxFee, tip }: { nonce: number; gas: bigint; maxFee: bigint; tip: bigint },
+    { nonce, value, gas, maxFee, tip }: Terms,
   ): Promise<void> {
     const raw = await operator.signTransaction({
       to: row.to_address,
       data: row.data,
-      value: await weiOf(settings, row),
+      value,
       type: 'eip1559',
       chainId: settings.CHAIN_ID,
       nonce,
@@ -337,6 +339,9 @@ type Round = {
   used: number
 }
 
+/** What a transaction is signed with beside its call. */
+type Terms = { nonce: number; value: bigint; gas: bigint; maxFee: bigint; tip: bigint }
+
 /** Smallest nonce that neither the chain nor a transaction in flight has, so that gaps fill up. */
 function freeNonce(used: number, inFlight: readonly number[]): number {
   let nonce = used
@@ -344,10 +349,14 @@ function freeNonce(used: number, inFlight: readonly number[]): number {
   return nonce
 }
 
+/** The wei that are due for a transaction now. */
 async function weiOf(settings: Settings, { value }: OutboxRow): Promise<bigint> {
   if (!isParameter(value)) return BigInt(value)
   return (await readParameters(settings)).values[value]
 }
+
+/** The wei that an attempt sends along. */
+const valueOf = ({ raw }: Attempt): bigint => parseTransaction(raw).value ?? 0n
 
 /** Whether later transactions wait for one that cannot be sent now, because they may build on it. */
 const keepsOrder = ({ budget, tries }: OutboxRow): boolean => budget === null && tries < PATIENCE
@@ -371,17 +380,16 @@ const blockHash = async (client: PublicClient, number: number): Promise<Hex | nu
 
 /** Why a mined transaction reverted: the same call on the state before its block. */
 async function replay(
-  { client, operator, settings }: Round,
-  row: OutboxRow,
-  blockNumber: bigint,
+  { client, operator }: Round,
+  { row, attempt, minedIn }: { row: OutboxRow; attempt: Attempt; minedIn: bigint },
 ): Promise<string> {
   try {
     await client.call({
       account: operator.address,
       to: row.to_address,
       data: row.data,
-      value: await weiOf(settings, row),
-      blockNumber: blockNumber - 1n,
+      value: valueOf(attempt),
+      blockNumber: minedIn - 1n,
     })
     return 'reverted for a reason that the state before its block does not show'
   } catch (error) {

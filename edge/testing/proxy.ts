@@ -8,10 +8,12 @@ import type { AddressInfo } from 'node:net'
  */
 export type Fault = 'pass' | 'lose-request' | 'lose-answer' | { status: number; body?: string }
 
+type Decide = (path: string, body: string) => Fault | Promise<Fault>
+
 export type Proxy = {
   url: string
-  /** Decides for every request; `pass` for all at first. */
-  fault: (decide: (path: string, body: string) => Fault) => void
+  /** Decides for every request, which waits for it; `pass` for all at first. */
+  fault: (decide: Decide) => void
   /** Requests that reached the server. */
   passed: { path: string; body: string }[]
   stop: () => Promise<void>
@@ -19,12 +21,12 @@ export type Proxy = {
 
 /** A server in front of an HTTP server of the outside world that loses what a test says it loses. */
 export async function startProxy(target: string): Promise<Proxy> {
-  let decide: (path: string, body: string) => Fault = pass
+  let decide: Decide = pass
   const passed: Proxy['passed'] = []
   const server = createServer(async (request, response) => {
     const bytes = await read(request)
     const [path, body] = [request.url ?? '/', bytes.toString('latin1')]
-    const fault = decide(path, body)
+    const fault = await decide(path, body)
     if (typeof fault === 'object')
       return void response.writeHead(fault.status).end(fault.body ?? 'fault')
     if (fault === 'lose-request') return void request.socket.destroy()
