@@ -2,7 +2,7 @@ import { privateKeyToAccount } from 'viem/accounts'
 import type { Hex } from '#protocol/bytes.ts'
 import type { ParameterName } from '#protocol/parameters.ts'
 import type { Ctx } from '../context.ts'
-import type { TransactionStatus } from './writer.ts'
+import type { TransactionStatus } from './outbox.ts'
 
 export type Transaction = {
   /** `<domain>:<id>`: names the intent; the domain picks who hears of the outcome (ON_TX in edge/index.ts). */
@@ -36,6 +36,10 @@ export async function enqueueTransaction(
 /** Where a transaction stands; the writer never forgets a key. */
 export const transactionStatus = async (ctx: Chain, key: string): Promise<TransactionStatus> =>
   chainWriter(ctx).status(key)
+
+/** The data of a transaction's call, which may be long; null when the writer does not know the key. */
+export const transactionData = async (ctx: Chain, key: string): Promise<Hex | null> =>
+  chainWriter(ctx).dataOf(key)
 
 /** The writer of this deployment's operator key; its name is the operator's address. */
 export const chainWriter = ({ env, settings }: Chain) =>

@@ -46,6 +46,20 @@ export type OutboxRow = {
   created_at: number
 }
 
+/** Where a transaction stands. */
+export type TransactionStatus = {
+  status: OutboxStatus | 'unknown'
+  /** Unix milliseconds. */
+  createdAt: number | null
+  txHash: Hex | null
+  blockNumber: number | null
+  final: boolean
+  /** Decoded reason of a revert. */
+  reason: string | null
+  /** What the last round failed with, while it is being tried again. */
+  error: string | null
+}
+
 export type Attempt = {
   hash: Hex
   raw: Hex
@@ -100,19 +114,21 @@ export function openOutbox(storage: DurableObjectStorage) {
     sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM outbox WHERE ${where}`).one().n
 
   return {
-    find: (key: string) => rows('WHERE key = ?', key)[0],
+    status: (key: string): TransactionStatus => statusOf(rows('WHERE key = ?', key)[0]),
+    /** The data of a transaction's call. */
+    data: (key: string): Hex | null => rows('WHERE key = ?', key)[0]?.data ?? null,
     set,
 
     /**
      * Adds a transaction; the same key again is a no-op. After a revert the key may be used again, also for another
      * payload: the reverted one can no longer take effect. Throws when a live key comes with another payload.
      */
-    add: ({ key, to, data, value, budget }: OutboxEntry, now: number): OutboxRow => {
+    add: ({ key, to, data, value, budget }: OutboxEntry, now: number): void => {
       const known = rows('WHERE key = ?', key)[0]
       if (known && !(known.status === 'reverted' && known.final)) {
         if (known.to_address !== to || known.data !== data || known.value !== value)
           throw new Error(`outbox: ${key} is taken by another transaction`)
-        return known
+        return
       }
       storage.transactionSync(() => {
         sql.exec('DELETE FROM attempt WHERE key = ?', key)
@@ -127,7 +143,6 @@ export function openOutbox(storage: DurableObjectStorage) {
           now,
         )
       })
-      return rows('WHERE key = ?', key)[0] as OutboxRow
     },
 
     /** In the order they came; what has a budget comes after all others, and may be tried in any order. */
@@ -222,3 +237,14 @@ export function openOutbox(storage: DurableObjectStorage) {
       ),
   }
 }
+
+const statusOf = (row: OutboxRow | undefined): TransactionStatus => ({
+  // A revert that a reorg could still undo counts as under way.
+  status: !row ? 'unknown' : row.status === 'reverted' && !row.final ? 'sent' : row.status,
+  createdAt: row?.created_at ?? null,
+  txHash: row?.tx_hash ?? null,
+  blockNumber: row?.block_number ?? null,
+  final: row?.final === 1,
+  reason: row?.reason ?? null,
+  error: row?.error ?? null,
+})

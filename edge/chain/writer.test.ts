@@ -114,6 +114,9 @@ test('a transaction takes effect once, however often its key is asked for', asyn
   assert.equal(done.status, 'success')
   await stub.enqueue(entry)
   await stub.poke()
+  // Callers ask again and again how it stands, and an epoch's call is long.
+  assert.ok(!JSON.stringify(await stub.status(entry.key)).includes(entry.data))
+  assert.equal(await stub.dataOf(entry.key), entry.data)
   const receipt = await anvil().getTransactionReceipt({ hash: done.tx_hash! })
   assert.equal(Number(receipt.blockNumber), done.block_number)
   assert.equal(await deposited(account), 1n)

@@ -13,7 +13,7 @@ import {
   type Attempt,
   type OutboxEntry,
   type OutboxRow,
-  type OutboxStatus,
+  type TransactionStatus,
 } from './outbox.ts'
 import { worstCost } from './fees.ts'
 import { readParameters } from './parameters.ts'
@@ -34,21 +34,6 @@ const MAX_WAITS = 5
 const PATIENCE = 20 // failures of a transaction, about four minutes, until later ones may pass it
 const KEEP_SIGNED_MS = 7 * 86_400_000
 
-export type TransactionStatus = {
-  status: OutboxStatus | 'unknown'
-  /** Its call; null when it is unknown. */
-  data: Hex | null
-  /** Unix milliseconds. */
-  createdAt: number | null
-  txHash: Hex | null
-  blockNumber: number | null
-  final: boolean
-  /** Decoded reason of a revert. */
-  reason: string | null
-  /** What the last round failed with, while it is being tried again. */
-  error: string | null
-}
-
 /**
  * The only sender of L2 transactions of one operator key. Everything is in SQLite before it is sent, so the object
  * may die at any point: signed bytes are sent again (the same hash: harmless), a nonce is never given out twice.
@@ -58,15 +43,19 @@ export class ChainWriter extends DurableObject<Env> {
   #failures = 0
 
   /** Takes a transaction; see `enqueueTransaction`. */
-  async enqueue(entry: OutboxEntry): Promise<TransactionStatus> {
-    const row = this.#outbox.add(entry, Date.now())
+  async enqueue(entry: OutboxEntry): Promise<void> {
+    this.#outbox.add(entry, Date.now())
     await this.#wake(0)
-    return statusOf(row)
   }
 
   /** Where a transaction stands. */
   status(key: string): TransactionStatus {
-    return statusOf(this.#outbox.find(key))
+    return this.#outbox.status(key)
+  }
+
+  /** The data of a transaction's call. */
+  dataOf(key: string): Hex | null {
+    return this.#outbox.data(key)
   }
 
   /** Runs a round soon: the sweep's remedy for an alarm that the platform gave up on. */
@@ -362,18 +351,6 @@ const valueOf = ({ raw }: Attempt): bigint => parseTransaction(raw).value ?? 0n
 const keepsOrder = ({ budget, tries }: OutboxRow): boolean => budget === null && tries < PATIENCE
 
 const isParameter = (value: string): value is ParameterName => value in PARAMETERS
-
-const statusOf = (row: OutboxRow | undefined): TransactionStatus => ({
-  // A revert that a reorg could still undo counts as under way.
-  status: !row ? 'unknown' : row.status === 'reverted' && !row.final ? 'sent' : row.status,
-  data: row?.data ?? null,
-  createdAt: row?.created_at ?? null,
-  txHash: row?.tx_hash ?? null,
-  blockNumber: row?.block_number ?? null,
-  final: row?.final === 1,
-  reason: row?.reason ?? null,
-  error: row?.error ?? null,
-})
 
 const blockHash = async (client: PublicClient, number: number): Promise<Hex | null> =>
   (await getBlockOrNull(client, number))?.hash ?? null

@@ -1,5 +1,5 @@
 import type { Hex } from '#protocol/bytes.ts'
-import type { TransactionStatus } from '../chain/writer.ts'
+import type { TransactionStatus } from '../chain/outbox.ts'
 import type { TxEvent } from '../http/messages.ts'
 
 /** How a transaction ended. */

@@ -3,10 +3,15 @@ import type { Hex } from '#protocol/bytes.ts'
 import type { Claim, SignedClaim } from '#protocol/claim.ts'
 import { attributionSettlementAbi as abi } from '#contracts/attribution-settlement.ts'
 import { chainClient, readChain } from '../chain/client.ts'
-import { enqueueTransaction, operatorAddress, transactionStatus } from '../chain/enqueue.ts'
+import {
+  enqueueTransaction,
+  operatorAddress,
+  transactionData,
+  transactionStatus,
+} from '../chain/enqueue.ts'
 import { worstCost } from '../chain/fees.ts'
 import { revertReason } from '../chain/revert.ts'
-import type { TransactionStatus } from '../chain/writer.ts'
+import type { TransactionStatus } from '../chain/outbox.ts'
 import type { Ctx } from '../context.ts'
 import { Problem } from '../problem.ts'
 import { payoutOf, rewardsOf } from './rewards.ts'
@@ -101,8 +106,8 @@ export async function quoteClaim(ctx: Ctx, account: Hex): Promise<ClaimQuote> {
 export async function relayClaim(ctx: Ctx, signed: SignedClaim): Promise<RelayedClaim> {
   const { claim, signature } = signed
   const id = claimId(claim)
-  const known = await transactionStatus(ctx, keyOf(id))
-  if (known.data && known.status !== 'reverted') return sameClaim(ctx, signed, known.data)
+  const [known, sent] = await recorded(ctx, id)
+  if (sent && known.status !== 'reverted') return sameClaim(ctx, signed, sent)
   const revertedInBlock = known.status === 'reverted' && known.txHash !== null
   if (revertedInBlock && Date.now() - (known.createdAt ?? 0) < REVERTED_PAUSE_MS)
     throw new Problem('claim/refused', {
@@ -138,19 +143,18 @@ export async function relayClaim(ctx: Ctx, signed: SignedClaim): Promise<Relayed
     })
   } catch (cause) {
     // A request with the same nonce may have come first.
-    const first = await transactionStatus(ctx, keyOf(id))
-    if (!first.data) throw cause
-    return sameClaim(ctx, signed, first.data)
+    const first = await transactionData(ctx, keyOf(id))
+    if (!first) throw cause
+    return sameClaim(ctx, signed, first)
   }
   return findClaim(ctx, id)
 }
 
 /** A relayed claim by its id; throws `claim/not-found`. */
 export async function findClaim(ctx: Ctx, id: string): Promise<RelayedClaim> {
-  const transaction = await transactionStatus(ctx, keyOf(id))
-  if (!transaction.data)
-    throw new Problem('claim/not-found', { detail: `No claim has the id ${id}.` })
-  const { claim, fee } = decodeCall(transaction.data)
+  const [transaction, data] = await recorded(ctx, id)
+  if (!data) throw new Problem('claim/not-found', { detail: `No claim has the id ${id}.` })
+  const { claim, fee } = decodeCall(data)
   const { txHash, blockNumber, reason, error } = transaction
   return {
     id,
@@ -248,6 +252,10 @@ const claimId = ({ account, nonce }: Pick<Claim, 'account' | 'nonce'>): string =
   `clm_${account.slice(2)}_${nonce}`
 
 const keyOf = (id: string): string => `claim:${id}`
+
+/** How a claim's transaction stands, and its call. */
+const recorded = (ctx: Ctx, id: string): Promise<[TransactionStatus, Hex | null]> =>
+  Promise.all([transactionStatus(ctx, keyOf(id)), transactionData(ctx, keyOf(id))])
 
 function decodeCall(data: Hex) {
   const { functionName, args } = decodeFunctionData({ abi, data })
