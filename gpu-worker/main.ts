@@ -97,7 +97,7 @@ async function main(): Promise<void> {
       address: account.address.toLowerCase() as Hex,
       url: settings.WORKER_URL,
       device: describeDevice(device),
-      bases: [{ name, digest, contextLength, format, training }],
+      bases: [{ name, digest, contextLength, training }],
       load: {
         capacity,
         active,

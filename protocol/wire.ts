@@ -292,8 +292,6 @@ export const workerHello = z.object({
         name: z.string(),
         digest: bytes32,
         contextLength: z.int().positive(),
-        /** How its matrices are held to generate; float32 when absent. */
-        format: z.enum(['f32', 'int8', 'int4']).optional(),
         /** What tells how much memory training the base takes here, and how much there is. */
         training: z.object({ shape: modelShape, memoryBytes: z.int().positive() }).optional(),
       }),
