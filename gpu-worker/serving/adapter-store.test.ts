@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import type { Hex } from '#protocol/bytes.ts'
 import { ADAPTER_FILES } from '#protocol/wire.ts'
 import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
@@ -172,6 +173,20 @@ test('a pinned adapter is loaded with its index once the edge answers, and stays
   assert.deepEqual(adapters.resident, [ref.digest, other.manifest.digest])
   assert.deepEqual(indexes.resident, [ref.digest])
   assert.ok(indexes.residentBytes > indexes.budgetBytes)
+})
+
+test('a pinned adapter that is revoked leaves memory with its index, though nobody asks for it', async () => {
+  const onChain = { ...state.adapter }
+  const own = { adapter: async () => onChain }
+  const store = openAdapterStore({ base: place.base, chain: own, blobs: place.blobs })
+  await pinAdapters([ref.digest], { store, chain: own, againAfterMs: 5 })
+  const resident = () => [store.load().adapters.resident, store.load().indexes.resident]
+  assert.deepEqual(resident(), [[ref.digest], [ref.digest]])
+  await setTimeout(50)
+  assert.deepEqual(resident(), [[ref.digest], [ref.digest]])
+  onChain.revoked = true
+  for (let i = 0; i < 1_000 && resident().flat().length > 0; i++) await setTimeout(5)
+  assert.deepEqual(resident(), [[], []])
 })
 
 test('a pinned adapter that is not what the chain says, revoked or unknown is not loaded, and the next one is', async () => {

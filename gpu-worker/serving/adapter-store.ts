@@ -13,6 +13,7 @@ import { openIndex, type LoadedIndex } from '../attribution/index-files.ts'
 import type { SpanIndex } from '../attribution/span-index.ts'
 import type { BaseModel } from '../base-model.ts'
 import { EdgeError, sha256Of, type BlobStore } from '../blobs.ts'
+import { log } from '../log.ts'
 import { availableMemory } from '../training/memory.ts'
 import { digestOfFiles, importPeft } from '../training/peft.ts'
 import { byteCache, type CacheLoad } from './byte-cache.ts'
@@ -111,8 +112,8 @@ export function openAdapterStore({
       const onChain = await chain.adapter(digest)
       if (!onChain) throw new ServingError('model/not-found', `adapter ${digest} is not on chain`)
       if (onChain.revoked) {
-        adapters.drop(digest)
-        indexes.drop(digest)
+        if ([adapters, indexes].filter((cache) => cache.drop(digest)).length > 0)
+          log('warn', 'revoked adapter dropped from memory', { adapter: digest })
         throw new ServingError('model/revoked', `adapter ${digest} was revoked`)
       }
       if (onChain.base !== base.digest)

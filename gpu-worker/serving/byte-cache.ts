@@ -4,7 +4,8 @@ import type { Hex } from '#protocol/bytes.ts'
 export type ByteCache<T> = {
   /** What is held, or what `load` answers, once for all who ask meanwhile. A failure is kept by nobody. */
   get: (digest: Hex, load: () => Promise<T>) => Promise<T>
-  drop: (digest: Hex) => void
+  /** Whether it was held. */
+  drop: (digest: Hex) => boolean
   load: () => CacheLoad
 }
 
@@ -29,9 +30,9 @@ export function byteCache<T extends { bytes: number }>(
   let residentBytes = 0
   let [hits, misses, evictions] = [0, 0, 0]
 
-  const drop = (digest: Hex): void => {
+  const drop = (digest: Hex): boolean => {
     residentBytes -= held.get(digest)?.bytes ?? 0
-    held.delete(digest)
+    return held.delete(digest)
   }
   const keep = (digest: Hex, value: T): void => {
     drop(digest)

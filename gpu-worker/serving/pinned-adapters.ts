@@ -6,14 +6,15 @@ import type { AdapterStore } from './adapter-store.ts'
 import type { Chain } from './chain.ts'
 import { ServingError, type ServingErrorCode } from './serving-error.ts'
 
-/** How soon the chain or the edge is asked again after it could not answer. */
+/** How soon the chain or the edge is asked again after it could not answer, and the chain whether an adapter was revoked. */
 const AGAIN_AFTER_MS = 10_000
 const PASSING: readonly ServingErrorCode[] = ['chain/unavailable', 'model/unavailable']
 
 /**
  * Pins adapters and loads them one after the other, the first named first; resolves when each is in memory or refused. A
  * chain or an edge that is away is asked until it answers; what is unknown, revoked or other than the chain says is
- * logged and left to the requests that name it, which get the same answer.
+ * logged and left to the requests that name it, which get the same answer. From then on the chain is asked from time to time
+ * about all of them, because no request may ever come to ask it: one that is revoked leaves memory.
  */
 export async function pinAdapters(
   digests: readonly Hex[],
@@ -27,11 +28,17 @@ export async function pinAdapters(
     againAfterMs?: number
   },
 ): Promise<void> {
+  const check = async (digest: Hex) => {
+    const manifest = (await chain.adapter(digest))?.manifestHash ?? digest // unknown: `check` says so
+    return store.check({ digest, manifest })
+  }
+  // A chain that cannot be read now is no revocation, and what else is wrong was logged when it was to be loaded.
+  const recheck = () => Promise.allSettled(digests.map(check))
+  setInterval(recheck, againAfterMs).unref()
   for (const digest of digests) store.pin(digest)
   for (const digest of digests) {
     const load = async (): Promise<void> => {
-      const manifest = (await chain.adapter(digest))?.manifestHash ?? digest // unknown: `check` says so
-      const onChain = await store.check({ digest, manifest })
+      const onChain = await check(digest)
       await store.get(digest, onChain)
       await store.index(digest, onChain)
     }
