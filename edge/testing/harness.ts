@@ -33,7 +33,12 @@ process.env['WRANGLER_SEND_METRICS'] = 'false'
 export type Edge = {
   harness: TestHarness
   worker: WorkerHandle
-  fetch: (path: string, init?: RequestInit) => Promise<Response>
+  /**
+   * Asks the Worker, at a path or at any origin. It goes to the Worker's own runtime: the proxy that `harness.fetch` and the
+   * harness's URL reach it through keeps idle connections for the five seconds after which workerd closes them, and a POST
+   * that meets the closing one is answered "Network connection lost".
+   */
+  fetch: (url: string, init?: RequestInit) => Promise<Response>
 }
 
 /** Starts the really built Worker of wrangler.toml with empty stores and migrated D1. Close with `edge.harness.close()`. */
@@ -49,7 +54,7 @@ export async function startEdge(vars: Record<string, string> = {}): Promise<Edge
   return {
     harness,
     worker,
-    fetch: (path, init) => harness.fetch(path, init as never) as unknown as Promise<Response>,
+    fetch: (url, init) => worker.fetch(url, init as never) as unknown as Promise<Response>,
   }
 }
 

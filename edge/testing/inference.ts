@@ -69,7 +69,6 @@ export async function startInference(): Promise<Inference> {
     // Epochs never close here: what is owed stays owed.
     const edge = await startEdge({ ...chain.vars, EPOCH_SECONDS: '3600' })
     started.push(() => edge.harness.close())
-    const baseUrl = (await edge.harness.listen()).url.origin
     const [owner, payer] = [await signIn(edge), await signIn(edge)]
     await prepay(chain, payer.address, parseEther('1'))
     const datanet = await publishDatanet(edge, owner, [owner])
@@ -115,7 +114,12 @@ export async function startInference(): Promise<Inference> {
       stop,
       announce: async () => void (await registerGpuWorker(edge, worker, BASE)),
       client: (by = payer) =>
-        new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: by.key, maxRetries: 0 }),
+        new OpenAI({
+          baseURL: 'http://edge.test/v1',
+          fetch: (url, init) => edge.fetch(String(url), init),
+          apiKey: by.key,
+          maxRetries: 0,
+        }),
       holdOf: async (requestId) => (await holds()).find((hold) => hold.request_id === requestId),
       lastRequest: () => worker.requests.at(-1)!,
     }
