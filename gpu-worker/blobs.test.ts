@@ -5,14 +5,16 @@ import test, { after } from 'node:test'
 import { sha256Hex } from '#protocol/bytes.ts'
 import { CorruptBlobError, edgeBlobs, EdgeError, pause, sha256Of } from './blobs.ts'
 
-type Reply = { status: number; body?: string }
+/** `cut`: the connection breaks after so many characters of the body. */
+type Reply = { status: number; body?: string; cut?: number }
 let replies: Reply[] = []
 const asked: string[] = []
 const server = createServer((request, response) => {
   asked.push(`${request.method} ${request.url} ${request.headers.authorization}`)
-  const { status, body } = replies.shift() ?? { status: 500 }
-  response.writeHead(status)
-  response.end(body)
+  const { status, body = '', cut }: Reply = replies.shift() ?? { status: 500 }
+  response.writeHead(status, { 'content-length': body.length })
+  if (cut === undefined) response.end(body)
+  else response.write(body.slice(0, cut), () => response.destroy())
 })
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 after(() => server.close())
@@ -40,6 +42,18 @@ test('bytes that are not those of the hash are refused after a second try', asyn
     { status: 200, body: 'damaged' },
   ]
   await assert.rejects(blobs.get(name), CorruptBlobError)
+})
+
+test('a download that breaks off is an edge that is away: it is asked for again', async () => {
+  replies = [
+    { status: 200, body: text, cut: 4 },
+    { status: 200, body: text },
+  ]
+  assert.deepEqual(await blobs.get(name), bytes)
+  assert.equal(replies.length, 0)
+  replies = Array.from({ length: 20 }, () => ({ status: 200, body: text, cut: 4 }))
+  const tired = AbortSignal.timeout(600)
+  await assert.rejects(blobs.get(name, tired), { name: 'TimeoutError' })
 })
 
 test('a refusal is final and says what the edge said', async () => {

@@ -1,5 +1,6 @@
 /** The content-addressed store behind the edge's `/v1/blobs` route. A blob's name is its SHA-256, checked both ways. */
 import { hash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { toHex, type Hex } from '#protocol/bytes.ts'
 import type { BlobRef } from '#protocol/wire.ts'
 
@@ -52,14 +53,7 @@ export function edgeBlobs(edgeUrl: string, token: string): BlobStore {
   const headers = { authorization: `Bearer ${token}` }
   const url = (sha256: Hex) => `${edgeUrl}/v1/blobs/${sha256}`
   return {
-    get: (sha256, signal) =>
-      retrying(async () => {
-        const response = await edgeFetch(url(sha256), { headers, signal })
-        const bytes = await response.bytes()
-        const found = await hashed(bytes)
-        if (found !== sha256) throw new CorruptBlobError(sha256, found)
-        return bytes
-      }, signal),
+    get: (sha256, signal) => fetchBlob(url(sha256), sha256, { headers, signal }),
     put: (bytes, signal) =>
       retrying(async () => {
         const sha256 = sha256Of(bytes)
@@ -74,20 +68,40 @@ export function edgeBlobs(edgeUrl: string, token: string): BlobStore {
   }
 }
 
+type EdgeRequest = Omit<RequestInit, 'signal'> & { signal?: AbortSignal | undefined }
+
+/** The bytes behind a URL of the edge, which have to have the hash; throws as `BlobStore.get`. */
+export const fetchBlob = (url: string, sha256: Hex, request: EdgeRequest): Promise<Uint8Array> =>
+  retrying(async () => {
+    const response = await edgeFetch(url, request)
+    const bytes = await response.bytes().catch((cause: unknown) => {
+      throw away(url, 'broke off', { ...request, cause })
+    })
+    const found = await hashed(bytes)
+    if (found !== sha256) throw new CorruptBlobError(sha256, found)
+    return bytes
+  }, request.signal)
+
 /** fetch that throws an EdgeError, with the answer's own words, unless the status is 2xx. */
-export async function edgeFetch(
-  url: string,
-  { signal, ...init }: Omit<RequestInit, 'signal'> & { signal?: AbortSignal | undefined },
-): Promise<Response> {
+export async function edgeFetch(url: string, { signal, ...init }: EdgeRequest): Promise<Response> {
   const response = await fetch(url, { ...init, ...(signal && { signal }) }).catch(
     (cause: unknown) => {
-      signal?.throwIfAborted()
-      throw new EdgeError(0, `the edge at ${new URL(url).origin} does not answer`, { cause })
+      throw away(url, 'does not answer', { signal, cause })
     },
   )
   if (response.ok) return response
   const said = (await response.text().catch(() => '')).slice(0, 500)
   throw new EdgeError(response.status, `${init.method ?? 'GET'} ${url}: ${response.status} ${said}`)
+}
+
+/** What a connection that fails means: the reason of the signal, if that ended it. */
+function away(
+  url: string,
+  what: string,
+  { signal, cause }: { signal?: AbortSignal | undefined; cause: unknown },
+): EdgeError {
+  signal?.throwIfAborted()
+  return new EdgeError(0, `the edge at ${new URL(url).origin} ${what}`, { cause })
 }
 
 /** Repeats an idempotent call with doubling pauses while the edge is away, and once when bytes came damaged. */
@@ -103,18 +117,6 @@ export async function retrying<T>(call: () => Promise<T>, signal?: AbortSignal):
   }
 }
 
-/** Resolves after some time; throws when the signal aborts. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted()
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal?.reason)
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    signal?.addEventListener('abort', stop, { once: true })
-  })
-}
+/** Resolves after some time; throws the signal's reason when it aborts. */
+export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
+  sleep(ms, undefined, { ...(signal && { signal }) }).catch(() => signal?.throwIfAborted())

@@ -3,11 +3,12 @@ import { getData } from '#edge/settlement/da.ts'
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import { messageOf } from '#protocol/errors.ts'
 import type { EpochFile, Payout } from '#protocol/epoch.ts'
+import type { VersionLeaf } from '#protocol/presence.ts'
 import { decodeManifest, readEpoch, readItems, type Segment } from '#protocol/segments.ts'
 import { z } from 'zod'
 import { adapterManifest, address, bytes32, type AdapterManifest } from '#protocol/wire.ts'
 import { openRevocations } from '../serving/revocations.ts'
-import { CorruptBlobError, edgeFetch, retrying, sha256Of } from '../blobs.ts'
+import { edgeFetch, fetchBlob } from '../blobs.ts'
 
 export type PublishedFiles = ReturnType<typeof openPublishedFiles>
 
@@ -36,7 +37,6 @@ const rowsPage = z.object({
   has_more: z.boolean(),
   last_id: z.string().nullable(),
 })
-export type VersionLeaf = z.infer<typeof rowsPage>['data'][number]
 const PAGE = 100
 
 /** Reads published files. Whatever comes back has the hash it was asked for by. */
@@ -91,15 +91,7 @@ export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
 
     /** A file of a registered adapter by its hash. */
     adapterFile: (digest: Hex, sha256: Hex): Promise<Uint8Array> =>
-      retrying(async () => {
-        const response = await edgeFetch(`${edgeUrl}/v1/adapters/${digest}/files/${sha256}`, {
-          headers,
-        })
-        const bytes = new Uint8Array(await response.arrayBuffer())
-        const found = sha256Of(bytes)
-        if (found !== sha256) throw new CorruptBlobError(sha256, found)
-        return bytes
-      }),
+      fetchBlob(`${edgeUrl}/v1/adapters/${digest}/files/${sha256}`, sha256, { headers }),
 
     /** The manifest of an adapter, which has the hash on chain. */
     async manifest(digest: Hex, manifestHash: Hex): Promise<AdapterManifest> {
