@@ -1,6 +1,7 @@
 import type { Ctx } from '../context.ts'
 import { log } from '../log.ts'
 import { errorMember, Problem } from '../problem.ts'
+import { sendTo } from './caller.ts'
 import type { Ended, Generation } from './generate.ts'
 import { firstChunk, lastChunk, textChunk, usageChunk, type Frame } from './openai.ts'
 
@@ -26,7 +27,6 @@ export function streamAnswers(
 }
 
 type Caller = { writer: WritableStreamDefaultWriter<Uint8Array>; gone: AbortController }
-type Send = (...chunks: Uint8Array[]) => Promise<void>
 
 async function pump(
   ctx: Ctx,
@@ -34,13 +34,7 @@ async function pump(
   frame: Frame,
   { writer, gone }: Caller,
 ): Promise<void> {
-  const send: Send = async (...chunks) => {
-    try {
-      for (const bytes of chunks) if (!gone.signal.aborted) await writer.write(bytes)
-    } catch {
-      gone.abort()
-    }
-  }
+  const send = sendTo(writer, gone)
   const said = await Promise.allSettled(
     generations.map((generation, choice) => say(generation, { ...frame, choice }, send)),
   )
@@ -55,11 +49,17 @@ async function pump(
       error instanceof Problem ? error : new Problem('inference/failed', { cause: error })
     await send(sse({ error: errorMember(problem) }))
   }
-  await writer.close().catch(() => undefined) // the caller has gone, and everything is settled
+  // A caller who has gone takes no end, and everything is settled.
+  if (gone.signal.aborted) writer.abort().catch(() => undefined)
+  else await writer.close().catch(() => undefined)
 }
 
 /** Sends one answer to its end. */
-async function say(generation: Generation, frame: Frame, send: Send): Promise<Ended> {
+async function say(
+  generation: Generation,
+  frame: Frame,
+  send: ReturnType<typeof sendTo>,
+): Promise<Ended> {
   const first = firstChunk(frame)
   if (first) await send(sse(first))
   let offset = 0

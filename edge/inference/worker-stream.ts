@@ -9,7 +9,7 @@ import { postToWorker, type Worker } from '../jobs/workers.ts'
 import { isProblemType, Problem } from '../problem.ts'
 
 const MAX_LINE_CHARS = 4_000_000 // a receipt of 50 rows with 64 spans each is under 1 MB
-/** Between two events; attribution is the longest silence. */
+/** Waiting for the next bytes; attribution is the longest silence. */
 const SILENCE_MS = 120_000
 const RETRY_AFTER_SECONDS = 5
 const FINISH_MS = 5_000
@@ -72,7 +72,9 @@ async function ask(
     const events = readEvents(response.body, silence)
     const { value, done } = await events.next()
     if (done) return { worker, first: null, events }
-    return value.type === 'error' ? workerProblem(value) : { worker, first: value, events }
+    if (value.type !== 'error') return { worker, first: value, events }
+    await events.return()
+    return workerProblem(value)
   } catch (cause) {
     silence.end()
     const retryAfter = RETRY_AFTER_SECONDS
@@ -130,22 +132,18 @@ export function workerProblem({ code, message, retryAfter }: ErrorEvent): Proble
   return new Problem('inference/failed', { detail: message })
 }
 
-type Silence = { signal: AbortSignal; heard: () => void; end: () => void }
+type Silence = { signal: AbortSignal; begin: () => void; end: () => void }
 
-/** A signal that aborts when nothing is heard for too long. */
+/** A signal that aborts when nothing is heard for too long, from now on. */
 function watchSilence(): Silence {
   const controller = new AbortController()
+  const abort = () => controller.abort(new Error('the worker has fallen silent'))
   let timer: ReturnType<typeof setTimeout> | undefined
-  const end = () => clearTimeout(timer)
-  const heard = () => {
-    end()
-    timer = setTimeout(
-      () => controller.abort(new Error('the worker has fallen silent')),
-      SILENCE_MS,
-    )
+  const begin = () => {
+    timer = setTimeout(abort, SILENCE_MS)
   }
-  heard()
-  return { signal: controller.signal, heard, end }
+  begin()
+  return { signal: controller.signal, begin, end: () => clearTimeout(timer) }
 }
 
 /** Parses NDJSON; throws when a line is not an event, or the stream breaks. */
@@ -157,12 +155,13 @@ async function* readEvents(
   let rest = ''
   try {
     for await (const bytes of body) {
-      silence.heard()
+      silence.end() // while the events are taken, the worker is not who is waited for
       rest += decoder.decode(bytes, { stream: true })
       const lines = rest.split('\n')
       rest = lines.pop() ?? ''
       if (rest.length > MAX_LINE_CHARS) throw new Error('the worker sent too long a line')
       for (const line of lines) if (line.trim() !== '') yield generateEvent.parse(JSON.parse(line))
+      silence.begin()
     }
     if (rest.trim() !== '') yield generateEvent.parse(JSON.parse(rest))
   } finally {
