@@ -89,7 +89,7 @@ export type InboxRow = {
 }
 
 /** What a request cost; nothing is owed for a refused one. */
-export type Debt = { requestId: Hex; fee: bigint; refused: boolean }
+export type Debt = { accountId: string; requestId: Hex; fee: bigint; refused: boolean }
 
 /** What a caller of the API paid for; `manifests` locate the presence tables of its Datanet versions. */
 export type NewReceipt = {

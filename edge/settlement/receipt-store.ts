@@ -243,23 +243,18 @@ export function openReceiptStore(storage: DurableObjectStorage) {
       ),
 
     /** Requests of an epoch with their fees, by the account that they were made for. */
-    debts(epoch: number): Map<string, Debt[]> {
-      const debts = new Map<string, Debt[]>()
-      for (const row of sql.exec<{
-        account_id: string
-        request_id: Hex
-        fee: string
-        refused: string | null
-      }>(
-        `SELECT account_id, request_id, signed ->> '$.receipt.fee' AS fee, refused FROM receipt WHERE epoch = ?`,
-        epoch,
-      ))
-        debts.set(row.account_id, [
-          ...(debts.get(row.account_id) ?? []),
-          { requestId: row.request_id, fee: BigInt(row.fee), refused: row.refused !== null },
-        ])
-      return debts
-    },
+    debts: (epoch: number): Map<string, Debt[]> =>
+      Map.groupBy(
+        sql
+          .exec<{ accountId: string; requestId: Hex; fee: string; refused: string | null }>(
+            `SELECT account_id AS accountId, request_id AS requestId, signed ->> '$.receipt.fee' AS fee, refused
+             FROM receipt WHERE epoch = ?`,
+            epoch,
+          )
+          .toArray()
+          .map((row) => ({ ...row, fee: BigInt(row.fee), refused: row.refused !== null })),
+        ({ accountId }) => accountId,
+      ),
 
     /** Has what waits counted anew: an epoch took receipts or gave them back. */
     recount(): void {

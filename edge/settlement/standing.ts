@@ -132,9 +132,16 @@ async function undoDisabled(settlement: Settlement): Promise<void> {
       log('info', { during: 'settlement', epoch, undone: true })
       continue
     }
-    for (const [accountId, debts] of store.debts(epoch))
-      for (const { requestId, fee, refused } of debts)
-        if (!refused) await env.ACCOUNT.getByName(accountId).owe(requestId, fee)
+    for (const [accountId, debts] of store.debts(epoch)) {
+      const account = env.ACCOUNT.getByName(accountId)
+      const [refused, owed] = [
+        debts.filter((debt) => debt.refused),
+        debts.filter((debt) => !debt.refused),
+      ]
+      for (const { requestId, fee } of owed) await account.owe(requestId, fee)
+      // Of an epoch that never was safe they are still owed.
+      await account.release(refused.map(({ requestId }) => requestId))
+    }
     if ((await epochOnChain(settings, epoch))?.dataHash === data_hash)
       await enqueueTransaction(
         { env, settings },

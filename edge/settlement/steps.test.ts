@@ -98,7 +98,7 @@ test('an inbox that forgot that the batcher has its receipts hands them over for
   await it.poke()
   await empty()
   // The same once more, as a row that the batcher has not seen: the request is known, even from the archive.
-  await it.append(receipt)
+  await it.toInbox(receipt)
   await empty()
   assert.deepEqual(await it.sqlite('SELECT * FROM receipt'), [])
   await assertSettledOnce()

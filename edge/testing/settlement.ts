@@ -132,19 +132,23 @@ export async function startSettlement(vars: Record<string, string> = {}) {
   }
   const batcher = async () =>
     (await env()).RECEIPTS.getByName('epochs') as unknown as DurableObjectStub<ReceiptBatcher>
+  const account = async () =>
+    (await env()).ACCOUNT.getByName(ACCOUNT) as unknown as DurableObjectStub<Account>
+  const toInbox = async (signed: SignedReceipt) => {
+    const inbox = (await env()).INBOXES.getByName(inboxName(signed.receipt.requestId))
+    await (inbox as unknown as DurableObjectStub<ReceiptInbox>).append({
+      signed,
+      explanation: { rows: [], unattributed: 0, attributionMs: 0 },
+      accountId: ACCOUNT,
+      manifests: [],
+    })
+  }
+  /** Keeps receipts and what is owed for them, as the inference route does. */
   const append = async (...receipts: SignedReceipt[]) => {
-    const { INBOXES } = await env()
-    for (const signed of receipts)
-      await (
-        INBOXES.getByName(
-          inboxName(signed.receipt.requestId),
-        ) as unknown as DurableObjectStub<ReceiptInbox>
-      ).append({
-        signed,
-        explanation: { rows: [], unattributed: 0, attributionMs: 0 },
-        accountId: ACCOUNT,
-        manifests: [],
-      })
+    for (const signed of receipts) {
+      await toInbox(signed)
+      await (await account()).owe(signed.receipt.requestId, signed.receipt.fee)
+    }
   }
   /** Does what the scheduled sweep does for objects without an alarm. */
   const poke = async () => {
@@ -158,10 +162,7 @@ export async function startSettlement(vars: Record<string, string> = {}) {
       await edge.worker.getDurableObjectStorage('RECEIPTS', { name: 'epochs' })
     ).exec(query, ...values)) as T[]
   /** Wei that the account of these receipts still owes. */
-  const owed = async (): Promise<bigint> => {
-    const account = (await env()).ACCOUNT.getByName(ACCOUNT)
-    return (await (account as unknown as DurableObjectStub<Account>).committed()).owed
-  }
+  const owed = async (): Promise<bigint> => (await (await account()).committed()).owed
 
   const json = async (path: string): Promise<Record<string, unknown>> => {
     const response = await edge.fetch(path)
@@ -215,6 +216,7 @@ export async function startSettlement(vars: Record<string, string> = {}) {
     newAddress,
     newReceipt,
     batcher,
+    toInbox,
     append,
     poke,
     sqlite,
