@@ -5,6 +5,7 @@ import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import { leafHash, verifyProof } from '#protocol/merkle.ts'
 import type { DatanetManifest } from '#protocol/wire.ts'
+import type { Env } from '../env.ts'
 import { startChain, type Chain } from '../testing/chain.ts'
 import {
   CLAUSES,
@@ -186,6 +187,30 @@ test('the next version names its parent and needs something new', async () => {
 test('a version that does not exist is not found', async () => {
   const response = await edge.fetch(`/v1/datanets/${datanet}/versions/9`)
   assert.equal(response.status, 404)
+})
+
+test('a refusal that is told again does not end the version that was started anew', async () => {
+  const env = (await edge.worker.getEnv()) as unknown as Env
+  const states = { ver_anew: 'building', ver_sent: 'publishing' }
+  for (const [id, status] of Object.entries(states))
+    await env.DB.prepare(
+      `INSERT INTO versions (id, datanet_id, number, status, created_at) VALUES (?1, ?1, 1, ?2, ?3)`,
+    )
+      .bind(id, status, Date.now())
+      .run()
+  for (const id of Object.keys(states))
+    await env.EVENTS.send({
+      type: 'tx',
+      key: `version:${id}`,
+      status: 'reverted',
+      txHash: keccak(id),
+      blockNumber: 1,
+      reason: 'VersionOutOfOrder()',
+    })
+  const statusOf = (id: string) =>
+    env.DB.prepare('SELECT status FROM versions WHERE id = ?').bind(id).first('status')
+  await eventually(async () => (await statusOf('ver_sent')) === 'failed', WAIT_MS)
+  assert.equal(await statusOf('ver_anew'), 'building')
 })
 
 test('what the chain refuses fails with its reason and leaves the duplicate index', async () => {

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
 import { encodeFunctionData } from 'viem'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { newId } from '#protocol/ids.ts'
@@ -111,21 +111,23 @@ export async function publishVersion(ctx: Ctx, version: Version): Promise<void> 
   })
 }
 
-/** Records how the publication ended. */
+/**
+ * Records how the publication ended. A revert that is told again, after its number was started anew, is not about what is being
+ * built now.
+ */
 export async function settleVersion(ctx: Ctx, id: string, outcome: Outcome): Promise<void> {
+  if (outcome.status === 'success') {
+    const { txHash, blockNumber } = outcome
+    await ctx.db
+      .update(versions)
+      .set({ status: 'published', txHash, blockNumber, publishedAt: Date.now() })
+      .where(eq(versions.id, id))
+    return
+  }
   await ctx.db
     .update(versions)
-    .set(
-      outcome.status === 'success'
-        ? {
-            status: 'published',
-            txHash: outcome.txHash,
-            blockNumber: outcome.blockNumber,
-            publishedAt: Date.now(),
-          }
-        : { status: 'failed', error: outcome.reason },
-    )
-    .where(eq(versions.id, id))
+    .set({ status: 'failed', error: outcome.reason })
+    .where(and(eq(versions.id, id), inArray(versions.status, ['publishing', 'published'])))
 }
 
 /** Ends a version that cannot be built, or that the queue gave up on; its number can be started again. */
