@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { privateKeyToAccount } from 'viem/accounts'
 import { chooseProvider, type ProviderChoice } from '#engine/providers.ts'
 import { quantBits } from '#engine/quant.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import { METHOD_VERSION } from '#protocol/score.ts'
 import type { WorkerHello } from '#protocol/wire.ts'
 import { identifyBase } from './base-model.ts'
@@ -70,7 +70,7 @@ async function main(): Promise<void> {
       device: device.provider,
       deviceReport: device.report,
       base: { name, digest, contextLength, format, memoryBytes: baseBytes },
-      worker: account.address.toLowerCase(),
+      worker: lowerCase(account.address),
       registered: workerId,
       versions: { node: process.version, attributionMethod: METHOD_VERSION },
       ...inference.status(),
@@ -94,7 +94,7 @@ async function main(): Promise<void> {
     const { capacity, active, waiting, adapters } = inference.status()
     const lately = adapters.resident.toReversed()
     return {
-      address: account.address.toLowerCase() as Hex,
+      address: lowerCase(account.address),
       url: settings.WORKER_URL,
       device: describeDevice(device),
       bases: [{ name, digest, contextLength, training }],

@@ -14,6 +14,9 @@ export const toHex = (bytes: Uint8Array): Hex => `0x${bytesToHex(bytes)}`
 /** Decodes `0x` hex to bytes; throws on malformed hex. */
 export const fromHex = (hex: Hex): Uint8Array => hexToBytes(hex.slice(2))
 
+/** Hex in lower case, as addresses and hashes are kept and compared; viem and nodes mix the cases of addresses. */
+export const lowerCase = (hex: Hex): Hex => hex.toLowerCase() as Hex
+
 const asBytes = (data: Uint8Array | string): Uint8Array =>
   typeof data === 'string' ? utf8ToBytes(data) : data
 

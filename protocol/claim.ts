@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Hex } from './bytes.ts'
+import { lowerCase, type Hex } from './bytes.ts'
 import { settlementDomain, type ReceiptDomain } from './receipt.ts'
 import { address, decimal } from './wire.ts'
 
@@ -52,7 +52,7 @@ export const signedClaim = z.object({
     .string()
     .max(2 + 2 * MAX_SIGNATURE_BYTES)
     .regex(/^0x([0-9a-fA-F]{2})+$/, 'expected 0x and hex digits')
-    .transform((text) => text.toLowerCase() as Hex),
+    .transform((text) => lowerCase(text as Hex)),
 })
 export type SignedClaim = z.infer<typeof signedClaim>
 

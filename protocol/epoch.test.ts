@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { privateKeyToAccount } from 'viem/accounts'
-import { keccak, ZERO_HASH, type Hex } from './bytes.ts'
+import { keccak, lowerCase, ZERO_HASH, type Hex } from './bytes.ts'
 import { buildEpoch, PART, type Presence } from './epoch.ts'
 import { creditsTree, epochRoots, payoutsTree, receiptLeaf, receiptsTree } from './ledgers.ts'
 import { leafHash, verifyOrdered } from './merkle.ts'
@@ -79,7 +79,7 @@ function receiptOf(name: string, given: Partial<Receipt> = {}): Receipt {
       },
     ],
     stored: false,
-    worker: worker.address.toLowerCase() as Hex,
+    worker: lowerCase(worker.address),
     time: 1_790_000_000n,
     ...given,
   }

@@ -1,6 +1,6 @@
 import { recoverTypedDataAddress } from 'viem'
 import { z } from 'zod'
-import { canonicalJson, keccak, ZERO_HASH, type Hex } from './bytes.ts'
+import { canonicalJson, keccak, lowerCase, ZERO_HASH, type Hex } from './bytes.ts'
 import { CLOCK_SECONDS } from './receipt.ts'
 import { domainOf } from './typed-data.ts'
 import { address, bytes32 } from './wire.ts'
@@ -47,7 +47,7 @@ export const withdrawalSigner = async (
 ): Promise<Hex | null> => {
   try {
     const typed = withdrawalTypedData(records, domain)
-    return (await recoverTypedDataAddress({ ...typed, signature })).toLowerCase() as Hex
+    return lowerCase(await recoverTypedDataAddress({ ...typed, signature }))
   } catch {
     return null
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Hex } from './bytes.ts'
+import { lowerCase, type Hex } from './bytes.ts'
 import { MAX_DIMENSIONS, type InfluenceRow } from './influence-row.ts'
 import type { Receipt } from './receipt.ts'
 
@@ -10,7 +10,7 @@ export const hex = (bytes: number) =>
   z
     .string()
     .regex(new RegExp(`^0x[0-9a-fA-F]{${bytes * 2}}$`), `expected 0x and ${bytes * 2} hex digits`)
-    .transform((text) => text.toLowerCase() as Hex)
+    .transform((text) => lowerCase(text as Hex))
 
 export const bytes32 = hex(32)
 export const address = hex(20)

@@ -4,7 +4,7 @@ import { createTestClient, createWalletClient, http, parseEther, type HDAccount 
 import { privateKeyToAddress } from 'viem/accounts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
-import { sha256Hex, toHex, type Hex } from '#protocol/bytes.ts'
+import { lowerCase, sha256Hex, toHex, type Hex } from '#protocol/bytes.ts'
 import { baseDigest } from '#protocol/model.ts'
 import { PARAMETERS } from '#protocol/parameters.ts'
 import { readAddresses, type Contracts } from '../contracts/script/address-file.ts'
@@ -134,8 +134,6 @@ const hashFile = (name: string): Hex => sha256Hex(readFileSync(join(MODEL_DIR, n
 /** A wallet of a local account. */
 export const walletOf = (account: HDAccount, rpcUrl: string) =>
   createWalletClient({ account, chain: localChain(rpcUrl), transport: http(rpcUrl) })
-
-const lowerCase = (hex: Hex) => hex.toLowerCase() as Hex
 
 /** Mines every transaction at once while `work` runs, instead of once a second. */
 async function withInstantBlocks<T>(rpcUrl: string, work: () => Promise<T>): Promise<T> {

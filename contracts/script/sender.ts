@@ -1,6 +1,6 @@
 import { createWalletClient, getContractAddress, http, type PublicClient } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 
 /** A deployment that cannot be made, or a chain that holds another one. */
 export class DeploymentError extends Error {}
@@ -30,4 +30,4 @@ export function sender(client: PublicClient, rpcUrl: string, key: Hex): Send {
 
 /** Address of the contract that an account creates at a nonce, lower case. */
 export const createdAt = (from: Hex, nonce: number): Hex =>
-  getContractAddress({ from, nonce: BigInt(nonce) }).toLowerCase() as Hex
+  lowerCase(getContractAddress({ from, nonce: BigInt(nonce) }))

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { createTestClient, http, publicActions, walletActions } from 'viem'
 import { mnemonicToAccount } from 'viem/accounts'
-import { toHex, type Hex } from '#protocol/bytes.ts'
+import { lowerCase, toHex, type Hex } from '#protocol/bytes.ts'
 import { foundryBinary } from '../script/foundry.ts'
 
 export const CHAIN_ID = 901_612
@@ -13,7 +13,7 @@ export function devAccount(i: number) {
     addressIndex: i,
   })
   const key: Hex = toHex(account.getHdKey().privateKey!)
-  return { account, address: account.address.toLowerCase() as Hex, key }
+  return { account, address: lowerCase(account.address), key }
 }
 
 /** Starts a chain of its own on a free port; every transaction is mined at once. Call `stop` at the end. */

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import test, { after, before } from 'node:test'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
-import { keccak, sha256Hex, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { keccak, lowerCase, sha256Hex, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { evidenceRequest, type EvidenceRequest } from '#protocol/evidence.ts'
 import type { Explanation } from '#protocol/generation.ts'
 import type { Env } from '../env.ts'
@@ -20,7 +20,7 @@ import { signIn, type SignedIn } from '../testing/wallet.ts'
 /** A receipt of an adapter, and a worker that says of unlisted records what it is told to. */
 
 const KEY = generatePrivateKey()
-const worker = privateKeyToAddress(KEY).toLowerCase() as Hex
+const worker = lowerCase(privateKeyToAddress(KEY))
 const ADAPTER = { digest: sha256Hex('adapter'), manifest: keccak('manifest') }
 const address = (n: number): Hex => `0x${n.toString(16).padStart(40, '0')}`
 const [paid, weak, copy, refusedCopy, held, stranger] = [0, 1, 2, 3, 4, 5].map((n) =>

@@ -1,7 +1,7 @@
 import { and, eq, gt, lte } from 'drizzle-orm'
 import { recoverMessageAddress } from 'viem'
 import { generateSiweNonce, parseSiweMessage, validateSiweMessage } from 'viem/siwe'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import { openAccount } from '../accounts/accounts.ts'
 import { SCOPES, type Ctx } from '../context.ts'
 import { loginNonces } from '../db/schema.ts'
@@ -48,7 +48,7 @@ export async function logIn(
   const signer = await recoverMessageAddress({ message, signature }).catch(() => null)
   if (signer !== fields.address) throw refuse('The signature is not of the address in the message.')
 
-  const address = fields.address.toLowerCase() as Hex
+  const address = lowerCase(fields.address)
   const used = await ctx.db
     .delete(loginNonces)
     .where(

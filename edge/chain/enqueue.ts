@@ -1,5 +1,5 @@
 import { privateKeyToAccount } from 'viem/accounts'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import type { ParameterName } from '#protocol/parameters.ts'
 import type { Ctx } from '../context.ts'
 import type { TransactionStatus } from './outbox.ts'
@@ -47,4 +47,4 @@ export const chainWriter = ({ env, settings }: Chain) =>
 
 /** Address of the operator's key, lower case. */
 export const operatorAddress = ({ OPERATOR_KEY }: Ctx['settings']): Hex =>
-  privateKeyToAccount(OPERATOR_KEY).address.toLowerCase() as Hex
+  lowerCase(privateKeyToAccount(OPERATOR_KEY).address)

@@ -1,4 +1,4 @@
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import type { Settings } from '../env.ts'
 import { cached, chainClient } from './client.ts'
@@ -30,7 +30,7 @@ export const baseOnChain = (settings: Settings, digest: Hex): Promise<BaseOnChai
         functionName: 'baseOf',
         args: [digest],
       })
-      return { ...base, owner: lower(base.owner), manifestHash: lower(base.manifestHash) }
+      return { ...base, owner: lowerCase(base.owner), manifestHash: lowerCase(base.manifestHash) }
     }),
   )
 
@@ -46,11 +46,11 @@ export const adapterOnChain = (settings: Settings, digest: Hex): Promise<Adapter
       })
       return {
         ...adapter,
-        base: lower(adapter.base),
-        indexRoot: lower(adapter.indexRoot),
-        owner: lower(adapter.owner),
-        manifestHash: lower(adapter.manifestHash),
-        datanetRoots: adapter.datanetRoots.map(lower),
+        base: lowerCase(adapter.base),
+        indexRoot: lowerCase(adapter.indexRoot),
+        owner: lowerCase(adapter.owner),
+        manifestHash: lowerCase(adapter.manifestHash),
+        datanetRoots: adapter.datanetRoots.map(lowerCase),
       }
     }),
   )
@@ -63,5 +63,3 @@ async function unlessUnknown<T>(read: () => Promise<T>): Promise<T | null> {
     throw error
   }
 }
-
-const lower = (hex: Hex): Hex => hex.toLowerCase() as Hex

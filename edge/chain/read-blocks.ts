@@ -1,5 +1,5 @@
 import type { Log, PublicClient } from 'viem'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import { bloomAdmits } from './bloom.ts'
 import { getBlockOrNull, readInTurns } from './client.ts'
 import { readLogs } from './ranges.ts'
@@ -125,7 +125,7 @@ export async function readRange(
   }
   for (const { address, blockNumber, blockHash } of logs) {
     const block = byNumber.get(Number(blockNumber))
-    if (!block || block.hash !== blockHash || !addresses.includes(lower(address)))
+    if (!block || block.hash !== blockHash || !addresses.includes(lowerCase(address)))
       throw new RpcFault('inconsistent', `a log of ${address} is not of block ${blockNumber}`)
     if (!bloomAdmits(block.logsBloom, address))
       throw new RpcFault('inconsistent', `the header of block ${blockNumber} denies its logs`)
@@ -135,7 +135,7 @@ export async function readRange(
       .filter(
         (address) =>
           bloomAdmits(block.logsBloom, address) &&
-          !logs.some((log) => log.blockHash === block.hash && lower(log.address) === address),
+          !logs.some((log) => log.blockHash === block.hash && lowerCase(log.address) === address),
       )
       .map((address) => ({ block, address })),
   )
@@ -153,8 +153,6 @@ export async function readRange(
     logs,
   }
 }
-
-const lower = (hex: Hex): Hex => hex.toLowerCase() as Hex
 
 const shortMessage = (error: unknown): string =>
   error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : String(error)

@@ -1,5 +1,5 @@
 import { encodeFunctionData } from 'viem'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import { openGovernorAbi } from '#contracts/open-governor.ts'
 import { votingOpenAbi } from '#contracts/voting-open.ts'
 import { chainClient, readChain } from '../chain/client.ts'
@@ -44,7 +44,7 @@ export async function readVoter({ settings }: Ctx, account: Hex): Promise<Voter>
     votes,
     wrapped,
     staked,
-    delegate: delegate.toLowerCase() as Hex,
+    delegate: lowerCase(delegate),
     threshold,
     wrap: {
       to: votingOpen,

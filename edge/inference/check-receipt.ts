@@ -1,4 +1,4 @@
-import { keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { keccak, lowerCase, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   CLOCK_SECONDS,
   queryBytes,
@@ -109,7 +109,7 @@ function citationFault({ citations }: Receipt, { retrieval }: Asked): string | n
 
 async function signerOf(signed: SignedReceipt, domain: ReceiptDomain): Promise<Hex | null> {
   try {
-    return (await receiptSigner(signed, domain)).toLowerCase() as Hex
+    return lowerCase(await receiptSigner(signed, domain))
   } catch {
     return null // not a signature at all
   }

@@ -3,7 +3,7 @@ import test, { after, before } from 'node:test'
 import { parseEther, parseEventLogs } from 'viem'
 import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import { claimMessage, claimTypedData, type Claim } from '#protocol/claim.ts'
 import { openledger, valueOf } from '../../test/support/command.ts'
 import { RICH_KEY } from '../testing/chain.ts'
@@ -40,7 +40,7 @@ async function newEarner(
   privateKey = generatePrivateKey(),
 ): Promise<{ account: PrivateKeyAccount; claim: Claim; quote: Quote }> {
   const account = privateKeyToAccount(privateKey)
-  const receipt = await it.newReceipt(payer, lower(account.address))
+  const receipt = await it.newReceipt(payer, lowerCase(account.address))
   await it.append(receipt)
   await it.done(receipt)
   const quote = await eventually(async () => {
@@ -106,8 +106,6 @@ async function assertPaid(
   assert.ok(receipt.gasUsed * receipt.effectiveGasPrice <= BigInt(fee), 'not at a loss')
 }
 
-const lower = (hex: Hex): Hex => hex.toLowerCase() as Hex
-
 test('an account without a wei is paid by the signature it hands in, once', async () => {
   const { account, claim, quote } = await newEarner()
   assert.equal(claim.cumulative, BigInt(quote.claimable))
@@ -159,7 +157,7 @@ test('what the chain would refuse, or what does not pay for itself, is never que
   assert.equal(tampered.status, 422)
   const malformed = await handIn({ ...claim, maxFee: -1n }, await sign(account, claim))
   assert.equal(malformed.status, 400)
-  const id = `clm_${lower(account.address).slice(2)}_0`
+  const id = `clm_${lowerCase(account.address).slice(2)}_0`
   assert.equal((await it.edge.fetch(`/v1/rewards/claims/${id}`)).status, 404)
   const nothing = await it.edge.fetch(`/v1/rewards/${stranger.address}/claim`)
   assert.equal(nothing.status, 422)

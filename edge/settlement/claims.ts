@@ -1,5 +1,5 @@
 import { decodeFunctionData, encodeFunctionData, type PublicClient } from 'viem'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import type { Claim, SignedClaim } from '#protocol/claim.ts'
 import { attributionSettlementAbi as abi } from '#contracts/attribution-settlement.ts'
 import { chainClient, readChain } from '../chain/client.ts'
@@ -158,8 +158,8 @@ export async function findClaim(ctx: Ctx, id: string): Promise<RelayedClaim> {
   const { txHash, blockNumber, reason, error } = transaction
   return {
     id,
-    account: lower(claim.account),
-    to: lower(claim.to),
+    account: lowerCase(claim.account),
+    to: lowerCase(claim.to),
     epoch: Number(claim.epoch),
     cumulative: claim.cumulative,
     fee,
@@ -263,5 +263,3 @@ function decodeCall(data: Hex) {
   const [claim, , , signature, fee] = args
   return { claim, signature, fee }
 }
-
-const lower = (hex: Hex): Hex => hex.toLowerCase() as Hex

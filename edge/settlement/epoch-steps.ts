@@ -1,5 +1,5 @@
 import { encodeFunctionData } from 'viem'
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import { keccak, lowerCase, type Hex } from '#protocol/bytes.ts'
 import { MAX_RECEIPTS } from '#protocol/epoch.ts'
 import { CLOCK_SECONDS } from '#protocol/receipt.ts'
 import { encodeManifest, type Segment } from '#protocol/segments.ts'
@@ -143,7 +143,7 @@ async function rebuild(settlement: Settlement, row: EpochRow, reason: string): P
   const payer = /^InsufficientBalance\((0x[0-9a-f]{40}),/i.exec(reason)?.[1]
   store.unbuild(row.epoch, await tallyOf(settlement, row.epoch))
   if (!payer) throw new Error(`the chain refused epoch ${row.epoch}: ${reason}`)
-  store.setInsolvent(payer.toLowerCase() as Hex, Date.now())
+  store.setInsolvent(lowerCase(payer as Hex), Date.now())
 }
 
 /** Payers that were set aside and have deposited since take part again. */

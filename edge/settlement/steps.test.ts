@@ -4,7 +4,7 @@ import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import { keccak, lowerCase, type Hex } from '#protocol/bytes.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
 import { withdrawalTypedData } from '#protocol/revocations.ts'
 import { withdrawalCall, type RevocationCall } from '../datanets/revocation-calls.ts'
@@ -130,7 +130,7 @@ test('an epoch comes after the revocations that its receipts may have heeded, wh
       .run()
   const { datanetRegistry, attributionSettlement } = it.chain.contracts
   const wallet = privateKeyToAccount(generatePrivateKey())
-  const contributor = wallet.address.toLowerCase() as Hex
+  const contributor = lowerCase(wallet.address)
   const record = keccak('record')
   const typed = withdrawalTypedData([record], { chainId: 901_612, datanetRegistry })
   const call = withdrawalCall(contributor, [record], await wallet.signTypedData(typed))

@@ -2,7 +2,7 @@ import { createWalletClient, encodeFunctionData, http, publicActions } from 'vie
 import { privateKeyToAccount } from 'viem/accounts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
-import { canonicalJson, keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { canonicalJson, keccak, lowerCase, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import { adapterDigest } from '#protocol/model.ts'
 import { PARAMETERS } from '#protocol/parameters.ts'
 import { ADAPTER_FILES, type AdapterManifest, type BlobRef, type Lease } from '#protocol/wire.ts'
@@ -22,7 +22,7 @@ export const BASE = {
   contextLength: 512,
 }
 export const BASE_PRICE = 10n ** 12n
-export const baseOwner = privateKeyToAccount(PAYER_KEY).address.toLowerCase() as Hex
+export const baseOwner = lowerCase(privateKeyToAccount(PAYER_KEY).address)
 
 const walletOf = (chain: Chain) =>
   createWalletClient({

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { createTestClient, http, publicActions, walletActions } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
-import { toHex, type Hex } from '#protocol/bytes.ts'
+import { lowerCase, toHex, type Hex } from '#protocol/bytes.ts'
 import { PARAMETERS } from '#protocol/parameters.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import {
@@ -77,7 +77,7 @@ export async function startGpuWorker(
   terms: (request: GenerateRequest) => Terms,
 ): Promise<GpuWorker> {
   const key = generatePrivateKey()
-  const address = privateKeyToAddress(key).toLowerCase() as Hex
+  const address = lowerCase(privateKeyToAddress(key))
   const requests: GenerateRequest[] = []
   let behaviour: Behaviour = {}
   /** Requests whose answers are to end early. */

@@ -12,7 +12,7 @@ import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from 'vi
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import { keccak, lowerCase, type Hex } from '#protocol/bytes.ts'
 import { parameterKey, type ParameterName, type ParameterValues } from '#protocol/parameters.ts'
 import type { SignedReceipt } from '#protocol/receipt.ts'
 import { startDaServer } from '#stack/da-server.ts'
@@ -29,7 +29,7 @@ import { receiptOf, sign, testParameters } from './receipts.ts'
 import { scratchFolder } from '../../test/support/scratch.ts'
 
 const WORKER_KEY = generatePrivateKey()
-const worker = privateKeyToAddress(WORKER_KEY).toLowerCase() as Hex
+const worker = lowerCase(privateKeyToAddress(WORKER_KEY))
 const PRICE = 10n ** 14n // one answer pays for sending a claim
 /** What a settlement takes on a busy machine, at most. */
 export const PATIENT_MS = 90_000

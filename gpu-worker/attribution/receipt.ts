@@ -1,6 +1,6 @@
 /** Assembles and signs the receipt of one answer. */
 import type { LocalAccount } from 'viem'
-import { canonicalJson, keccak, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { canonicalJson, keccak, lowerCase, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   receiptFault,
   receiptTypedData,
@@ -84,7 +84,7 @@ export async function signReceipt(
     unattributed: attribution?.unattributed ?? 0n,
     citations: input.cited.map((cited, i) => ({ ...cited, amount: amounts[i] ?? 0n })),
     stored: request.store,
-    worker: account.address.toLowerCase() as Hex,
+    worker: lowerCase(account.address),
     time: BigInt(Math.floor(Date.now() / 1000)),
   }
   const fault = receiptFault(receipt)

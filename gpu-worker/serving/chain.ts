@@ -2,7 +2,7 @@
 import { BaseError, ContractFunctionRevertedError, createPublicClient, http } from 'viem'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import {
   PARAMETER_NAMES,
   parameterKey,
@@ -62,9 +62,9 @@ export function openChain({ rpcUrl, contracts }: ChainSettings): Chain {
           })
           return {
             ...model(found),
-            base: lower(found.base),
-            indexRoot: lower(found.indexRoot),
-            datanetRoots: found.datanetRoots.map(lower),
+            base: lowerCase(found.base),
+            indexRoot: lowerCase(found.indexRoot),
+            datanetRoots: found.datanetRoots.map(lowerCase),
           }
         }),
       ),
@@ -82,7 +82,7 @@ export function openChain({ rpcUrl, contracts }: ChainSettings): Chain {
 
 /** The governed numbers by name; throws when the contract governs others than this build knows. */
 function parameterSet(keys: readonly Hex[], numbers: readonly bigint[]): Parameters {
-  const known = new Map(keys.map((key, i) => [lower(key), numbers[i]]))
+  const known = new Map(keys.map((key, i) => [lowerCase(key), numbers[i]]))
   const entries = PARAMETER_NAMES.map((name) => {
     const value = known.get(parameterKey(name))
     if (value === undefined) throw new Error(`the chain has no parameter ${name}`)
@@ -95,10 +95,10 @@ function parameterSet(keys: readonly Hex[], numbers: readonly bigint[]): Paramet
 }
 
 const model = (found: ModelOnChain): ModelOnChain => ({
-  owner: lower(found.owner),
+  owner: lowerCase(found.owner),
   pricePerToken: found.pricePerToken,
   revoked: found.revoked,
-  manifestHash: lower(found.manifestHash),
+  manifestHash: lowerCase(found.manifestHash),
 })
 
 async function unlessUnknown<T>(read: () => Promise<T>): Promise<T | null> {
@@ -131,5 +131,3 @@ function cache() {
     return value
   }
 }
-
-const lower = (hex: Hex): Hex => hex.toLowerCase() as Hex

@@ -7,7 +7,7 @@ import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
-import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
+import { lowerCase, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   parameterKey,
   PARAMETER_NAMES,
@@ -142,7 +142,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
         submissions.push({
           ...record,
           epoch,
-          submitter: lower(record.submitter),
+          submitter: lowerCase(record.submitter),
           submittedAt: record.activeAt - record.window,
           commitment: args.commitment,
           block: blockNumber,
@@ -165,7 +165,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
       })
       return events
         .filter(({ transactionHash }) => transactionHash === transaction)
-        .map(({ args }) => ({ payer: lower(args.payer), amount: args.amount }))
+        .map(({ args }) => ({ payer: lowerCase(args.payer), amount: args.amount }))
     },
 
     /** Who gets the parts of a fee that are neither the model's nor the contributors'. */
@@ -174,7 +174,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
         chain.readContract({ ...settlement, functionName: 'TREASURY' }),
         chain.readContract({ ...settlement, functionName: 'STAKING' }),
       ])
-      return { platform: lower(platform), stakers: lower(stakers) }
+      return { platform: lowerCase(platform), stakers: lowerCase(stakers) }
     },
 
     /** Whether a receipt is in the epoch where it is said to be. */
@@ -209,7 +209,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
       for (const { args, blockNumber } of events) {
         const time = await timeOf(blockNumber)
         for (const record of args.records) {
-          const key = recordKey({ record, contributor: lower(args.contributor) })
+          const key = recordKey({ record, contributor: lowerCase(args.contributor) })
           if (all.has(key)) continue // the first time counts
           all.set(key, time)
           if (blockNumber <= final) revoked.set(key, time)
@@ -253,7 +253,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
             args: [base],
           })
           return {
-            owner: lower(found.owner),
+            owner: lowerCase(found.owner),
             base: ZERO_HASH,
             indexRoot: ZERO_HASH,
             manifestHash: found.manifestHash,
@@ -267,7 +267,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
           args: [adapter],
         })
         return {
-          owner: lower(found.owner),
+          owner: lowerCase(found.owner),
           base: found.base,
           indexRoot: found.indexRoot,
           manifestHash: found.manifestHash,
@@ -321,5 +321,3 @@ export async function readParameters(chain: PublicClient, address: Hex): Promise
   })
   return Object.fromEntries(entries) as ParameterValues
 }
-
-const lower = (hex: Hex): Hex => hex.toLowerCase() as Hex

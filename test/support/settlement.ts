@@ -8,7 +8,7 @@ import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import { putData } from '#edge/settlement/da.ts'
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import { keccak, lowerCase, type Hex } from '#protocol/bytes.ts'
 import { buildEpoch, type EpochFile, type Presence } from '#protocol/epoch.ts'
 import { epochRoots, payoutsTree } from '#protocol/ledgers.ts'
 import { defaultParameters, paramsHash } from '#protocol/parameters.ts'
@@ -46,7 +46,7 @@ export const ANSWER_SECONDS = 600n
 const [governor, submitter, modelOwner, payer] = [0, 1, 2, 3].map(devAccount) as Dev[]
 type Dev = ReturnType<typeof devAccount>
 const contributors = [1, 2, 3, 4].map((n) => privateKeyToAccount(keccak(`contributor ${n}`)))
-export const CONTRIBUTORS = contributors.map(({ address }) => address.toLowerCase() as Hex)
+export const CONTRIBUTORS = contributors.map(({ address }) => lowerCase(address))
 const BASE = keccak('base')
 const SEGMENT_BYTES = 8_000 // one receipt
 const API_KEY = `ol_live_${'v'.repeat(32)}`

@@ -8,7 +8,7 @@ import {
 import { promptHash } from '#gpu-worker/attribution/receipt.ts'
 import { encodeSpanIndex } from '#gpu-worker/attribution/span-files.ts'
 import { buildSpanIndex, creditSpans, type SpanIndex } from '#gpu-worker/attribution/span-index.ts'
-import { canonicalJson, keccak, sha256Hex, type Hex } from '#protocol/bytes.ts'
+import { canonicalJson, keccak, lowerCase, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import type { InfluenceRow } from '#protocol/influence-row.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import { paramsHash, type ParameterValues } from '#protocol/parameters.ts'
@@ -263,7 +263,7 @@ export async function callAdapter(
     unattributed,
     citations: [],
     stored: true,
-    worker: worker.address.toLowerCase() as Hex,
+    worker: lowerCase(worker.address),
     time,
   })
   return {

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import { keccak, lowerCase } from '#protocol/bytes.ts'
 import { deposit } from '#edge/testing/adapter.ts'
 import { startChain } from '#edge/testing/chain.ts'
 import { eventually, startEdge } from '#edge/testing/harness.ts'
@@ -37,12 +37,12 @@ export async function benchLatency({ quick }: { quick: boolean }): Promise<Figur
   })
   try {
     const key = generatePrivateKey()
-    const payer = privateKeyToAddress(generatePrivateKey()).toLowerCase() as Hex
+    const payer = lowerCase(privateKeyToAddress(generatePrivateKey()))
     await deposit(chain, payer, parseEther('1'))
     const { INBOXES } = (await edge.worker.getEnv()) as Inboxes
     const seconds: number[] = []
     for (let i = 0; i < (quick ? 2 : 5); i++) {
-      const owner = privateKeyToAddress(generatePrivateKey()).toLowerCase() as Hex
+      const owner = lowerCase(privateKeyToAddress(generatePrivateKey()))
       const said = {
         requestId: keccak(`latency ${i}`),
         payer,
@@ -54,11 +54,10 @@ export async function benchLatency({ quick }: { quick: boolean }): Promise<Figur
         output: 'text',
         values: testParameters(),
       }
-      const signed = await sign(
-        key,
-        receiptOf(said, privateKeyToAddress(key).toLowerCase() as Hex),
-        { chainId: 901612, settlement: chain.contracts.attributionSettlement },
-      )
+      const signed = await sign(key, receiptOf(said, lowerCase(privateKeyToAddress(key))), {
+        chainId: 901612,
+        settlement: chain.contracts.attributionSettlement,
+      })
       const started = performance.now()
       await INBOXES.getByName(inboxName(said.requestId)).append({
         signed,
