@@ -118,11 +118,3 @@ export function helpOf(
     ...lines,
   ].join('\n')
 }
-
-/** JSON of values that may hold wei. */
-export const toJson = (value: unknown): string =>
-  JSON.stringify(
-    value,
-    (_key, member: unknown) => (typeof member === 'bigint' ? member.toString() : member),
-    2,
-  )

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { ZodError } from 'zod'
+import { toJson } from '#protocol/bytes.ts'
 import { messageOf } from '#protocol/errors.ts'
 import { ApiError } from './http.ts'
-import { helpOf, parseInput, toJson, UsageError, type Entry } from './command.ts'
+import { helpOf, parseInput, UsageError, type Entry } from './command.ts'
 import { showProgress } from './progress.ts'
 import { readSettings } from './settings.ts'
 
@@ -132,7 +133,7 @@ async function main(args: string[]): Promise<number> {
     input,
     json,
     progress: showProgress(process.stderr),
-    print: (text, value) => void say(json ? toJson(value) : text),
+    print: (text, value) => void say(json ? toJson(value, 2) : text),
     write: (text) => void (json || process.stdout.write(text)),
     signal: stop.signal,
   })

@@ -1,7 +1,7 @@
 import type { LocalAccount } from 'viem'
 import { createSiweMessage } from 'viem/siwe'
 import { z } from 'zod'
-import type { Hex } from '#protocol/bytes.ts'
+import { toJson, type Hex } from '#protocol/bytes.ts'
 import { claimJson, type SignedClaim } from '#protocol/claim.ts'
 import type { ExportFormat } from '#protocol/export.ts'
 import { MAX_WITHDRAWN } from '#protocol/revocations.ts'
@@ -312,9 +312,7 @@ export async function until<T>(
     const value = await read()
     if (done(value)) return value
     if (Date.now() > deadline)
-      throw new Error(
-        `still not after ${timeoutMs / 1000} s: ${JSON.stringify(value, (_key, member: unknown) => (typeof member === 'bigint' ? member.toString() : member))}`,
-      )
+      throw new Error(`still not after ${timeoutMs / 1000} s: ${toJson(value)}`)
     await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }

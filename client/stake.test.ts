@@ -7,8 +7,8 @@ import test, { after, before } from 'node:test'
 import { encodeFunctionData, parseEther } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { epochChallengesAbi } from '#contracts/epoch-challenges.ts'
+import { toJson } from '#protocol/bytes.ts'
 import { payoutGap } from '#protocol/proof.ts'
-import { toJson } from './command.ts'
 import { CHAIN_ID } from '../contracts/test/anvil.ts'
 import {
   challenger,

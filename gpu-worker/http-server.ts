@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
+import { toJson } from '#protocol/bytes.ts'
 import { evidenceRequest, type EvidenceRequest } from '#protocol/evidence.ts'
 import { exportRequest, type ExportRequest } from '#protocol/export.ts'
 import { previewRequest, type PreviewRequest, type PreviewRow } from '#protocol/preview.ts'
@@ -186,8 +187,7 @@ async function generate(
 }
 
 /** One event as a line of JSON; amounts as decimal strings. */
-const line = (event: GenerateEvent | object): string =>
-  `${JSON.stringify(event, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))}\n`
+const line = (event: GenerateEvent | object): string => `${toJson(event)}\n`
 
 /** Compares the bearer token in constant time, whatever its length. */
 function isAuthorized({ headers }: IncomingMessage, token: string): boolean {

@@ -1,3 +1,5 @@
+import { bigintAsDecimal } from '#protocol/bytes.ts'
+
 type Level = 'info' | 'warn' | 'error'
 
 /** Writes one JSON line to stdout. Bigints become decimal strings, errors their message. */
@@ -6,12 +8,8 @@ export function log(level: Level, event: string, fields: Record<string, unknown>
   process.stdout.write(`${JSON.stringify(line, plain)}\n`)
 }
 
-const plain = (_key: string, value: unknown): unknown =>
-  typeof value === 'bigint'
-    ? value.toString()
-    : value instanceof Error
-      ? describeError(value)
-      : value
+const plain = (key: string, value: unknown): unknown =>
+  value instanceof Error ? describeError(value) : bigintAsDecimal(key, value)
 
 /** An error's message with those of its causes. */
 export function describeError(error: unknown): string {

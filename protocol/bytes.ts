@@ -26,6 +26,14 @@ export const sha256Hex = (data: Uint8Array | string): Hex => toHex(sha256(asByte
 /** Keccak-256 of bytes or of a string's UTF-8: names whatever a contract must recompute. */
 export const keccak = (data: Uint8Array | string): Hex => toHex(keccak_256(asBytes(data)))
 
+/** For JSON.stringify: amounts are decimal strings on the wire, in files and in logs. */
+export const bigintAsDecimal = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? value.toString() : value
+
+/** JSON of values that may hold bigints. */
+export const toJson = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, bigintAsDecimal, indent)
+
 /** Concatenates byte arrays. */
 export function concatBytes(...parts: Uint8Array[]): Uint8Array {
   const out = new Uint8Array(parts.reduce((n, part) => n + part.length, 0))

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { canonicalJson, concatBytes, keccak, type Hex } from './bytes.ts'
+import { canonicalJson, concatBytes, keccak, toJson, type Hex } from './bytes.ts'
 import { drawsOf, MAX_RECEIPTS, type EpochFile, type Presence } from './epoch.ts'
 import { messageOf } from './errors.ts'
 import { address, bytes32, decimal, signedReceipt } from './wire.ts'
@@ -86,11 +86,7 @@ export function decodeManifest(bytes: Uint8Array, dataHash: Hex): Manifest {
 /** An item as it stands in a segment: canonical JSON, amounts as decimal strings. It is ASCII. */
 export const encodeItem = (item: Item<SegmentKind>): string => canonical(item)
 
-const canonical = (value: unknown): string =>
-  canonicalJson(JSON.parse(JSON.stringify(value, bigintAsDecimal)))
-
-const bigintAsDecimal = (_key: string, value: unknown) =>
-  typeof value === 'bigint' ? value.toString() : value
+const canonical = (value: unknown): string => canonicalJson(JSON.parse(toJson(value)))
 
 /** Cuts encoded items into lists whose JSON has at most `maxBytes`, of at least one item each. */
 export async function* cut(

@@ -8,10 +8,10 @@ import { outcomeText, reportText } from '#gpu-worker/validator/report.ts'
 import { openWatchState } from '#gpu-worker/validator/watch-state.ts'
 import { watch as watchEpochs } from '#gpu-worker/validator/watch.ts'
 import type { EpochReport } from '#gpu-worker/validator/validator.ts'
-import { ZERO_ADDRESS } from '#protocol/bytes.ts'
+import { toJson, ZERO_ADDRESS } from '#protocol/bytes.ts'
 import { messageOf } from '#protocol/errors.ts'
 import { openChecking } from '../checking.ts'
-import { numberOf, toJson, UsageError, type Command } from '../command.ts'
+import { numberOf, UsageError, type Command } from '../command.ts'
 
 const EVERY_SECONDS = 15
 const SAMPLE = 0.05
@@ -66,7 +66,7 @@ epochs approved, and what is won is paid out. It may be stopped at any time and 
     // A stream of JSON lines while it runs; one value at the end of a single look.
     const say = (text: string, value: object) => {
       if (!json) write(`${text}\n`)
-      else if (!once) process.stdout.write(`${toJson(value).replaceAll(/\n\s*/g, ' ')}\n`)
+      else if (!once) process.stdout.write(`${toJson(value)}\n`)
     }
     try {
       const faulty = await watchEpochs({

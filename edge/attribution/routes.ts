@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { RECEIPT_STATUSES } from '#protocol/receipt.ts'
+import { toJson } from '#protocol/bytes.ts'
 import { explanation } from '#protocol/generation.ts'
 import { bytes32, hex } from '#protocol/wire.ts'
 import type { Ctx } from '../context.ts'
@@ -32,18 +33,12 @@ const receiptView = (view: ReceiptView, { actor }: Ctx) => ({
   epoch: view.epoch?.epoch ?? null,
   tx_hash: view.epoch?.tx_hash ?? null,
   block_number: view.epoch?.block_number ?? null,
-  receipt: JSON.parse(JSON.stringify(view.signed.receipt, bigintAsDecimal)) as Record<
-    string,
-    unknown
-  >,
+  receipt: JSON.parse(toJson(view.signed.receipt)) as Record<string, unknown>,
   signature: view.signed.signature,
   query: view.signed.query,
   ...(actor.kind === 'account' &&
     actor.accountId === view.accountId && { explanation: view.explanation }),
 })
-
-const bigintAsDecimal = (_key: string, value: unknown) =>
-  typeof value === 'bigint' ? value.toString() : value
 
 const params = z.object({ id: z.string() })
 

@@ -1,5 +1,5 @@
 import { parseEventLogs, type Abi, type Log } from 'viem'
-import type { Hex } from '#protocol/bytes.ts'
+import { bigintAsDecimal, type Hex } from '#protocol/bytes.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
@@ -75,11 +75,9 @@ function accountOf(abi: Abi, event: string, args: Record<string, unknown>): Hex 
 /** JSON without bigints and checksummed addresses. */
 const plain = (value: unknown): unknown =>
   JSON.parse(
-    JSON.stringify(value, (_key, member: unknown) =>
-      typeof member === 'bigint'
-        ? member.toString()
-        : typeof member === 'string' && member.startsWith('0x')
-          ? member.toLowerCase()
-          : member,
+    JSON.stringify(value, (key, member: unknown) =>
+      typeof member === 'string' && member.startsWith('0x')
+        ? member.toLowerCase()
+        : bigintAsDecimal(key, member),
     ),
   )

@@ -3,7 +3,7 @@ import test, { after, before } from 'node:test'
 import { parseEther, parseEventLogs } from 'viem'
 import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from 'viem/accounts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
-import { lowerCase, type Hex } from '#protocol/bytes.ts'
+import { lowerCase, toJson, type Hex } from '#protocol/bytes.ts'
 import { claimMessage, claimTypedData, type Claim } from '#protocol/claim.ts'
 import { openledger, valueOf } from '../../test/support/command.ts'
 import { RICH_KEY } from '../testing/chain.ts'
@@ -63,9 +63,7 @@ async function handIn(claim: Claim, signature: Hex): Promise<{ status: number; b
   const response = await it.edge.fetch('/v1/rewards/claims', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ claim, signature }, (_key, value: unknown) =>
-      typeof value === 'bigint' ? value.toString() : value,
-    ),
+    body: toJson({ claim, signature }),
   })
   return { status: response.status, body: await response.json() }
 }

@@ -1,5 +1,5 @@
 import { encodeFunctionData } from 'viem'
-import type { Hex } from '#protocol/bytes.ts'
+import { toJson, type Hex } from '#protocol/bytes.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { cached, callMany, chainClient, readChain } from '../chain/client.ts'
@@ -62,9 +62,7 @@ export const reconcile = (ctx: Ctx): Promise<Reconciliation> =>
 /** `reconcile`, kept in the ledger: what the nightly schedule runs. Returns how many things differ. */
 export async function keepReconciliation(ctx: Ctx): Promise<number> {
   const found = await compare(ctx)
-  const report = JSON.stringify(found, (_key, value: unknown) =>
-    typeof value === 'bigint' ? value.toString() : value,
-  )
+  const report = toJson(found)
   await withLedger(ctx.env, (sql) =>
     sql.begin(
       (tx) =>

@@ -1,4 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import { toJson } from '#protocol/bytes.ts'
 import { address, bytes32 } from '#protocol/wire.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, wei } from '../http/openapi.ts'
@@ -81,12 +82,7 @@ const reconciliationView = ({ chain: { lastEpoch, ...chain }, ...rest }: Reconci
 })
 
 /** Every bigint of a value as a decimal string. */
-const decimals = <T>(value: T): Decimals<T> =>
-  JSON.parse(
-    JSON.stringify(value, (_key, member: unknown) =>
-      typeof member === 'bigint' ? member.toString() : member,
-    ),
-  )
+const decimals = <T>(value: T): Decimals<T> => JSON.parse(toJson(value))
 type Decimals<T> = T extends bigint
   ? string
   : T extends object

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { createTestClient, http, publicActions, walletActions } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
-import { lowerCase, toHex, type Hex } from '#protocol/bytes.ts'
+import { lowerCase, toHex, toJson, type Hex } from '#protocol/bytes.ts'
 import { PARAMETERS } from '#protocol/parameters.ts'
 import type { Receipt, ReceiptDomain, SignedReceipt } from '#protocol/receipt.ts'
 import {
@@ -172,8 +172,7 @@ export async function startGpuWorker(
   }
 }
 
-const line = (event: GenerateEvent): string =>
-  `${JSON.stringify(event, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value))}\n`
+const line = (event: GenerateEvent): string => `${toJson(event)}\n`
 
 export const workerHeaders = {
   authorization: `Bearer ${WORKER_TOKEN}`,

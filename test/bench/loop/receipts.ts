@@ -1,6 +1,6 @@
 import { createTestHarness } from 'wrangler'
 import { madeReceipts } from '#edge/testing/made-receipts.ts'
-import { keccak, type Hex } from '#protocol/bytes.ts'
+import { keccak, toJson, type Hex } from '#protocol/bytes.ts'
 import { figure, quantile, type Figure } from '../report.ts'
 
 const WIDTH = 32 // requests that end at the same time
@@ -22,7 +22,7 @@ export async function benchReceipts({ quick }: { quick: boolean }): Promise<Figu
     )
     for (let round = 0; round < rounds; round++) {
       const some = all.slice(round * perRound, (round + 1) * perRound)
-      await harness.fetch('/load', { method: 'POST', body: JSON.stringify(some, asDecimal) })
+      await harness.fetch('/load', { method: 'POST', body: toJson(some) })
       const started = performance.now()
       const done = await harness.fetch(`/append?width=${WIDTH}`, { method: 'POST' })
       if ((await done.text()) !== String(perRound)) throw new Error('receipts were not appended')
@@ -38,9 +38,6 @@ export async function benchReceipts({ quick }: { quick: boolean }): Promise<Figu
     await harness.close()
   }
 }
-
-const asDecimal = (_key: string, value: unknown) =>
-  typeof value === 'bigint' ? value.toString() : value
 
 const nowhere = 'http://127.0.0.1:9'
 const contract = `0x${'01'.repeat(20)}`
