@@ -1,5 +1,5 @@
 import { encodeAbiParameters, stringToHex } from 'viem'
-import { fromHex, keccak, type Hex } from './bytes.ts'
+import { fromHex, keccak, lowerCase, type Hex } from './bytes.ts'
 
 export const PPM = 1_000_000n
 
@@ -86,6 +86,22 @@ export const defaultParameters = (): ParameterValues =>
 
 /** A parameter's key on chain: its ASCII name, right-padded to 32 bytes. */
 export const parameterKey = (name: ParameterName): Hex => stringToHex(name, { size: 32 })
+
+/** The values by name of what `Parameters.all` answers. Throws when the contract governs others than this build knows. */
+export function parametersOf([keys, numbers]: readonly [
+  readonly Hex[],
+  readonly bigint[],
+]): ParameterValues {
+  const byKey = new Map(keys.map((key, i) => [lowerCase(key), numbers[i]]))
+  const values = PARAMETER_NAMES.map((name) => {
+    const value = byKey.get(parameterKey(name))
+    if (value === undefined) throw new Error(`the chain has no parameter ${name}`)
+    return [name, value] as const
+  })
+  if (keys.length !== PARAMETER_NAMES.length)
+    throw new Error(`the chain has ${keys.length} parameters, this build ${PARAMETER_NAMES.length}`)
+  return Object.fromEntries(values) as ParameterValues
+}
 
 /** What a receipt names as the rules it was made under; equals `Parameters.paramsHash()`. */
 export function paramsHash(values: ParameterValues): Hex {

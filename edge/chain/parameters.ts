@@ -1,10 +1,5 @@
 import type { Hex } from '#protocol/bytes.ts'
-import {
-  PARAMETER_NAMES,
-  parameterKey,
-  paramsHash,
-  type ParameterValues,
-} from '#protocol/parameters.ts'
+import { parametersOf, paramsHash, type ParameterValues } from '#protocol/parameters.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import type { Settings } from '../env.ts'
 import { cached, chainClient } from './client.ts'
@@ -22,22 +17,12 @@ export const readParameters = (settings: Settings): Promise<Parameters> =>
 
 /** `readParameters` without the three seconds. */
 export async function freshParameters(settings: Settings): Promise<Parameters> {
-  const [keys, numbers] = await chainClient(settings).readContract({
-    address: settings.CONTRACTS.parameters,
-    abi: parametersAbi,
-    functionName: 'all',
-  })
-  const onChain = new Map(keys.map((key, i) => [key.toLowerCase(), numbers[i]]))
-  const values = Object.fromEntries(
-    PARAMETER_NAMES.map((name) => {
-      const value = onChain.get(parameterKey(name))
-      if (value === undefined) throw new Error(`parameters: the chain has no ${name}`)
-      return [name, value]
+  const values = parametersOf(
+    await chainClient(settings).readContract({
+      address: settings.CONTRACTS.parameters,
+      abi: parametersAbi,
+      functionName: 'all',
     }),
-  ) as ParameterValues
-  if (keys.length !== PARAMETER_NAMES.length)
-    throw new Error(
-      `parameters: the chain has ${keys.length}, this build ${PARAMETER_NAMES.length}`,
-    )
+  )
   return { values, paramsHash: paramsHash(values) }
 }

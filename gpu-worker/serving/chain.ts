@@ -3,12 +3,7 @@ import { BaseError, ContractFunctionRevertedError, createPublicClient, http } fr
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import { parametersAbi } from '#contracts/parameters.ts'
 import { lowerCase, type Hex } from '#protocol/bytes.ts'
-import {
-  PARAMETER_NAMES,
-  parameterKey,
-  paramsHash,
-  type ParameterValues,
-} from '#protocol/parameters.ts'
+import { parametersOf, paramsHash, type ParameterValues } from '#protocol/parameters.ts'
 import { ServingError } from './serving-error.ts'
 
 export type ModelOnChain = {
@@ -70,28 +65,16 @@ export function openChain({ rpcUrl, contracts }: ChainSettings): Chain {
       ),
     parameters: () =>
       cached('parameters', async () => {
-        const [keys, numbers] = await client.readContract({
-          address: contracts.parameters,
-          abi: parametersAbi,
-          functionName: 'all',
-        })
-        return parameterSet(keys, numbers)
+        const values = parametersOf(
+          await client.readContract({
+            address: contracts.parameters,
+            abi: parametersAbi,
+            functionName: 'all',
+          }),
+        )
+        return { values, hash: paramsHash(values) }
       }),
   }
-}
-
-/** The governed numbers by name; throws when the contract governs others than this build knows. */
-function parameterSet(keys: readonly Hex[], numbers: readonly bigint[]): Parameters {
-  const known = new Map(keys.map((key, i) => [lowerCase(key), numbers[i]]))
-  const entries = PARAMETER_NAMES.map((name) => {
-    const value = known.get(parameterKey(name))
-    if (value === undefined) throw new Error(`the chain has no parameter ${name}`)
-    return [name, value] as const
-  })
-  if (keys.length !== PARAMETER_NAMES.length)
-    throw new Error(`the chain has ${keys.length} parameters, this build ${PARAMETER_NAMES.length}`)
-  const values = Object.fromEntries(entries) as ParameterValues
-  return { values, hash: paramsHash(values) }
 }
 
 const model = (found: ModelOnChain): ModelOnChain => ({

@@ -11,6 +11,7 @@ import { lowerCase, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   parameterKey,
   PARAMETER_NAMES,
+  parametersOf,
   paramsHash,
   type ParameterName,
   type ParameterValues,
@@ -307,17 +308,10 @@ async function findParameters(
 }
 
 /** The governed numbers in force. Throws when the contract governs others than this build knows. */
-export async function readParameters(chain: PublicClient, address: Hex): Promise<ParameterValues> {
-  const [keys, values] = await chain.readContract({
-    address,
-    abi: parametersAbi,
-    functionName: 'all',
-  })
-  const byKey = new Map(keys.map((key, i) => [key, values[i]]))
-  const entries = PARAMETER_NAMES.map((name) => {
-    const value = byKey.get(parameterKey(name))
-    if (value === undefined) throw new Error(`the Parameters contract at ${address} lacks ${name}`)
-    return [name, value]
-  })
-  return Object.fromEntries(entries) as ParameterValues
-}
+export const readParameters = async (
+  chain: PublicClient,
+  address: Hex,
+): Promise<ParameterValues> =>
+  parametersOf(
+    await chain.readContract({ address, abi: parametersAbi, functionName: 'all' }),
+  )
