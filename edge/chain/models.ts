@@ -2,7 +2,7 @@ import { lowerCase, type Hex } from '#protocol/bytes.ts'
 import { modelRegistryAbi } from '#contracts/model-registry.ts'
 import type { Settings } from '../env.ts'
 import { cached, chainClient } from './client.ts'
-import { revertReason } from './revert.ts'
+import { unlessUnknown } from './revert.ts'
 
 const TTL_MS = 3_000 // for how long a revoked model may still be served
 
@@ -54,12 +54,3 @@ export const adapterOnChain = (settings: Settings, digest: Hex): Promise<Adapter
       }
     }),
   )
-
-async function unlessUnknown<T>(read: () => Promise<T>): Promise<T | null> {
-  try {
-    return await read()
-  } catch (error) {
-    if (revertReason(error)?.startsWith('UnknownModel(')) return null
-    throw error
-  }
-}

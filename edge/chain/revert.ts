@@ -17,6 +17,16 @@ export function revertReason(error: unknown): string | null {
   return reverted instanceof ExecutionRevertedError ? reverted.shortMessage : null
 }
 
+/** What a registry answers; null for a model that it does not know. */
+export async function unlessUnknown<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read()
+  } catch (error) {
+    if (revertReason(error)?.startsWith('UnknownModel(')) return null
+    throw error
+  }
+}
+
 function revertData(error: BaseError): Hex | null {
   const holder = error.walk((e) => typeof dataOf(e) === 'string')
   const data = dataOf(holder)

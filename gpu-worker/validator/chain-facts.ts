@@ -1,6 +1,7 @@
 /** What the chain says, as a validator needs it: epochs, models with the prices they ever had, every set of governed numbers. */
 import type { PublicClient } from 'viem'
 import { readLogsFrom } from '#edge/chain/ranges.ts'
+import { unlessUnknown } from '#edge/chain/revert.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
@@ -242,11 +243,8 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
     },
 
     /** The model that a receipt names; null when it is not registered. */
-    model: async ({
-      base,
-      adapter,
-    }: Pick<Receipt, 'base' | 'adapter'>): Promise<ModelFacts | null> => {
-      try {
+    model: ({ base, adapter }: Pick<Receipt, 'base' | 'adapter'>): Promise<ModelFacts | null> =>
+      unlessUnknown(async () => {
         if (adapter === ZERO_HASH) {
           const found = await chain.readContract({
             ...registry,
@@ -275,11 +273,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
           datanetRoots: [...found.datanetRoots],
           prices: await pricesOf(adapter, found.pricePerToken),
         }
-      } catch (error) {
-        if (/UnknownModel/.test(String(error))) return null
-        throw error
-      }
-    },
+      }),
   }
 }
 
@@ -308,10 +302,5 @@ async function findParameters(
 }
 
 /** The governed numbers in force. Throws when the contract governs others than this build knows. */
-export const readParameters = async (
-  chain: PublicClient,
-  address: Hex,
-): Promise<ParameterValues> =>
-  parametersOf(
-    await chain.readContract({ address, abi: parametersAbi, functionName: 'all' }),
-  )
+export const readParameters = async (chain: PublicClient, address: Hex): Promise<ParameterValues> =>
+  parametersOf(await chain.readContract({ address, abi: parametersAbi, functionName: 'all' }))
