@@ -1,5 +1,6 @@
-import { inArray, sql } from 'drizzle-orm'
+import { inArray } from 'drizzle-orm'
 import type { Ctx } from '../context.ts'
+import { jsonList } from '../db/json-list.ts'
 import { datanets } from '../db/schema.ts'
 import { adapters, bases } from '../db/schema-models.ts'
 import { paymentFlows, type Flow, type PaymentFilter } from './settled.ts'
@@ -76,19 +77,15 @@ async function namesOf(
     db
       .select({ id: datanets.id, name: datanets.name })
       .from(datanets)
-      .where(inArray(datanets.id, listed(flows.flatMap(({ datanet }) => datanet ?? [])))),
+      .where(inArray(datanets.id, jsonList(flows.flatMap(({ datanet }) => datanet ?? [])))),
     db
       .select({ id: adapters.digest, name: adapters.name })
       .from(adapters)
-      .where(inArray(adapters.digest, listed(flows.map(({ model }) => model)))),
+      .where(inArray(adapters.digest, jsonList(flows.map(({ model }) => model)))),
     db
       .select({ id: bases.digest, name: bases.name })
       .from(bases)
-      .where(inArray(bases.digest, listed(flows.map(({ model }) => model)))),
+      .where(inArray(bases.digest, jsonList(flows.map(({ model }) => model)))),
   ])
   return new Map([...nets, ...tuned, ...bare].map(({ id, name }) => [id, name]))
 }
-
-/** A list as one parameter: D1 takes at most 100 of them. */
-const listed = (items: readonly string[]) =>
-  sql`(SELECT value FROM json_each(${JSON.stringify([...new Set(items)])}))`

@@ -1,6 +1,5 @@
 import { and, asc, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm'
-import type { Hex } from '#protocol/bytes.ts'
-import { ZERO_HASH } from '#protocol/bytes.ts'
+import { ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import {
   recordKey,
   revocationHead,
@@ -10,6 +9,7 @@ import {
 } from '#protocol/revocations.ts'
 import { accountOf, type Ctx } from '../context.ts'
 import { findRejectedBatches } from '../db/chain-index.ts'
+import { jsonList } from '../db/json-list.ts'
 import { readLedger } from '../db/ledger.ts'
 import { contributions, records, revocationCalls, revocations } from '../db/schema.ts'
 import type { Env } from '../env.ts'
@@ -142,10 +142,7 @@ async function revoke(
         .where(
           and(
             eq(revocations.contributor, contributor),
-            inArray(
-              revocations.record,
-              sql`(SELECT value FROM json_each(${JSON.stringify(wanted)}))`,
-            ),
+            inArray(revocations.record, jsonList(wanted)),
           ),
         ),
       ctx.db.select().from(revocations).orderBy(desc(revocations.seq)).limit(1),
@@ -252,16 +249,11 @@ export async function findRevocations(
   time: number,
 ): Promise<(key: RecordKey) => Revocation | null> {
   if (keys.length === 0) return () => null
-  const wanted = JSON.stringify(keys.map(({ record }) => record))
+  const wanted = jsonList(keys.map(({ record }) => record))
   const rows = await db
     .select()
     .from(revocations)
-    .where(
-      and(
-        inArray(revocations.record, sql`(SELECT value FROM json_each(${wanted}))`),
-        lte(revocations.time, time),
-      ),
-    )
+    .where(and(inArray(revocations.record, wanted), lte(revocations.time, time)))
   const entries = rows.map(entryOf)
   return ({ record, contributor }) =>
     entries.find((entry) => entry.record === record && entry.contributor === contributor) ?? null
