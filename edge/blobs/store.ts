@@ -1,5 +1,6 @@
-import type { Hex } from '#protocol/bytes.ts'
 import { bytesToHex } from '@noble/hashes/utils.js'
+import type { z } from 'zod'
+import type { Hex } from '#protocol/bytes.ts'
 import type { BlobRef } from '#protocol/wire.ts'
 import type { Env } from '../env.ts'
 
@@ -27,4 +28,14 @@ export async function getBlob(
 ): Promise<Uint8Array<ArrayBuffer> | null> {
   const object = await env.BLOBS.get(blobKey(sha256))
   return object && new Uint8Array(await object.arrayBuffer())
+}
+
+/** The JSON under a hash, or null. Throws when it has not the schema's form. */
+export async function getJson<T>(
+  env: Pick<Env, 'BLOBS'>,
+  sha256: Hex,
+  schema: z.ZodType<T, unknown>,
+): Promise<T | null> {
+  const bytes = await getBlob(env, sha256)
+  return bytes && schema.parse(JSON.parse(new TextDecoder().decode(bytes)))
 }

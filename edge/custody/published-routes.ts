@@ -2,7 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { and, eq } from 'drizzle-orm'
 import type { Hex } from '#protocol/bytes.ts'
 import { adapterManifest, address, bytes32 } from '#protocol/wire.ts'
-import { blobKey, getBlob } from '../blobs/store.ts'
+import { blobKey, getJson } from '../blobs/store.ts'
 import type { Ctx } from '../context.ts'
 import { adapters } from '../db/schema-models.ts'
 import { newApp } from '../http/new-app.ts'
@@ -95,10 +95,9 @@ async function requireReadable(ctx: Ctx, digest: Hex, sha256: Hex): Promise<void
   if (!adapter)
     throw new Problem('blob/not-found', { detail: `No adapter ${digest} is registered.` })
   if (sha256 === adapter.manifest) return
-  const bytes = await getBlob(ctx.env, adapter.manifest)
-  if (!bytes) throw new Problem('blob/not-found', { detail: adapter.manifest })
-  const { files } = adapterManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
-  const names = Object.entries(files).flatMap(([name, file]) =>
+  const manifest = await getJson(ctx.env, adapter.manifest, adapterManifest)
+  if (!manifest) throw new Problem('blob/not-found', { detail: adapter.manifest })
+  const names = Object.entries(manifest.files).flatMap(([name, file]) =>
     file.sha256 === sha256 ? [name] : [],
   )
   if (names.length === 0)

@@ -1,5 +1,4 @@
-import type { Hex } from '#protocol/bytes.ts'
-import { fromHex } from '#protocol/bytes.ts'
+import { fromHex, type Hex } from '#protocol/bytes.ts'
 import { keptTexts, type KeptTexts } from '#protocol/generation.ts'
 import { readParameters } from '../chain/parameters.ts'
 import type { Ctx } from '../context.ts'

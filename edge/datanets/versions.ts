@@ -1,14 +1,16 @@
 import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
 import { encodeFunctionData } from 'viem'
 import { datanetRegistryAbi } from '#contracts/datanet-registry.ts'
+import type { Hex } from '#protocol/bytes.ts'
 import { newId } from '#protocol/ids.ts'
 import { datanetManifest, type DatanetManifest } from '#protocol/wire.ts'
-import { getBlob } from '../blobs/store.ts'
+import { getJson } from '../blobs/store.ts'
 import { cached } from '../chain/client.ts'
 import { enqueueTransaction } from '../chain/enqueue.ts'
 import { accountOf, type Ctx } from '../context.ts'
 import { log } from '../log.ts'
 import { contributions, versions } from '../db/schema.ts'
+import type { Env } from '../env.ts'
 import { Problem } from '../problem.ts'
 import { chainId, getDatanet } from './datanets.ts'
 import type { Outcome } from './outcome.ts'
@@ -179,9 +181,22 @@ export async function readManifest(
   { manifest }: Version,
 ): Promise<DatanetManifest | null> {
   if (!manifest) return null
-  return cached(`manifest:${manifest}`, MANIFEST_CACHE_MS, async () => {
-    const bytes = await getBlob(ctx.env, manifest)
-    if (!bytes) throw new Error(`manifest ${manifest} is missing`)
-    return datanetManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
-  })
+  return cached(`manifest:${manifest}`, MANIFEST_CACHE_MS, () => manifestAt(ctx.env, manifest))
+}
+
+/** The manifest of the version that has a root; throws when it is missing or another's. */
+export async function versionManifest(
+  env: Pick<Env, 'BLOBS'>,
+  { root, manifest }: { root: Hex; manifest: Hex },
+): Promise<DatanetManifest> {
+  const found = await manifestAt(env, manifest)
+  if (found.root !== root)
+    throw new Error(`manifest ${manifest} is not of Datanet version ${root}`)
+  return found
+}
+
+async function manifestAt(env: Pick<Env, 'BLOBS'>, sha256: Hex): Promise<DatanetManifest> {
+  const found = await getJson(env, sha256, datanetManifest)
+  if (!found) throw new Error(`the manifest ${sha256} of a Datanet version is missing`)
+  return found
 }

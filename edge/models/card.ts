@@ -1,10 +1,5 @@
-import {
-  datanetManifest,
-  type AdapterManifest,
-  type DatanetManifest,
-  type LoraMethod,
-} from '#protocol/wire.ts'
-import { getBlob } from '../blobs/store.ts'
+import { datanetManifest, type AdapterManifest, type LoraMethod } from '#protocol/wire.ts'
+import { getJson } from '../blobs/store.ts'
 import type { Ctx } from '../context.ts'
 import type { Adapter } from './catalogue.ts'
 
@@ -22,7 +17,10 @@ export async function modelCard(
 ): Promise<string> {
   const { base, training, digest, datanets } = manifest
   const sources = await Promise.all(
-    datanets.map(async (ref) => ({ ref, contents: await datanetContents(ctx, ref.manifest) })),
+    datanets.map(async (ref) => ({
+      ref,
+      contents: await getJson(ctx.env, ref.manifest, datanetManifest),
+    })),
   )
   const licences = [...new Set(sources.flatMap(({ contents }) => contents?.licence ?? []))]
   const [licence] = licences
@@ -62,14 +60,6 @@ ${method ? `\n\`\`\`json\n${JSON.stringify(method, null, 2)}\n\`\`\`\n` : ''}
 The adapter writes in the manner of its records and can invent facts; attribution says which records an answer rests on, not
 whether it is true.
 `
-}
-
-async function datanetContents(
-  ctx: Ctx,
-  sha256: Adapter['manifest'],
-): Promise<DatanetManifest | null> {
-  const bytes = await getBlob(ctx.env, sha256)
-  return bytes && datanetManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
 }
 
 /** A YAML string, whatever is in it. */

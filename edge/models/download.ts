@@ -2,7 +2,7 @@ import { makeZip, predictLength } from 'client-zip'
 import { eq } from 'drizzle-orm'
 import type { ExportFormat, ExportRequest } from '#protocol/export.ts'
 import { adapterManifest, type AdapterManifest, type BlobRef } from '#protocol/wire.ts'
-import { blobKey, getBlob } from '../blobs/store.ts'
+import { blobKey, getJson } from '../blobs/store.ts'
 import { accountOf, type Ctx } from '../context.ts'
 import { jobs } from '../db/schema-models.ts'
 import { askWorker } from '../jobs/ask-worker.ts'
@@ -59,9 +59,8 @@ async function findAdapter(
   const { adapter } = await resolveModel(ctx, id)
   if (!adapter)
     throw new Problem('model/not-found', { detail: `${id} is a base model, not an adapter.` })
-  const bytes = await getBlob(ctx.env, adapter.manifest)
-  if (!bytes) throw new Error(`the manifest ${adapter.manifest} is not in the store`)
-  const manifest = adapterManifest.parse(JSON.parse(new TextDecoder().decode(bytes)))
+  const manifest = await getJson(ctx.env, adapter.manifest, adapterManifest)
+  if (!manifest) throw new Error(`the manifest ${adapter.manifest} is not in the store`)
   return { adapter, manifest }
 }
 

@@ -4,7 +4,7 @@ import type { JobManifest, LoraMethod } from '#protocol/wire.ts'
 import { readChain } from '../chain/client.ts'
 import { baseOnChain } from '../chain/models.ts'
 import { accountOf, type Ctx } from '../context.ts'
-import { getVersion } from '../datanets/versions.ts'
+import { getVersion, versionManifest } from '../datanets/versions.ts'
 import { jobs } from '../db/schema-models.ts'
 import type { ListQuery } from '../http/list.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
@@ -12,7 +12,6 @@ import { note, type Job } from '../jobs/leases.ts'
 import { isEnough, mostMemory, whyTooLarge } from '../jobs/memory.ts'
 import { liveWorkers } from '../jobs/workers.ts'
 import { Problem } from '../problem.ts'
-import { versionManifest } from '../settlement/presence.ts'
 import { findBase, type Base } from './catalogue.ts'
 
 /** Datanet versions of one adapter: `MAX_ROOTS` of ModelRegistry.sol. */
@@ -122,7 +121,7 @@ async function publishedVersion(
       detail: `Version ${number} of ${datanetId} is ${status}.`,
       param: 'datanets',
     })
-  const { contributors } = await versionManifest(ctx.env, root, manifest)
+  const { contributors } = await versionManifest(ctx.env, { root, manifest })
   if (contributors.every(({ clusters }) => clusters === 0))
     throw new Problem('request/invalid', {
       detail: `Version ${number} of ${datanetId} has no contributors.`,

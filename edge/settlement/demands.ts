@@ -6,7 +6,7 @@ import type { EpochFile } from '#protocol/epoch.ts'
 import type { InfluenceRow } from '#protocol/influence-row.ts'
 import type { Receipt } from '#protocol/receipt.ts'
 import { adapterManifest, indexRowsFile } from '#protocol/wire.ts'
-import { getBlob } from '../blobs/store.ts'
+import { getJson } from '../blobs/store.ts'
 import { chainClient } from '../chain/client.ts'
 import { enqueueTransaction } from '../chain/enqueue.ts'
 import { adapterOnChain } from '../chain/models.ts'
@@ -121,12 +121,9 @@ async function indexRows(
 ): Promise<InfluenceRow[]> {
   const adapter = await adapterOnChain(settings, digest)
   if (!adapter) throw new Error(`request ${requestId} names an adapter that is not registered`)
-  const manifest = adapterManifest.parse(await jsonBlob(env, adapter.manifestHash))
-  return indexRowsFile.parse(await jsonBlob(env, manifest.files['index/rows.json'].sha256)).rows
-}
-
-async function jsonBlob(env: Settlement['env'], sha256: Hex): Promise<unknown> {
-  const bytes = await getBlob(env, sha256)
-  if (!bytes) throw new Error(`file ${sha256} is missing`)
-  return JSON.parse(new TextDecoder().decode(bytes))
+  const manifest = await getJson(env, adapter.manifestHash, adapterManifest)
+  const file = manifest?.files['index/rows.json']
+  const index = file && (await getJson(env, file.sha256, indexRowsFile))
+  if (!index) throw new Error(`the index of adapter ${digest} is not in the store`)
+  return index.rows
 }
