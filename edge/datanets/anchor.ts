@@ -7,7 +7,7 @@ import type { Ctx } from '../context.ts'
 import { contributions, datanets } from '../db/schema.ts'
 import { chainId } from './datanets.ts'
 import { unindexStatements } from './dedup-store.ts'
-import type { Outcome } from './outcome.ts'
+import type { Outcome } from '../chain/outcome.ts'
 
 /**
  * Has the accepted records of a contribution anchored on chain, with the bond, as soon as its Datanet is registered

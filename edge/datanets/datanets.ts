@@ -9,7 +9,7 @@ import { accountOf, nearestDb, type Ctx } from '../context.ts'
 import { contributions, datanets } from '../db/schema.ts'
 import type { ListQuery } from '../http/list.ts'
 import { Problem } from '../problem.ts'
-import type { Outcome } from './outcome.ts'
+import type { Outcome } from '../chain/outcome.ts'
 import type { ColumnMapping } from './pipeline/columns.ts'
 import type { Profile } from './pipeline/profile.ts'
 

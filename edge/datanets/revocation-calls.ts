@@ -7,7 +7,7 @@ import type { Ctx } from '../context.ts'
 import type { Env } from '../env.ts'
 import type { TxEvent } from '../http/messages.ts'
 import { log } from '../log.ts'
-import { outcomeOfEvent, outcomeOfStatus, type Outcome } from './outcome.ts'
+import { outcomeOfEvent, outcomeOfStatus, type Outcome } from '../chain/outcome.ts'
 
 /**
  * How revocations get on chain. The call is in D1 in one batch with the entries of the log that it shows, so that whatever the

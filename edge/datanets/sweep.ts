@@ -5,7 +5,7 @@ import { contributions, datanets, versions } from '../db/schema.ts'
 import { anchorContribution, anchorWaiting, settleContribution } from './anchor.ts'
 import { registerDatanet, settleDatanet } from './datanets.ts'
 import { waitingIds } from './inbox.ts'
-import { outcomeOfEvent, outcomeOfStatus, type Outcome } from './outcome.ts'
+import { outcomeOfEvent, outcomeOfStatus, type Outcome } from '../chain/outcome.ts'
 import { publishVersion, settleVersion } from './versions.ts'
 import type { TxEvent } from '../http/messages.ts'
 

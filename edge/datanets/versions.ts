@@ -13,7 +13,7 @@ import { contributions, versions } from '../db/schema.ts'
 import type { Env } from '../env.ts'
 import { Problem } from '../problem.ts'
 import { chainId, getDatanet } from './datanets.ts'
-import type { Outcome } from './outcome.ts'
+import type { Outcome } from '../chain/outcome.ts'
 import { revokedIn } from './revocations.ts'
 
 const MANIFEST_CACHE_MS = 3_600_000 // immutable
@@ -190,8 +190,7 @@ export async function versionManifest(
   { root, manifest }: { root: Hex; manifest: Hex },
 ): Promise<DatanetManifest> {
   const found = await manifestAt(env, manifest)
-  if (found.root !== root)
-    throw new Error(`manifest ${manifest} is not of Datanet version ${root}`)
+  if (found.root !== root) throw new Error(`manifest ${manifest} is not of Datanet version ${root}`)
   return found
 }
 

@@ -1,6 +1,7 @@
 import type { Hex } from '#protocol/bytes.ts'
 import { chainWriter } from '../chain/enqueue.ts'
 import { chainIndexer } from '../chain/indexer.ts'
+import { outcomeOfEvent } from '../chain/outcome.ts'
 import type { Ctx } from '../context.ts'
 import type { TxEvent } from '../http/messages.ts'
 import { registrationEnded } from '../models/completion.ts'
@@ -13,7 +14,7 @@ export const onEpochTx = async ({ env }: Ctx, { key }: TxEvent): Promise<void> =
 
 /** `adapter:<digest>`: an adapter's registration has ended. Idempotent. */
 export const onAdapterTx = (ctx: Ctx, tx: TxEvent): Promise<void> =>
-  registrationEnded(ctx, tx.key.slice('adapter:'.length) as Hex, tx)
+  registrationEnded(ctx, tx.key.slice('adapter:'.length) as Hex, outcomeOfEvent(tx))
 
 /** Wakes the objects whose alarms the platform may have given up on. */
 export async function wakeObjects(ctx: Ctx): Promise<number> {

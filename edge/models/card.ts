@@ -43,7 +43,7 @@ records shape an answer. It belongs to \`${manifest.owner}\`.
 | adapter | \`${digest}\` |
 | base model | \`${base.digest}\` |
 | attribution index | \`${manifest.indexRoot}\` |
-| registered in | ${adapter.txHash ? `\`${adapter.txHash}\`` : 'not yet'} |
+| registered in | ${adapter.txHash ? `\`${adapter.txHash}\`` : 'not known'} |
 | job | \`${manifest.jobId}\` |
 
 ## Data

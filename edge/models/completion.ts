@@ -12,9 +12,9 @@ import {
 import { blobKey, getBlob } from '../blobs/store.ts'
 import { adapterOnChain } from '../chain/models.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
+import { outcomeOfStatus, type Outcome } from '../chain/outcome.ts'
 import type { Ctx } from '../context.ts'
 import { adapters, jobs } from '../db/schema-models.ts'
-import type { TxEvent } from '../http/messages.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
 import { failJob, isStopped, leasedJob, note, type Job } from '../jobs/leases.ts'
 import { Problem } from '../problem.ts'
@@ -142,25 +142,22 @@ export async function pursueRegistration(ctx: Ctx, digest: Hex): Promise<void> {
 }
 
 /** How a registration ended. Idempotent. */
-export async function registrationEnded(
-  ctx: Ctx,
-  digest: Hex,
-  tx: Pick<TxEvent, 'status' | 'txHash' | 'reason'>,
-): Promise<void> {
+export async function registrationEnded(ctx: Ctx, digest: Hex, outcome: Outcome): Promise<void> {
   const [row] = await ctx.db.select().from(adapters).where(eq(adapters.digest, digest))
   if (!row) return
   // A revert may say that it is registered already: content-addressed, so what counts is what the chain has.
   const onChain = await adapterOnChain(ctx.settings, digest)
   if (onChain?.manifestHash === row.manifest && onChain.owner === row.owner) {
-    const registered = { status: 'registered', txHash: tx.txHash } as const
+    const txHash = outcome.status === 'success' ? outcome.txHash : null // somebody else's: not known
+    const registered = { status: 'registered', txHash } as const
     await ctx.db
       .update(adapters)
       .set({ ...registered, registeredAt: Date.now() })
       .where(and(eq(adapters.digest, digest), eq(adapters.status, 'registering')))
     return endJobs(ctx, { ...row, ...registered }, null)
   }
-  if (tx.status === 'success') throw new Error(`the chain does not show adapter ${digest}`)
-  await endJobs(ctx, row, tx.reason ?? 'the registration was reverted')
+  if (outcome.status === 'success') throw new Error(`the chain does not show adapter ${digest}`)
+  await endJobs(ctx, row, outcome.reason)
   await ctx.db
     .delete(adapters)
     .where(and(eq(adapters.digest, digest), eq(adapters.status, 'registering')))
@@ -187,7 +184,9 @@ async function endJobs(ctx: Ctx, adapter: Adapter, refusal: string | null): Prom
       .set({ status: 'succeeded', fineTunedModel: adapter.name, finishedAt: Date.now() })
       .where(and(eq(jobs.id, job.id), eq(jobs.status, 'registering')))
     await jobFeed(ctx.env, job.id).end([
-      note(`The job succeeded: ${adapter.name} is registered in ${adapter.txHash}.`),
+      note(
+        `The job succeeded: ${adapter.name} is registered${adapter.txHash ? ` in ${adapter.txHash}` : ''}.`,
+      ),
     ])
   }
 }
@@ -200,13 +199,8 @@ export async function sweepRegistrations(ctx: Ctx): Promise<number> {
     .where(eq(jobs.status, 'registering'))
   for (const { digest } of open) {
     if (!digest) continue
-    const { status, txHash, reason } = await transactionStatus(ctx, registrationKey(digest))
-    if (status === 'success' || status === 'reverted')
-      await registrationEnded(ctx, digest, {
-        status,
-        txHash: txHash ?? digest,
-        ...(reason && { reason }),
-      })
+    const outcome = outcomeOfStatus(await transactionStatus(ctx, registrationKey(digest)))
+    if (outcome) await registrationEnded(ctx, digest, outcome)
     else await pursueRegistration(ctx, digest)
   }
   return open.length
