@@ -13,6 +13,7 @@ import { jsonList } from '../db/json-list.ts'
 import { readLedger } from '../db/ledger.ts'
 import { contributions, records, revocationCalls, revocations } from '../db/schema.ts'
 import type { Env } from '../env.ts'
+import { seconds } from '../http/time.ts'
 import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import { getContribution, type Contribution } from './contributions.ts'
@@ -190,7 +191,7 @@ function chained(
   }: { last: Row | undefined } & Pick<Revocation, 'contributor' | 'contribution' | 'reason'>,
 ): Revocation[] {
   // Never before the entry before: times tell which part of the log a receipt had to heed.
-  const time = Math.max(Math.floor(Date.now() / 1_000), last?.time ?? 0)
+  const time = Math.max(seconds(Date.now()), last?.time ?? 0)
   let [seq, head] = [last?.seq ?? 0, last?.head ?? ZERO_HASH]
   const once = new Map(wanted.map((one) => [one.record, one])).values()
   return [...once].map((one) => {

@@ -13,6 +13,7 @@ import { hasStake } from '../chain/stake.ts'
 import { accountOf, type AccountActor, type Ctx } from '../context.ts'
 import { findRevocations } from '../datanets/revocations.ts'
 import { log } from '../log.ts'
+import { seconds } from '../http/time.ts'
 import { keepTexts } from '../custody/texts.ts'
 import { liveWorkers, type Worker } from '../jobs/workers.ts'
 import { resolveModel, type ServedModel } from '../models/catalogue.ts'
@@ -224,7 +225,7 @@ async function checkReceipt(
     parameters,
     revocationOf,
     domain: receiptDomain(ctx.settings),
-    now: BigInt(Math.floor(Date.now() / 1_000)),
+    now: BigInt(seconds(Date.now())),
   })
   if (refusal === null) return
   log('error', { requestId: ctx.requestId, worker: call.worker.id, refused: refusal, signed })

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { explanation, type Explanation, type TokenLogprobs } from '#protocol/generation.ts'
 import { receiptId } from '../attribution/receipts.ts'
+import { seconds } from '../http/time.ts'
 import type { AtLeastOne } from './choices.ts'
 import type { Ended, Generation } from './generate.ts'
 import { chatLogprobs, chatLogprobsSchema, textLogprobs, textLogprobsSchema } from './logprobs.ts'
@@ -132,7 +133,7 @@ export const newFrame = (
 ): Frame => ({
   style,
   id: `${style === 'chat' ? 'chatcmpl' : 'cmpl'}-${requestId.replace(/^req_/, '')}`,
-  created: Math.floor(Date.now() / 1_000),
+  created: seconds(Date.now()),
   model,
   choice: 0,
   attribution,

@@ -3,6 +3,7 @@ import { sha256Hex } from '#protocol/bytes.ts'
 import { newId } from '#protocol/ids.ts'
 import type { JobProgress } from '#protocol/wire.ts'
 import type { Env } from '../env.ts'
+import { seconds } from '../http/time.ts'
 
 export type JobEventInput = JobProgress['events'][number]
 
@@ -156,7 +157,7 @@ export class JobFeed extends DurableObject<Env> {
 const eventView = (row: EventRow): JobEvent => ({
   object: 'fine_tuning.job.event',
   id: row.id,
-  created_at: Math.floor(new Date(row.at).getTime() / 1_000),
+  created_at: seconds(Date.parse(row.at)),
   level: row.level,
   message: row.message,
   type: row.metrics ? 'metrics' : 'message',

@@ -4,6 +4,7 @@ import { requireScope } from '../auth/authenticate.ts'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
+import { seconds } from '../http/time.ts'
 import { jobFeed } from '../jobs/job-feed.ts'
 import type { Job } from '../jobs/leases.ts'
 import { estimateRoutes } from './estimate-routes.ts'
@@ -61,15 +62,13 @@ const jobSchema = z
   })
   .openapi('FineTuningJob')
 
-const seconds = (ms: number | null) => (ms === null ? null : Math.floor(ms / 1_000))
-
 function jobView(job: Job): z.input<typeof jobSchema> {
   const { manifest, error } = job
   const { seed, ...hyperparameters } = manifest.method
   return {
     object: 'fine_tuning.job',
     id: job.id,
-    created_at: Math.floor(job.createdAt / 1_000),
+    created_at: seconds(job.createdAt),
     finished_at: seconds(job.finishedAt),
     model: manifest.base.name,
     fine_tuned_model: job.fineTunedModel,

@@ -2,6 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
+import { seconds } from '../http/time.ts'
 import { listModels, resolveModel, type Adapter, type Base } from './catalogue.ts'
 
 const modelSchema = z
@@ -38,7 +39,7 @@ function modelView(
   return {
     object: 'model',
     id,
-    created: Math.floor(created / 1_000),
+    created: seconds(created),
     owned_by: terms?.owner ?? adapter?.owner ?? 'openledger',
     openledger: {
       kind: adapter ? 'adapter' : 'base',
