@@ -1,4 +1,4 @@
-import { and, eq, lt } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import { recordKey } from '#protocol/revocations.ts'
 import { canonicalJson, type Hex } from '#protocol/bytes.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
@@ -149,9 +149,9 @@ async function publishedWith(ctx: Ctx, datanetId: string, root: Hex): Promise<Ve
 }
 
 async function parentRoot(ctx: Ctx, { datanetId, number }: Version): Promise<Hex | null> {
-  const earlier = await ctx.db
-    .select({ root: versions.root, number: versions.number })
+  const [parent] = await ctx.db
+    .select({ root: versions.root })
     .from(versions)
-    .where(and(eq(versions.datanetId, datanetId), lt(versions.number, number)))
-  return earlier.find((version) => version.number === number - 1)?.root ?? null
+    .where(and(eq(versions.datanetId, datanetId), eq(versions.number, number - 1)))
+  return parent?.root ?? null
 }

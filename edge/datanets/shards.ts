@@ -49,12 +49,9 @@ export async function readLeaves(
   env: Env,
   shard: { sha256: Hex; bytes: number },
 ): Promise<z.infer<typeof leafColumns>[]> {
-  const file = remoteFile(env, shard)
-  const metadata = await parquetMetadataAsync(file)
   const rows = await parquetReadObjects({
-    file,
-    metadata,
-    columns: ['record', 'cluster', 'contributor'],
+    file: remoteFile(env, shard),
+    columns: Object.keys(leafColumns.shape),
   })
   return z.array(leafColumns).parse(rows)
 }

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, sql } from 'drizzle-orm'
 import type { Hex } from '#protocol/bytes.ts'
 import { parseModelName } from '#protocol/model.ts'
 import { cached, readChain } from '../chain/client.ts'
@@ -70,15 +70,8 @@ async function findModel(
   const name = parseModelName(id)
   if (!name) return null
   if (name.adapter === undefined) {
-    const [base] = await ctx.db
-      .select()
-      .from(bases)
-      .where(
-        and(eq(bases.name, name.base), name.digest ? eq(bases.digest, name.digest) : undefined),
-      )
-      .orderBy(desc(bases.createdAt))
-      .limit(1)
-    return base ? { base, adapter: null } : null
+    const base = await findBase(ctx, name.base, name.digest)
+    return base && { base, adapter: null }
   }
   const [row] = await ctx.db
     .select()
@@ -96,12 +89,12 @@ async function findModel(
   return row ? { base: row.bases, adapter: row.adapters } : null
 }
 
-/** Base models by name, newest first. */
-export const findBase = async (ctx: Ctx, name: string): Promise<Base | null> => {
+/** The base model of a name, the newest when several have it and no digest says which; null when there is none. */
+export async function findBase(ctx: Ctx, name: string, digest?: Hex): Promise<Base | null> {
   const [base] = await ctx.db
     .select()
     .from(bases)
-    .where(eq(bases.name, name))
+    .where(and(eq(bases.name, name), digest ? eq(bases.digest, digest) : undefined))
     .orderBy(desc(bases.createdAt))
     .limit(1)
   return base ?? null
@@ -124,7 +117,7 @@ export async function listModels(
     .where(
       and(
         eq(adapters.status, 'registered'),
-        after?.includes(':') ? lt(sql`${after}`, adapters.name) : undefined,
+        after?.includes(':') ? gt(adapters.name, after) : undefined,
         sql`NOT EXISTS (SELECT 1 FROM adapters later WHERE later.name = ${adapters.name}
           AND later.status = 'registered' AND later.registered_at > ${adapters.registeredAt})`,
       ),
