@@ -6,7 +6,6 @@ import { log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import { findDatanet } from './datanets.ts'
 import { putInbox } from './inbox.ts'
-import { normalizeLicence } from './licence.ts'
 import type { ContributionMetadata } from './metadata.ts'
 import { readRows } from './read-rows.ts'
 
@@ -27,7 +26,7 @@ export async function acceptContribution(
 ): Promise<{ id: string; sha256: Hex; createdAt: number }> {
   const actor = accountOf(ctx)
   const datanet = await findDatanet(ctx, datanetId)
-  if (!datanet.licences.map(normalizeLicence).includes(metadata.licence))
+  if (!datanet.licences.includes(metadata.licence))
     throw new Problem('contribution/licence', {
       detail: `The Datanet takes ${datanet.licences.join(', ')}.`,
       param: 'licence',

@@ -1,9 +1,10 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { revocationReason } from '#protocol/revocations.ts'
 import { requireScope } from '../auth/authenticate.ts'
+import { CONTRIBUTION_STATUSES } from '../db/schema.ts'
 import { listSchema, MAX_PAGE, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
-import { answers } from '../http/openapi.ts'
+import { answers, faults } from '../http/openapi.ts'
 import { seconds } from '../http/time.ts'
 import { acceptContribution } from './accept.ts'
 import { getContribution, listVerdicts, type Contribution } from './contributions.ts'
@@ -31,7 +32,7 @@ const contributionSchema = z
     object: z.literal('contribution'),
     datanet: z.string(),
     contributor: z.string(),
-    status: z.enum(['received', 'processing', 'needs_anchor', 'anchored', 'rejected', 'failed']),
+    status: z.enum(CONTRIBUTION_STATUSES),
     sha256: z.string(),
     bytes: z.int(),
     content_type: z.string(),
@@ -48,11 +49,7 @@ const contributionSchema = z
         reasons: z.record(z.string(), z.int()),
       })
       .nullable(),
-    errors: z
-      .array(
-        z.object({ row: z.int().optional(), field: z.string().optional(), detail: z.string() }),
-      )
-      .nullable(),
+    errors: faults.nullable(),
     pipeline_hash: z.string().nullable(),
     records_file: z.string().nullable(),
     batch: z

@@ -1,13 +1,11 @@
 import { and, eq, getTableColumns, gt } from 'drizzle-orm'
 import type { Ctx } from '../context.ts'
-import { contributions, records, revocations, type ContributionStatus } from '../db/schema.ts'
+import { contributions, records, revocations } from '../db/schema.ts'
 import { Problem } from '../problem.ts'
 import { headInbox } from './inbox.ts'
 import type { Verdict } from './pipeline/reasons.ts'
 
-export type Contribution = Omit<typeof contributions.$inferSelect, 'status'> & {
-  status: ContributionStatus
-}
+export type Contribution = typeof contributions.$inferSelect
 
 /**
  * A contribution by id: from D1 once a consumer has taken it up, before that from the inbox, so that it can be read

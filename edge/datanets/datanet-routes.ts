@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { requireScope } from '../auth/authenticate.ts'
+import { DATANET_STATUSES } from '../db/schema.ts'
 import { listQuery, listSchema, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
@@ -11,13 +12,9 @@ import {
   listDatanets,
   type Datanet,
 } from './datanets.ts'
-import { isLicenceExpression, normalizeLicence } from './licence.ts'
+import { licenceExpression as licence } from './licence.ts'
 import { profileInput, profileOf } from './profile-input.ts'
 
-const licence = z
-  .string()
-  .refine(isLicenceExpression, 'expected an SPDX licence expression')
-  .transform(normalizeLicence)
 const column = z.string().min(1).max(200).optional()
 /** Columns of a file by what they hold. */
 export const columnMapping = z
@@ -61,7 +58,7 @@ const datanetSchema = z
     domain: z.string(),
     schema: z.record(z.string(), z.string()).nullable(),
     profile: z.record(z.string(), z.unknown()),
-    status: z.enum(['pending', 'registered', 'failed']).openapi({ description: 'State on chain.' }),
+    status: z.enum(DATANET_STATUSES).openapi({ description: 'State on chain.' }),
     tx: z.string().nullable(),
     error: z.string().nullable(),
     created_at: z.int(),

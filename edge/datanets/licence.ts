@@ -1,14 +1,21 @@
+import { z } from 'zod'
+
 const MAX_CHARS = 200
 const TOKEN = /\s*(\(|\)|[A-Za-z0-9.-]+(?::[A-Za-z0-9.-]+)?\+?)/y
 const ID = /^(?:[A-Za-z0-9.-]+\+?|(?:DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-9.-]+)$/
 const OPERATOR = /^(?:AND|OR|WITH)$/
 
 /**
- * Whether text is an SPDX licence expression by its grammar (SPDX 2.3, annex D): ids joined by AND, OR and WITH, in
- * brackets if need be. Which ids exist is not checked: the list grows, and LicenseRef- ids are anybody's.
+ * An SPDX licence expression by its grammar (SPDX 2.3, annex D): ids joined by AND, OR and WITH, in brackets if need be;
+ * with single spaces, so that expressions can be compared. Which ids exist is not checked: the list grows, and LicenseRef-
+ * ids are anybody's.
  */
-export function isLicenceExpression(text: string): boolean {
-  const tokens = tokensOf(text)
+export const licenceExpression = z
+  .string()
+  .refine((text) => isExpression(tokensOf(text)), 'expected an SPDX licence expression')
+  .transform((text) => (tokensOf(text) ?? []).join(' '))
+
+function isExpression(tokens: readonly string[] | null): boolean {
   if (!tokens) return false
   let at = 0
   const operand = (): boolean => {
@@ -33,9 +40,6 @@ export function isLicenceExpression(text: string): boolean {
   }
   return expression() && at === tokens.length
 }
-
-/** The expression with single spaces, for comparison with a Datanet's list. */
-export const normalizeLicence = (text: string): string => (tokensOf(text) ?? []).join(' ')
 
 const isId = (token: string | undefined): boolean =>
   token !== undefined && ID.test(token) && !OPERATOR.test(token)

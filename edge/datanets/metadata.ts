@@ -1,16 +1,13 @@
 import { z } from '@hono/zod-openapi'
 import { Problem } from '../problem.ts'
-import { isLicenceExpression, normalizeLicence } from './licence.ts'
+import { licenceExpression } from './licence.ts'
 
 /** What every contribution has to say about itself: OpenLedger's four blocks (the format is the content type). */
 export const contributionMetadata = z
   .object({
     source: z.string().min(1).max(1000),
     intended_use: z.string().min(1).max(1000),
-    licence: z
-      .string()
-      .refine(isLicenceExpression, 'expected an SPDX licence expression')
-      .transform(normalizeLicence),
+    licence: licenceExpression,
     context: z.string().min(1).max(1000),
   })
   .openapi('ContributionMetadata')

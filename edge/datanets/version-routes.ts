@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { bytes32, datanetManifest } from '#protocol/wire.ts'
 import { requireScope } from '../auth/authenticate.ts'
+import { VERSION_STATUSES } from '../db/schema.ts'
 import { listSchema, MAX_PAGE, page } from '../http/list.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers } from '../http/openapi.ts'
@@ -15,7 +16,7 @@ const versionSchema = z
     object: z.literal('datanet.version'),
     datanet: z.string(),
     version: z.int(),
-    status: z.enum(['building', 'publishing', 'published', 'failed']),
+    status: z.enum(VERSION_STATUSES),
     root: z.string().nullable(),
     manifest: z.string().nullable().openapi({ description: 'SHA-256 of the manifest.' }),
     records: z.int().nullable(),

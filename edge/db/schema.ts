@@ -46,7 +46,8 @@ export const loginNonces = sqliteTable('login_nonces', {
   expiresAt: integer('expires_at').notNull(),
 })
 
-export type DatanetStatus = 'pending' | 'registered' | 'failed'
+/** State on chain. */
+export const DATANET_STATUSES = ['pending', 'registered', 'failed'] as const
 
 export const datanets = sqliteTable(
   'datanets',
@@ -65,7 +66,7 @@ export const datanets = sqliteTable(
     /** Names of the source columns that make a record, where the usual ones do not. */
     columns: text({ mode: 'json' }).$type<ColumnMapping>(),
     profile: text({ mode: 'json' }).$type<Profile>().notNull(),
-    status: text().$type<DatanetStatus>().notNull(),
+    status: text({ enum: DATANET_STATUSES }).notNull(),
     txHash: text('tx_hash').$type<Hex>(),
     /** Why the chain refused it. */
     error: text(),
@@ -78,13 +79,14 @@ export const datanets = sqliteTable(
 )
 
 /** `rejected`: no record was accepted, so there is nothing to anchor. `failed`: the file or its anchoring failed. */
-export type ContributionStatus =
-  | 'received'
-  | 'processing'
-  | 'needs_anchor'
-  | 'anchored'
-  | 'rejected'
-  | 'failed'
+export const CONTRIBUTION_STATUSES = [
+  'received',
+  'processing',
+  'needs_anchor',
+  'anchored',
+  'rejected',
+  'failed',
+] as const
 
 export const contributions = sqliteTable(
   'contributions',
@@ -98,7 +100,7 @@ export const contributions = sqliteTable(
     bytes: integer().notNull(),
     contentType: text('content_type').notNull(),
     metadata: text({ mode: 'json' }).$type<ContributionMetadata>().notNull(),
-    status: text().$type<ContributionStatus>().notNull(),
+    status: text({ enum: CONTRIBUTION_STATUSES }).notNull(),
     errors: text({ mode: 'json' }).$type<Fault[]>(),
     counts: text({ mode: 'json' }).$type<PipelineCounts>(),
     pipelineHash: text('pipeline_hash').$type<Hex>(),
@@ -184,7 +186,7 @@ export const revocationCalls = sqliteTable(
   (table) => [index('revocation_calls_block').on(table.blockNumber, table.createdAt)],
 )
 
-export type VersionStatus = 'building' | 'publishing' | 'published' | 'failed'
+export const VERSION_STATUSES = ['building', 'publishing', 'published', 'failed'] as const
 
 export const versions = sqliteTable(
   'versions',
@@ -192,7 +194,7 @@ export const versions = sqliteTable(
     id: text().primaryKey(),
     datanetId: text('datanet_id').notNull(),
     number: integer().notNull(),
-    status: text().$type<VersionStatus>().notNull(),
+    status: text({ enum: VERSION_STATUSES }).notNull(),
     root: text().$type<Hex>(),
     /** SHA-256 of the manifest in R2. */
     manifest: text().$type<Hex>(),

@@ -1,5 +1,10 @@
 import { z } from '@hono/zod-openapi'
 
+/** Several faults at once, see `Fault` of problem.ts. */
+export const faults = z.array(
+  z.object({ row: z.int().optional(), field: z.string().optional(), detail: z.string() }),
+)
+
 /** RFC 9457 body of every error, with OpenAI's member. */
 const problem = z
   .object({
@@ -9,11 +14,7 @@ const problem = z
     detail: z.string().optional(),
     instance: z.string(),
     requestId: z.string(),
-    errors: z
-      .array(
-        z.object({ row: z.int().optional(), field: z.string().optional(), detail: z.string() }),
-      )
-      .optional(),
+    errors: faults.optional(),
     error: z.object({
       message: z.string(),
       type: z.string(),
