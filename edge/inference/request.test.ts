@@ -78,6 +78,10 @@ test('what cannot be honoured is refused with the reason', () => {
     [() => chat({ n: 17 }), 'n'],
     [() => chat({ retrieval: { datanets: ['dn_1'], top_k: 33 } }), 'retrieval.top_k'],
     [() => text({ retrieval: { datanets: ['dn_1'] } }), 'retrieval'],
+    [() => chat({ tools: 'all' }), 'tools'],
+    [() => chat({ tools: 5 }), 'tools'],
+    [() => chat({ toString: 1 }), 'toString'],
+    [() => text({ constructor: { name: 'x' } }), 'constructor'],
   ] as const)
     assert.equal(refused(parse)[0], param)
 })

@@ -50,31 +50,33 @@ export type GenerationInput = Pick<GenerateRequest, 'input'> & {
 }
 
 const isEmpty = (value: unknown) =>
-  Array.isArray(value) ? value.length === 0 : Object.keys(value as object).length === 0
+  typeof value === 'object' && Object.keys(value ?? {}).length === 0
 const is =
   (...values: unknown[]) =>
   (value: unknown) =>
     values.includes(value)
 
 /** Options without support, by the values that ask for nothing. */
-const NEUTRAL: Record<string, (value: unknown) => boolean> = {
-  best_of: is(1),
-  echo: is(false),
-  suffix: is(''),
-  tools: isEmpty,
-  tool_choice: is('none', 'auto'),
-  functions: isEmpty,
-  function_call: is('none', 'auto'),
-  response_format: (value) => (value as { type?: unknown }).type === 'text',
-  modalities: (value) => Array.isArray(value) && value.every((mode) => mode === 'text'),
-  service_tier: is('auto', 'default'),
-}
+const NEUTRAL = new Map<string, (value: unknown) => boolean>(
+  Object.entries({
+    best_of: is(1),
+    echo: is(false),
+    suffix: is(''),
+    tools: isEmpty,
+    tool_choice: is('none', 'auto'),
+    functions: isEmpty,
+    function_call: is('none', 'auto'),
+    response_format: (value: unknown) => (value as { type?: unknown }).type === 'text',
+    modalities: (value: unknown) => Array.isArray(value) && value.every((mode) => mode === 'text'),
+    service_tier: is('auto', 'default'),
+  }),
+)
 
 /** Why, where the name alone would puzzle. */
-const REASONS: Record<string, string> = {
-  best_of: 'best_of must be 1: every answer generated is paid for and shown.',
-  echo: 'echo is not supported: only what the model wrote is attributed.',
-}
+const REASONS = new Map([
+  ['best_of', 'best_of must be 1: every answer generated is paid for and shown.'],
+  ['echo', 'echo is not supported: only what the model wrote is attributed.'],
+])
 
 /** Options that say something about the call and nothing about the answer. */
 const IGNORED = [
@@ -245,12 +247,12 @@ function parse<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, body: un
     throw new Problem('request/invalid', { detail: 'Send a JSON object.' })
   const given = Object.entries(body).filter(([, value]) => value !== null && value !== undefined)
   for (const [name, value] of given) {
-    if (name in schema.shape || IGNORED.some((ignored) => ignored === name)) continue
-    if (NEUTRAL[name]?.(value)) continue
+    if (Object.hasOwn(schema.shape, name) || IGNORED.some((ignored) => ignored === name)) continue
+    if (NEUTRAL.get(name)?.(value)) continue
     throw new Problem('request/invalid', {
       detail:
-        REASONS[name] ??
-        (name in NEUTRAL ? `${name} is not supported.` : `There is no option ${name}.`),
+        REASONS.get(name) ??
+        (NEUTRAL.has(name) ? `${name} is not supported.` : `There is no option ${name}.`),
       param: name,
     })
   }
