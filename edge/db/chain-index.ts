@@ -103,17 +103,12 @@ export async function postSafe(sql: LedgerSql, readEpoch: ReadEpoch): Promise<vo
   for (;;) {
     const due = await snapshot(sql, unposted)
     if (!due) return
-    for (const block of new Set(due.logs.map((log) => log.block))) {
-      const logs = due.logs.filter((log) => log.block === block)
+    for (const [block, logs] of Map.groupBy(due.logs, (log) => log.block)) {
       // Read before the database transaction, which is not to wait for a network.
       const epochs = await epochsOf(logs, readEpoch)
       await sql.begin(async (tx) => {
-        for (const txHash of new Set(logs.map((log) => log.txHash)))
-          await postLogs(
-            tx,
-            logs.filter((log) => log.txHash === txHash),
-            epochs,
-          )
+        for (const ofOne of Map.groupBy(logs, (log) => log.txHash).values())
+          await postLogs(tx, ofOne, epochs)
         await tx`UPDATE chain_head SET posted = ${block}`
       })
     }

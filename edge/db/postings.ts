@@ -1,4 +1,4 @@
-import type { Hex } from '#protocol/bytes.ts'
+import { ZERO_ADDRESS, type Hex } from '#protocol/bytes.ts'
 import type { Citation, ReceiptRow, SignedReceipt } from '#protocol/receipt.ts'
 import type { ChainLog } from '../chain/logs.ts'
 import type { DatanetOf } from '../datanets/homes.ts'
@@ -175,7 +175,7 @@ const move = (
 /** Money of disabled epochs is nobody's until it is refunded. */
 const disputed = (amount: bigint): Entry => ({
   kind: 'disputed',
-  address: `0x${'00'.repeat(20)}`,
+  address: ZERO_ADDRESS,
   amount,
 })
 

@@ -1,5 +1,6 @@
 import { encodeFunctionData } from 'viem'
 import { toJson, type Hex } from '#protocol/bytes.ts'
+import { sumOf } from '#protocol/ledgers.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { cached, callMany, chainClient, readChain } from '../chain/client.ts'
@@ -166,16 +167,15 @@ const readWei = async (
 
 /** Accounts whose wei differ, by address. */
 function differing(ledger: readonly Sum[], chain: readonly Sum[]): Difference[] {
-  const sides = [ledger, chain].map((sums) => new Map(sums.map((sum) => [sum.account, sum.amount])))
-  return [...new Set(sides.flatMap((side) => [...side.keys()]))].toSorted().flatMap((account) => {
-    const [ours, theirs] = [sides[0]?.get(account) ?? 0n, sides[1]?.get(account) ?? 0n]
-    return ours === theirs
-      ? []
-      : [{ account, ledger: ours, chain: theirs, difference: ours - theirs }]
+  const [ours, theirs] = [byAccount(ledger), byAccount(chain)]
+  return [...new Set([...ours.keys(), ...theirs.keys()])].toSorted().flatMap((account) => {
+    const [left, right] = [ours.get(account) ?? 0n, theirs.get(account) ?? 0n]
+    return left === right ? [] : [{ account, ledger: left, chain: right, difference: left - right }]
   })
 }
 
-const sumOf = (sums: readonly Sum[]): bigint => sums.reduce((sum, { amount }) => sum + amount, 0n)
+const byAccount = (sums: readonly Sum[]) =>
+  new Map(sums.map(({ account, amount }) => [account, amount]))
 
 /** How many differences are not zero. */
 const faults = (differences: Reconciliation['differences']): number =>

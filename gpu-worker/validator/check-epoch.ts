@@ -1,7 +1,7 @@
 /** An epoch against what is on chain, against the epoch before it, and against the Datanets it pays. */
 import { canonicalJson, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { messageOf } from '#protocol/errors.ts'
-import { tallyOf, type EpochFile, type Presence, type Treasuries } from '#protocol/epoch.ts'
+import { add, tallyOf, type EpochFile, type Presence, type Treasuries } from '#protocol/epoch.ts'
 import { creditsTree, payoutsTree, receiptsTree } from '#protocol/ledgers.ts'
 import { leafHash, merkleTree } from '#protocol/merkle.ts'
 import { clustersOf, lastTime, type VersionLeaf } from '#protocol/presence.ts'
@@ -107,8 +107,7 @@ function checkTreasuries({ treasuries, receipts }: EpochFile, expected: Treasuri
 function checkPayouts(file: EpochFile, before: ReadonlyMap<Hex, bigint>): Check {
   const expected = new Map(before)
   try {
-    for (const [account, { wei }] of tallyOf(file).earned)
-      expected.set(account, (expected.get(account) ?? 0n) + wei)
+    for (const [account, { wei }] of tallyOf(file).earned) add(expected, account, wei)
   } catch (error) {
     // A presence table is missing, for instance: nobody can tell what the receipts pay.
     return check('payouts', false, messageOf(error))
@@ -171,7 +170,7 @@ function checkDraws({ receipts }: EpochFile, draws: EpochFile['draws']): Check {
 
 function sums(entries: readonly (readonly [Hex, bigint])[]): Map<Hex, bigint> {
   const found = new Map<Hex, bigint>()
-  for (const [key, wei] of entries) found.set(key, (found.get(key) ?? 0n) + wei)
+  for (const [key, wei] of entries) add(found, key, wei)
   return found
 }
 
