@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { startEdge, type Edge } from './testing/harness.ts'
+import { signIn } from './testing/wallet.ts'
 
 let edge: Edge
 before(async () => (edge = await startEdge()))
@@ -39,6 +40,27 @@ test('a malformed, an unknown and a scheme-less token are refused', async () => 
   }
 })
 
+test('a JSON body has to say that it is one, and names what is missing and what nobody knows', async () => {
+  const { headers } = await signIn(edge)
+  const send = async (type: string, body: object) => {
+    const response = await edge.fetch('/v1/api_keys', {
+      method: 'POST',
+      headers: { ...headers, 'content-type': type },
+      body: JSON.stringify(body),
+    })
+    const { detail, errors } = (await response.json()) as { detail: string; errors: unknown }
+    return { status: response.status, detail, errors }
+  }
+  const { status, detail } = await send('application/x-www-form-urlencoded', { name: 'mine' })
+  assert.equal(status, 415)
+  assert.match(detail, /Content-Type: application\/json/)
+  // Ignored, it would have made a key that never expires.
+  assert.deepEqual((await send('application/json', { expires_in_day: 1 })).errors, [
+    { field: 'name', detail: 'is missing' },
+    { field: 'expires_in_day', detail: 'There is no such parameter.' },
+  ])
+})
+
 test('a setting at fault is named', async () => {
   const broken = await startEdge({ OPERATOR_KEY: '0x12', QUOTA_PER_MINUTE: 'many' })
   try {
@@ -55,7 +77,18 @@ test('a setting at fault is named', async () => {
 test('the OpenAPI document describes every route and refers to nothing that is missing', async () => {
   const document = (await (await edge.fetch('/openapi.json')).json()) as {
     openapi: string
-    paths: Record<string, Record<string, { summary?: string; responses: object }>>
+    paths: Record<
+      string,
+      Record<
+        string,
+        {
+          summary?: string
+          responses: object
+          parameters?: { name: string }[]
+          requestBody?: object
+        }
+      >
+    >
     components: { schemas: Record<string, unknown> }
   }
   assert.equal(document.openapi, '3.1.0')
@@ -66,6 +99,11 @@ test('the OpenAPI document describes every route and refers to nothing that is m
       assert.ok(route.summary, `${method} ${path} has no summary`)
       assert.ok(Object.keys(route.responses).length > 0)
     }
+  const contribute = document.paths['/v1/datanets/{id}/contributions']?.['post']
+  const parameters = contribute?.parameters?.map(({ name }) => name)
+  for (const name of ['id', 'source', 'intended_use', 'licence', 'context'])
+    assert.ok(parameters?.includes(name), name)
+  assert.match(JSON.stringify(contribute?.requestBody), /"application\/json"/)
   const references = JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)
   for (const [, name] of references)
     assert.ok(document.components.schemas[name ?? ''], `${name} is not defined`)

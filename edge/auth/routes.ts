@@ -43,7 +43,7 @@ const nonceRoute = createRoute({
   summary: 'Start a wallet login',
   middleware: [fenceCallers] as const,
   security: [],
-  request: jsonBody(z.object({ address })),
+  request: jsonBody(z.strictObject({ address })),
   responses: answers(
     200,
     z.object({
@@ -63,7 +63,7 @@ const loginRoute = createRoute({
   summary: 'Finish a wallet login',
   middleware: [fenceCallers] as const,
   security: [],
-  request: jsonBody(z.object({ message: z.string().max(4000), signature: hex(65) })),
+  request: jsonBody(z.strictObject({ message: z.string().max(4000), signature: hex(65) })),
   responses: answers(
     200,
     z.object({ account: z.string(), address: z.string(), api_key: z.string(), key: keySchema }),
@@ -77,7 +77,7 @@ const createKeyRoute = createRoute({
   summary: 'Create an API key',
   middleware: [requireScope('keys')] as const,
   request: jsonBody(
-    z.object({
+    z.strictObject({
       name: z.string().min(1).max(100),
       scopes: scopes.default([...SCOPES]),
       expires_in_days: z.int().min(1).max(3650).optional(),

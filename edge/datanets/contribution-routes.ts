@@ -97,15 +97,16 @@ const contributeRoute = createRoute({
   path: '/v1/datanets/{id}/contributions',
   summary: 'Contribute records',
   description:
-    'The body is the file itself, at most 5 MiB. Metadata comes as JSON in the header x-openledger-metadata or as query parameters source, intended_use, licence and context.',
-  middleware: [requireScope('datanets')] as const,
+    'The body is the file itself, at most 5 MiB. Its metadata comes as query parameters, or as JSON in the header x-openledger-metadata.',
   request: {
     params: z.object({ id: z.string() }),
+    query: contributionMetadata.partial(),
     headers: z.object({ 'x-openledger-metadata': z.string().optional() }),
     body: {
       required: true,
       content: {
         'application/x-ndjson': { schema: text },
+        'application/json': { schema: text },
         'text/csv': { schema: text },
         'text/tab-separated-values': { schema: text },
         'text/plain': { schema: text },
@@ -204,8 +205,10 @@ const verdictView = (row: Awaited<ReturnType<typeof listVerdicts>>[number]) => (
 
 export const contributionRoutes = newApp()
 
-contributionRoutes.openapi(contributeRoute, async (c) => {
-  const datanetId = c.req.valid('param').id
+// Only registered for the document: the file is read as it is, and the metadata has a problem of its own.
+contributionRoutes.openAPIRegistry.registerPath(contributeRoute)
+contributionRoutes.post('/v1/datanets/:id/contributions', requireScope('datanets'), async (c) => {
+  const datanetId = c.req.param('id')
   const body = new Uint8Array(await c.req.arrayBuffer())
   const { id, sha256, createdAt } = await acceptContribution(c.get('ctx'), {
     datanetId,

@@ -27,7 +27,7 @@ export const columnMapping = z
   })
   .openapi({ description: 'Columns that make a record, where the usual names do not.' })
 
-const input = z.object({
+const input = z.strictObject({
   name: z.string().trim().min(1).max(100),
   slug: z
     .string()

@@ -5,8 +5,6 @@ import { formatOf, parseText } from './pipeline/parse.ts'
 import type { ParsedRow, RowError } from './pipeline/record.ts'
 
 const MAX_FAULTS = 100
-/** An invocation may ask D1 1,000 times, and judging 250 rows takes about ten lookups. */
-const MAX_INLINE_ROWS = 20_000
 
 const FILE_PROBLEMS = {
   EMPTY_FILE: 'contribution/empty',
@@ -39,10 +37,6 @@ export function readRows(
   if (!decoded.ok) throw fileProblem(decoded)
   const parsed = parseText(decoded.text, { format, ...(columns && { columns }) })
   if (!parsed.ok) throw fileProblem(parsed)
-  if (parsed.rows.length > MAX_INLINE_ROWS)
-    throw new Problem('request/too-large', {
-      detail: `The file has ${parsed.rows.length} rows; at most ${MAX_INLINE_ROWS} are taken at once.`,
-    })
   const failed = parsed.rows.filter((row): row is RowError => 'error' in row)
   const unreadable = failed.filter((row) => row.error !== 'SCHEMA_MISMATCH')
   if (unreadable.length > 0) throw rowProblem(unreadable)

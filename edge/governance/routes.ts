@@ -184,10 +184,10 @@ const proposeRoute = createRoute({
   summary: 'Make the transaction that proposes to move governed numbers',
   security: [],
   request: jsonBody(
-    z.object({
+    z.strictObject({
       description: z.string().min(1).max(10_000),
       changes: z
-        .array(z.object({ parameter: z.string(), value: z.string().regex(/^\d{1,78}$/) }))
+        .array(z.strictObject({ parameter: z.string(), value: z.string().regex(/^\d{1,78}$/) }))
         .min(1)
         .max(MAX_CHANGES),
     }),

@@ -15,8 +15,14 @@ export const onNotFound: NotFoundHandler<AppEnv> = (c) =>
 
 function asProblem(error: Error): Problem {
   if (error instanceof Problem) return error
-  // Hono throws this for a body that is not JSON.
+  // Hono throws these for a body that is not JSON, and for one that does not say that it is.
   if (error instanceof HTTPException && error.status === 400)
     return new Problem('request/invalid', { detail: error.message, cause: error })
+  if (error instanceof HTTPException && error.status === 415)
+    return new Problem('request/unsupported-type', {
+      detail: 'Send the header `Content-Type: application/json`.',
+      param: 'content-type',
+      cause: error,
+    })
   return new Problem('server/error', { cause: error })
 }

@@ -132,7 +132,9 @@ const sampling = {
 const textPart = z.object({ type: z.literal('text'), text: z.string() })
 const message = z.object({
   role: z.enum(['system', 'developer', 'user', 'assistant']),
-  content: z.union([z.string(), z.array(textPart).min(1)]),
+  content: z.union([z.string(), z.array(textPart).min(1)], {
+    error: 'expected a text, or a list of parts of the type text',
+  }),
   name: z.string().optional(),
 })
 

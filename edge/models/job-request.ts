@@ -4,35 +4,29 @@ import { MAX_DATANETS, type JobInput } from './jobs.ts'
 
 const MAX_PRICE_WEI = 10n ** 24n // a million OPEN a token; far within the contract's uint128
 
-/** An object that refuses members it does not know, each by its own name: a misspelt option must not be ignored. */
-export const knownOnly = <Shape extends z.ZodRawShape>(shape: Shape) =>
-  z.looseObject(shape).superRefine((value, context) => {
-    for (const name of Object.keys(value))
-      if (!Object.hasOwn(shape, name))
-        context.addIssue({ code: 'custom', path: [name], message: 'There is no such parameter.' })
-  })
-
 const { epochs, batchSize } = loraMethod.shape
 
 /** Options that OpenAI's clients have another name for, by that name. */
 const ALIASES = { n_epochs: 'epochs', batch_size: 'batchSize' } as const
 
-const hyperparameters = knownOnly({
-  ...loraMethod.partial().shape,
-  epochs: epochs.unwrap().optional(),
-  batchSize: batchSize.unwrap().optional(),
-  n_epochs: epochs.unwrap().optional().openapi({ description: "OpenAI's name of `epochs`." }),
-  batch_size: batchSize.unwrap().optional().openapi({ description: "OpenAI's of `batchSize`." }),
-}).superRefine((value, context) => {
-  for (const [alias, name] of Object.entries(ALIASES))
-    if (alias in value && name in value)
-      context.addIssue({ code: 'custom', path: [alias], message: `${name} is the same option.` })
-})
+const hyperparameters = z
+  .strictObject({
+    ...loraMethod.partial().shape,
+    epochs: epochs.unwrap().optional(),
+    batchSize: batchSize.unwrap().optional(),
+    n_epochs: epochs.unwrap().optional().openapi({ description: "OpenAI's name of `epochs`." }),
+    batch_size: batchSize.unwrap().optional().openapi({ description: "OpenAI's of `batchSize`." }),
+  })
+  .superRefine((value, context) => {
+    for (const [alias, name] of Object.entries(ALIASES))
+      if (alias in value && name in value)
+        context.addIssue({ code: 'custom', path: [alias], message: `${name} is the same option.` })
+  })
 
 /** `method` of a fine-tuning request. */
-export const methodBody = knownOnly({
+export const methodBody = z.strictObject({
   type: z.literal('lora'),
-  lora: knownOnly({ hyperparameters: hyperparameters.optional() }).optional(),
+  lora: z.strictObject({ hyperparameters: hyperparameters.optional() }).optional(),
 })
 
 /** What is trained, with the defaults for everything that a request does not name. */
@@ -54,25 +48,27 @@ export const baseModel = z
   .openapi({ description: 'A base model.', example: 'openledger-5m' })
 
 /** A version of a Datanet. */
-export const versionRef = z.object({ id: z.string(), version: z.int().positive() })
+export const versionRef = z.strictObject({ id: z.string(), version: z.int().positive() })
 
 /** Body of a request for a job. */
-export const createBody = knownOnly({
-  model: baseModel,
-  datanets: z.array(versionRef).min(1).max(MAX_DATANETS),
-  suffix: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'use 1 to 64 of a-z 0-9 . _ -, a letter or digit first')
-    .optional()
-    .openapi({ description: 'The model will be `<base>:<your address>/<suffix>`.' }),
-  method: methodBody.optional(),
-  seed: z.int().min(0).max(0xffff_ffff).optional(),
-  price_per_token: decimal
-    .refine((wei) => wei <= MAX_PRICE_WEI, `at most ${MAX_PRICE_WEI} wei`)
-    .optional()
-    .openapi({ type: 'string', description: 'Wei.' }),
-  metadata: z.record(z.string(), z.string()).nullish(),
-}).openapi('CreateFineTuningJob')
+export const createBody = z
+  .strictObject({
+    model: baseModel,
+    datanets: z.array(versionRef).min(1).max(MAX_DATANETS),
+    suffix: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'use 1 to 64 of a-z 0-9 . _ -, a letter or digit first')
+      .optional()
+      .openapi({ description: 'The model will be `<base>:<your address>/<suffix>`.' }),
+    method: methodBody.optional(),
+    seed: z.int().min(0).max(0xffff_ffff).optional(),
+    price_per_token: decimal
+      .refine((wei) => wei <= MAX_PRICE_WEI, `at most ${MAX_PRICE_WEI} wei`)
+      .optional()
+      .openapi({ type: 'string', description: 'Wei.' }),
+    metadata: z.record(z.string(), z.string()).nullish(),
+  })
+  .openapi('CreateFineTuningJob')
 
 /** The job that a request asks for. */
 export const jobInput = (body: z.infer<typeof createBody>): JobInput => ({

@@ -4,23 +4,26 @@ import { requireScope } from '../auth/authenticate.ts'
 import { columnMapping } from '../datanets/datanet-routes.ts'
 import { newApp } from '../http/new-app.ts'
 import { answers, jsonBody } from '../http/openapi.ts'
-import { baseModel, knownOnly, methodBody, methodOf, versionRef } from './job-request.ts'
+import { baseModel, methodBody, methodOf, versionRef } from './job-request.ts'
 import { previewRows, type Preview, type PreviewInput } from './preview.ts'
 
-const previewBody = knownOnly({
-  model: baseModel,
-  datanet: versionRef.optional().openapi({ description: 'A version whose rows are shown.' }),
-  limit: z.int().min(1).max(MAX_PREVIEW_RECORDS).optional(),
-  after: z.int().min(0).optional().openapi({ description: 'Row of the version to go on after.' }),
-  rows: z
-    .array(z.record(z.string(), z.unknown()))
-    .min(1)
-    .max(MAX_PREVIEW_RECORDS)
-    .optional()
-    .openapi({ description: 'Rows of your own in place of a version, as a file would hold them.' }),
-  columns: columnMapping.optional(),
-  method: methodBody.optional(),
-})
+const previewBody = z
+  .strictObject({
+    model: baseModel,
+    datanet: versionRef.optional().openapi({ description: 'A version whose rows are shown.' }),
+    limit: z.int().min(1).max(MAX_PREVIEW_RECORDS).optional(),
+    after: z.int().min(0).optional().openapi({ description: 'Row of the version to go on after.' }),
+    rows: z
+      .array(z.record(z.string(), z.unknown()))
+      .min(1)
+      .max(MAX_PREVIEW_RECORDS)
+      .optional()
+      .openapi({
+        description: 'Rows of your own in place of a version, as a file would hold them.',
+      }),
+    columns: columnMapping.optional(),
+    method: methodBody.optional(),
+  })
   .superRefine(({ datanet, rows }, context) => {
     if ((datanet === undefined) === (rows === undefined))
       context.addIssue({
