@@ -69,14 +69,18 @@ test('an attempt that is still in flight under the key is waited for', () =>
     },
   ))
 
-test('a refusal is not tried again, and carries the problem and its rows', () =>
+test('a refusal is not tried again, and its message names every row once', () =>
   withServer(
     [
       {
         status: 400,
         body: problem(400, 'contribution/malformed', {
-          detail: 'Two rows are not JSON.',
-          errors: [{ row: 3, detail: 'not JSON' }],
+          detail: 'Row 3: not JSON. And 2 more rows.',
+          errors: [
+            { row: 3, field: 'MALFORMED_ROW', detail: 'Row 3: not JSON.' },
+            { row: 4, field: 'MALFORMED_ROW', detail: 'Row 4: not JSON.' },
+            { row: 5, detail: 'empty' },
+          ],
         }),
       },
     ],
@@ -85,7 +89,10 @@ test('a refusal is not tried again, and carries the problem and its rows', () =>
         assert.ok(error instanceof ApiError)
         assert.ok(error.is('contribution/malformed'))
         assert.equal(error.status, 400)
-        assert.equal(error.message, '400 A title: Two rows are not JSON. row 3: not JSON')
+        assert.equal(
+          error.message,
+          '400 A title: Row 3: not JSON. And 2 more rows.\n  Row 4: not JSON.\n  row 5: empty',
+        )
         return true
       })
       assert.equal(seen.length, 1)

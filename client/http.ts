@@ -40,7 +40,7 @@ export class ApiError extends Error {
 export type HttpOptions = {
   baseUrl: string
   apiKey?: string
-  /** How long a request is tried again over network errors, 429 and 503. */
+  /** How long a request is tried again over network errors, 429 and 503; three seconds at most until there was an answer. */
   retryForMs?: number
 }
 
@@ -55,6 +55,8 @@ export type RequestOptions = {
 }
 
 const RETRY_FOR_MS = 30_000
+/** Who never answered is more likely not there than away for a moment. */
+const UNKNOWN_FOR_MS = 3_000
 const FIRST_DELAY_MS = 200
 const MAX_DELAY_MS = 3_000
 
@@ -75,6 +77,7 @@ export type Http = {
  * does the work twice.
  */
 export function createHttp({ baseUrl, apiKey, retryForMs = RETRY_FOR_MS }: HttpOptions): Http {
+  let isKnown = false
   const send: Http['send'] = async (method, path, options = {}) => {
     const url = new URL(path, baseUrl)
     for (const [name, value] of Object.entries(options.query ?? {}))
@@ -91,14 +94,16 @@ export function createHttp({ baseUrl, apiKey, retryForMs = RETRY_FOR_MS }: HttpO
       ...(options.body !== undefined && { body: options.body }),
       ...(options.signal && { signal: options.signal }),
     }
-    const deadline = Date.now() + retryForMs
+    const started = Date.now()
     for (let attempt = 0; ; attempt++) {
       const outcome = await fetch(url, init).catch((error: unknown) => error)
+      isKnown ||= outcome instanceof Response
       if (outcome instanceof Response && outcome.ok) return outcome
       options.signal?.throwIfAborted()
       const failure = outcome instanceof Response ? await apiError(outcome) : outcome
       const delay = retryDelay(failure, outcome, attempt)
-      if (delay === null || Date.now() + delay > deadline) throw failure
+      const patienceMs = isKnown ? retryForMs : Math.min(retryForMs, UNKNOWN_FOR_MS)
+      if (delay === null || Date.now() + delay > started + patienceMs) throw failure
       await new Promise((resolve) => setTimeout(resolve, delay))
     }
   }
@@ -129,15 +134,25 @@ async function apiError(response: Response): Promise<ApiError> {
   const parsed = problem.safeParse(parseJson(text))
   if (!parsed.success)
     return new ApiError(response.status, null, `${response.status} ${text.slice(0, 200)}`)
-  const { status, title, detail, errors } = parsed.data
-  const rows = (errors ?? [])
-    .slice(0, 5)
-    .map((fault) => ` ${fault.row === undefined ? '' : `row ${fault.row}: `}${fault.detail}`)
+  const { status, title, detail } = parsed.data
   return new ApiError(
     response.status,
     parsed.data,
-    `${status} ${title}${detail ? `: ${detail}` : ''}${rows.join(';')}`,
+    [`${status} ${title}${detail ? `: ${detail}` : ''}`, ...faultLines(parsed.data)].join('\n'),
   )
+}
+
+const MOST_FAULTS = 20
+
+/** The faults that the detail does not name, one by one. */
+function faultLines({ detail = '', errors = [] }: ProblemBody): string[] {
+  return errors
+    .filter((fault) => !detail.includes(fault.detail))
+    .slice(0, MOST_FAULTS)
+    .map(({ row, field, detail: said }) => {
+      const place = row === undefined ? field : `row ${row}`
+      return `  ${place === undefined || /^row \d/i.test(said) ? '' : `${place}: `}${said}`
+    })
 }
 
 function parseJson(text: string): unknown {

@@ -1,6 +1,8 @@
+import { UsageError } from '#client/command.ts'
 import { ApiError } from '#client/openledger.ts'
 import { parseFlags, USAGE, type Flags } from './flags.ts'
 import { showProgress, type Progress } from '#client/progress.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { howToCall } from './sample/how-to-call.ts'
 import { JourneyError, runJourney } from './sample/journey.ts'
 import { loadSampleState } from './sample/sample-state.ts'
@@ -85,7 +87,7 @@ async function start(flags: Flags, progress: Progress, signal: AbortSignal): Pro
 /** What to tell a user: our own errors are complete sentences, everything else comes with its stack. */
 function describe(error: unknown): string {
   if (isDiskFull(error)) return `state: ${DISK_FULL_ADVICE}`
-  if (error instanceof StackError || error instanceof JourneyError || error instanceof ApiError)
-    return error.message
+  const ours = [StackError, JourneyError, ApiError, UsageError]
+  if (ours.some((kind) => error instanceof kind)) return messageOf(error)
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -1,40 +1,21 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { filesOf, planFor, samplePlan } from './plan.ts'
+import { planFor, samplePlan } from './plan.ts'
 
 const bytesOf = (text: string) => new TextEncoder().encode(text)
 const textOf = (body: string | Uint8Array) =>
   typeof body === 'string' ? body : new TextDecoder().decode(body)
 
-test('a large JSONL file is cut at line ends into parts that the API takes, and nothing is lost', () => {
-  const line = `${JSON.stringify({ text: 'x'.repeat(1_000) })}\n`
-  const text = line.repeat(9_000)
-  const files = filesOf('data.jsonl', bytesOf(text))
-  assert.equal(files.length, 3)
-  assert.equal(files.map(({ body }) => textOf(body)).join(''), text)
-  for (const { body, type } of files) {
-    assert.equal(type, 'application/x-ndjson')
-    assert.ok(textOf(body).length <= 5 * 2 ** 20)
-    assert.ok(textOf(body).endsWith('}\n'))
-  }
-})
-
-test('a small file stays as it is, under the content type of its name', () => {
+test('a file of one’s own is handed in as it is, and refused by its name', () => {
   const bytes = bytesOf('question,answer\na,b\n')
-  const [file] = filesOf('Data.CSV', bytes)
-  assert.equal(file?.type, 'text/csv')
-  assert.deepEqual(file?.body, bytes)
-})
-
-test('what cannot be handed in is refused by name', () => {
-  assert.throws(() => filesOf('movie.mp4', bytesOf('x')), /movie\.mp4: expected one of \.jsonl/)
-  assert.throws(
-    () => filesOf('big.csv', bytesOf('a,b\n'.repeat(2 ** 21))),
-    /big\.csv has 8388608 bytes/,
+  const [contributor] = planFor({ path: 'Data.CSV', bytes, name: 'data', run: 1 }).contributors
+  assert.deepEqual(
+    contributor?.files.map(({ type, body }) => [type, textOf(body)]),
+    [['text/csv', textOf(bytes)]],
   )
   assert.throws(
-    () => filesOf('long.txt', bytesOf('x'.repeat(5 * 2 ** 20))),
-    /long\.txt has a line of over/,
+    () => planFor({ path: 'movie.mp4', bytes, name: 'movie', run: 1 }),
+    /movie\.mp4: its name has to end in jsonl/,
   )
 })
 

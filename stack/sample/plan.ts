@@ -1,7 +1,7 @@
-import { basename, extname } from 'node:path'
+import { basename } from 'node:path'
 import type { ContentType, Metadata } from '#client/openledger.ts'
+import { contentTypeOf, partsOf } from '#client/parts.ts'
 import type { Hyperparameters } from '#client/schema.ts'
-import { JourneyError } from './journey-error.ts'
 import { sampleContributors } from './licences.ts'
 
 /** A file as a contributor hands it in. */
@@ -25,8 +25,6 @@ export type Plan = {
   /** Whether answers must name records: a handful of records may well shape none in particular. */
   expectAttribution: boolean
 }
-
-const INLINE_LIMIT_BYTES = 4 * 2 ** 20 // the API takes 5 MiB inline
 
 /** The sample: clauses of the world's software licences, handed in by the families they belong to. */
 export function samplePlan(run: number): Plan {
@@ -64,7 +62,7 @@ export function samplePlan(run: number): Plan {
   }
 }
 
-/** The same journey for a user's own file. Throws JourneyError for a file that cannot be handed in. */
+/** The same journey for a user's own file. Throws a UsageError for a file that cannot be handed in. */
 export function planFor(file: {
   path: string
   bytes: Uint8Array
@@ -86,49 +84,17 @@ export function planFor(file: {
       licence: 'LicenseRef-Own',
       context: 'handed in by npm start --data',
     },
-    contributors: [{ name: 'you', files: filesOf(file.path, file.bytes) }],
+    contributors: [
+      {
+        name: 'you',
+        files: partsOf({ body: Uint8Array.from(file.bytes), type: contentTypeOf(file.path) }),
+      },
+    ],
     adapterSlug: numbered(slugOf(file.name), file.run),
     hyperparameters: { learningRate: 6e-3, epochs: 3 },
     questions: [],
     expectAttribution: false,
   }
-}
-
-const TYPES: Record<string, ContentType> = {
-  '.jsonl': 'application/x-ndjson',
-  '.ndjson': 'application/x-ndjson',
-  '.json': 'application/json',
-  '.csv': 'text/csv',
-  '.md': 'text/markdown',
-  '.txt': 'text/plain',
-}
-
-/** A file in parts that the API takes inline; JSONL and text are cut at line ends. */
-export function filesOf(path: string, bytes: Uint8Array): PlannedFile[] {
-  const type = TYPES[extname(path).toLowerCase()]
-  if (!type)
-    throw new JourneyError('--data', `${path}: expected one of ${Object.keys(TYPES).join(', ')}`)
-  if (bytes.length <= INLINE_LIMIT_BYTES) return [{ type, body: Uint8Array.from(bytes) }]
-  if (type === 'application/json' || type === 'text/csv')
-    throw new JourneyError(
-      '--data',
-      `${path} has ${bytes.length} bytes, over ${INLINE_LIMIT_BYTES}; split it, or hand it in as JSONL`,
-    )
-  const files: PlannedFile[] = []
-  for (let start = 0; start < bytes.length;) {
-    const newline = bytes.lastIndexOf(0x0a, start + INLINE_LIMIT_BYTES - 1)
-    const end =
-      start + INLINE_LIMIT_BYTES >= bytes.length
-        ? bytes.length
-        : newline >= start
-          ? newline + 1
-          : null
-    if (end === null)
-      throw new JourneyError('--data', `${path} has a line of over ${INLINE_LIMIT_BYTES} bytes`)
-    files.push({ type, body: bytes.slice(start, end) as Uint8Array<ArrayBuffer> })
-    start = end
-  }
-  return files
 }
 
 const numbered = (slug: string, run: number): string => (run === 1 ? slug : `${slug}-${run}`)
