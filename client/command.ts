@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { messageOf } from '#protocol/errors.ts'
+import { parseOpen } from './format.ts'
 import type { Progress } from './progress.ts'
 import type { Settings } from './settings.ts'
 
@@ -98,6 +99,17 @@ export function numberOf(input: Input, name: string): number | undefined {
   if (text.trim() === '' || !Number.isFinite(number))
     throw new UsageError(`--${name} needs a number, not "${text}"`)
   return number
+}
+
+/** Wei of the one AMOUNT that was typed; throws a UsageError otherwise. */
+export function amountOf({ positionals }: Input, command: string): bigint {
+  const [text = '', ...more] = positionals
+  const wei = more.length === 0 ? parseOpen(text) : null
+  if (!wei)
+    throw new UsageError(
+      `${command} needs one AMOUNT in OPEN, such as 1.5, not "${positionals.join(' ')}"`,
+    )
+  return wei
 }
 
 /** The text of --help. */

@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { partsOf } from './commands/datanet.ts'
 import { scratchFolder } from '../test/support/scratch.ts'
 
 /** The command as a user starts it, without a server; against the whole stack it is tested in test/journeys. */
@@ -41,6 +40,7 @@ test('--help lists the commands, and every command explains itself', () => {
     assert.match(help.stdout, new RegExp(`^openledger ${name}`))
     assert.match(help.stdout, /--json/)
   }
+  assert.equal(openledger(['chat', '-h']).stdout, openledger(['chat', '--help']).stdout)
 })
 
 test('what is typed wrongly is said in one line, with exit code 2', () => {
@@ -51,6 +51,12 @@ test('what is typed wrongly is said in one line, with exit code 2', () => {
     [['chat', '--temperature', 'hot', 'Hi'], /OPENLEDGER_API_KEY|--temperature needs a number/],
     [['datanet', 'push', join(dir, 'none.jsonl'), '--dry-run'], /there is no file/],
     [['datanet', 'push', file('a.pdf', 'x'), '--dry-run'], /its name has to end in/],
+    [['datanet', 'creat', 'X'], /datanet takes no "creat"/],
+    [['datanet', 'create', 'X'], /datanet create needs a NAME and --licence/],
+    [['datanet', 'publish'], /datanet publish needs a NAME/],
+    [['job', 'follow'], /job follow needs one job ID/],
+    [['account', 'deposit', 'much'], /account deposit needs one AMOUNT in OPEN/],
+    [['login'], /set OPENLEDGER_API_KEY, or OPENLEDGER_WALLET_KEY/],
     [['datanet', 'withdraw'], /datanet withdraw needs one CONTRIBUTION/],
     [['datanet', 'withdraw', 'ctr_1', '0x12'], /"0x12" is no record's hash/],
     [['rewards', 'claims'], /rewards takes no "claims"/],
@@ -68,9 +74,11 @@ test('what is typed wrongly is said in one line, with exit code 2', () => {
 })
 
 test('an API that does not answer is an error with exit code 1, without a stack', () => {
-  const { status, stderr } = openledger(['rewards', '--account', `0x${'1'.repeat(40)}`])
+  const { status, stderr } = openledger(['rewards', '--account', `0x${'1'.repeat(40)}`], {
+    OPENLEDGER_EDGE: 'http://127.0.0.1:1025',
+  })
   assert.equal(status, 1)
-  assert.match(stderr, /^openledger: /)
+  assert.match(stderr, /^openledger: connect ECONNREFUSED .*: is the stack running \(npm start\)\?/)
   assert.doesNotMatch(stderr, /^\s+at /m)
 })
 
@@ -100,6 +108,11 @@ test('datanet push --dry-run judges like the Datanet and sends nothing', () => {
     [3, 4],
   )
   assert.ok(held[1]!.reasons.some((reason) => reason.startsWith('DUPLICATE')))
+  const shown = openledger(['datanet', 'push', path, '--dry-run']).stdout
+  assert.match(
+    shown,
+    /3 +rejected +too_short +The record has fewer characters or words than asked\./,
+  )
 })
 
 test('a file that cannot be read is refused with the rows at fault', () => {
@@ -113,19 +126,10 @@ test('a file that cannot be read is refused with the rows at fault', () => {
   assert.match(stderr, /Row 2/)
 })
 
-test('a large file is cut between records, each part with the header of its table', () => {
-  const count = 40_000
-  const rows = Array.from({ length: count }, (_, n) => `"${clause(n)}",${n}`)
-  const csv = new TextEncoder().encode(['text,number', ...rows].join('\n'))
-  const parts = partsOf({ bytes: csv, type: 'text/csv' }).map((part) =>
-    new TextDecoder().decode(part).split('\n'),
-  )
-  assert.ok(parts.length > 1)
-  assert.ok(parts.every(([header]) => header === 'text,number'))
-  assert.equal(
-    parts.reduce((n, lines) => n + lines.length - 1, 0),
-    count,
-  )
-  const small = new TextEncoder().encode('text\n"one, two"\n')
-  assert.deepEqual(partsOf({ bytes: small, type: 'text/csv' }), [small])
+test('a file of which a later part cannot be read is refused as a whole, by the rows of the file', () => {
+  const rows = Array.from({ length: 10_001 }, (_, n) => JSON.stringify({ text: clause(n) }))
+  const path = file('late.jsonl', [...rows, '{"text": '].join('\n'))
+  const { status, stderr } = openledger(['datanet', 'push', path, '--dry-run'])
+  assert.equal(status, 2)
+  assert.match(stderr, /^openledger: Row 10002: /)
 })

@@ -9,16 +9,40 @@ import { readSettings } from './settings.ts'
 
 const COMMANDS: readonly Entry[] = [
   {
-    name: 'chat',
-    arguments: '[PROMPT]',
-    summary: 'Ask a model and see whose records shaped the answer.',
-    load: async () => (await import('./commands/chat.ts')).chat,
+    name: 'login',
+    arguments: '',
+    summary: 'Sign in with a wallet and print an API key.',
+    load: async () => (await import('./commands/account.ts')).login,
+  },
+  {
+    name: 'account',
+    arguments: '',
+    summary: 'Show whose key it is and what there is to spend.',
+    load: async () => (await import('./commands/account.ts')).showAccount,
+  },
+  {
+    name: 'account deposit',
+    arguments: 'AMOUNT [--account ADDRESS]',
+    summary: 'Pay $OPEN in, to call models with.',
+    load: async () => (await import('./commands/account.ts')).depositFunds,
+  },
+  {
+    name: 'datanet',
+    arguments: '',
+    summary: 'List the Datanets.',
+    load: async () => (await import('./commands/datanet.ts')).listDatanets,
+  },
+  {
+    name: 'datanet create',
+    arguments: 'NAME --licence SPDX',
+    summary: 'Create a Datanet.',
+    load: async () => (await import('./commands/datanet.ts')).createDatanet,
   },
   {
     name: 'datanet push',
     arguments: 'FILE --datanet NAME',
     summary: 'Hand the records of a file in to a Datanet.',
-    load: async () => (await import('./commands/datanet.ts')).pushDatanet,
+    load: async () => (await import('./commands/push.ts')).pushDatanet,
   },
   {
     name: 'datanet withdraw',
@@ -27,16 +51,64 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import('./commands/withdraw.ts')).withdraw,
   },
   {
+    name: 'datanet publish',
+    arguments: 'NAME',
+    summary: 'Publish what a Datanet has as its next version.',
+    load: async () => (await import('./commands/datanet.ts')).publishDatanet,
+  },
+  {
     name: 'train',
     arguments: '--datanet NAME --suffix NAME',
     summary: 'Fine-tune an adapter on Datanet versions.',
     load: async () => (await import('./commands/train.ts')).train,
   },
   {
+    name: 'job',
+    arguments: '',
+    summary: 'List your fine-tuning jobs.',
+    load: async () => (await import('./commands/job.ts')).listJobs,
+  },
+  {
+    name: 'job follow',
+    arguments: 'ID',
+    summary: 'Show a job until it ends.',
+    load: async () => (await import('./commands/job.ts')).followCommand,
+  },
+  {
+    name: 'job pause',
+    arguments: 'ID',
+    summary: 'Stop a job for now.',
+    load: async () => (await import('./commands/job.ts')).pauseJob,
+  },
+  {
+    name: 'job resume',
+    arguments: 'ID',
+    summary: 'Put a paused job back into the queue.',
+    load: async () => (await import('./commands/job.ts')).resumeJob,
+  },
+  {
+    name: 'job cancel',
+    arguments: 'ID',
+    summary: 'End a job for good.',
+    load: async () => (await import('./commands/job.ts')).cancelJob,
+  },
+  {
+    name: 'model',
+    arguments: '',
+    summary: 'List the models.',
+    load: async () => (await import('./commands/model.ts')).listModels,
+  },
+  {
     name: 'model download',
     arguments: 'NAME [--format FORMAT] [--out FILE]',
     summary: 'Take your adapter home: PEFT, merged with its base, or GGUF.',
     load: async () => (await import('./commands/model.ts')).downloadModel,
+  },
+  {
+    name: 'chat',
+    arguments: '[PROMPT]',
+    summary: 'Ask a model and see whose records shaped the answer.',
+    load: async () => (await import('./commands/chat.ts')).chat,
   },
   {
     name: 'receipt verify',
@@ -120,7 +192,7 @@ async function main(args: string[]): Promise<number> {
   }
   const command = await entry.load()
   const rest = args.slice(wordsOf(entry))
-  if (rest.includes('--help')) return say(helpOf(entry, command))
+  if (rest.some((arg) => arg === '--help' || arg === '-h')) return say(helpOf(entry, command))
   const input = parseInput(rest, command.options)
   const [extra] = input.positionals
   if (extra !== undefined && !takesWords(entry))
@@ -145,11 +217,21 @@ function say(text: string): number {
 }
 
 function explain(error: unknown): string {
+  const refused = refusalOf(error)
+  if (refused)
+    return `${refused}: is the stack running (npm start)? --edge, --rpc and --da say where it is`
   if (error instanceof UsageError || error instanceof ApiError) return error.message
   if (error instanceof ZodError) return `an answer has an unexpected form: ${error.message}`
   if (error instanceof Error && error.cause instanceof Error)
     return `${error.message}: ${error.cause.message}`
   return messageOf(error)
+}
+
+/** The system's words, such as `connect ECONNREFUSED 127.0.0.1:8787`, when nobody listens there. */
+function refusalOf(error: unknown): string | null {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if ('code' in cause && cause.code === 'ECONNREFUSED') return cause.message
+  return null
 }
 
 try {

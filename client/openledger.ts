@@ -42,6 +42,8 @@ export type DatanetRequest = {
   licence: string
   domain: string
   licences?: string[]
+  /** Columns that make a record, where the usual names do not. */
+  schema?: Record<string, string>
   profile?: Record<string, unknown>
 }
 
@@ -171,8 +173,9 @@ export function createClient(options: HttpOptions) {
         })
       }
     },
-    /** Verdict of every record of a contribution. */
-    verdicts: (id: string) => all(`/v1/contributions/${id}/records`, schema.verdict),
+    /** Verdicts of a contribution's records in row order: all, or those of one kind. */
+    verdicts: (id: string, verdict?: schema.RecordVerdict['verdict']) =>
+      all(`/v1/contributions/${id}/records`, schema.verdict, { verdict }),
 
     publishVersion: (datanetId: string) =>
       json('POST', `${datanetPath(datanetId)}/versions`, schema.version, { json: {} }),
@@ -195,10 +198,14 @@ export function createClient(options: HttpOptions) {
         json: { ...request, method: methodBody(hyperparameters) },
       }),
     job,
+    /** The account's jobs, newest first. */
+    jobs: () => all('/v1/fine_tuning/jobs', schema.job),
     cancelJob: (id: string) => json('POST', `${jobPath(id)}/cancel`, schema.job, { json: {} }),
     pauseJob: (id: string) => json('POST', `${jobPath(id)}/pause`, schema.job, { json: {} }),
     resumeJob: (id: string) => json('POST', `${jobPath(id)}/resume`, schema.job, { json: {} }),
 
+    /** Bases, then adapters, by name. */
+    models: () => all('/v1/models', schema.listedModel),
     /** A model by name. */
     model: (name: string) => json('GET', modelPath(name), schema.model),
     /** The model card of an adapter, as Markdown. */

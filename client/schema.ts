@@ -36,7 +36,7 @@ export type Login = z.infer<typeof login>
 export const account = z.object({
   id: z.string(),
   address,
-  balance: z.object({ deposited: decimal, held: decimal, available: decimal }),
+  balance: z.object({ deposited: decimal, pending: decimal, held: decimal, available: decimal }),
 })
 export type Account = z.infer<typeof account>
 
@@ -45,6 +45,8 @@ export const datanet = z.object({
   name: z.string(),
   slug: z.string(),
   licence: z.string(),
+  /** Columns that make a record, where the usual names do not. */
+  schema: z.record(z.string(), z.string()).nullable(),
   profile: z.record(z.string(), z.unknown()),
   owner: address,
   status: z.enum(['pending', 'registered', 'failed']),
@@ -120,15 +122,24 @@ export const row = z.object({
 })
 export type Row = z.infer<typeof row>
 
-export const model = z.object({
-  id: z.string(),
-  openledger: z.object({
-    kind: z.enum(['base', 'adapter']),
-    digest: bytes32,
-    base_digest: bytes32,
-    price_per_token: decimal,
-    adapter: z.object({ job_id: z.string(), manifest: bytes32, index_root: bytes32 }).nullable(),
-  }),
+const modelDetails = z.object({
+  kind: z.enum(['base', 'adapter']),
+  digest: bytes32,
+  base_digest: bytes32,
+  adapter: z
+    .object({
+      job_id: z.string(),
+      manifest: bytes32,
+      index_root: bytes32,
+      datanets: z.array(z.object({ id: z.string(), version: z.int() })),
+    })
+    .nullable(),
+})
+/** A model in the list, which does not ask the chain for prices. */
+export const listedModel = z.object({ id: z.string(), openledger: modelDetails })
+export type ListedModel = z.infer<typeof listedModel>
+export const model = listedModel.extend({
+  openledger: modelDetails.extend({ price_per_token: decimal }),
 })
 export type Model = z.infer<typeof model>
 

@@ -7,6 +7,7 @@ import type { Checked } from './checking.ts'
 import { UsageError } from './command.ts'
 import { createHttp } from './http.ts'
 import { createClient, logIn, type Client } from './openledger.ts'
+import type { Login } from './schema.ts'
 import type { WalletOptions } from './wallet.ts'
 
 /** Addresses of a deployment. */
@@ -35,6 +36,8 @@ export type Settings = {
   checked: () => Promise<Checked>
   /** The API with OPENLEDGER_API_KEY, or signed in with the wallet. */
   client: () => Promise<Client>
+  /** Signs in with the wallet; throws a UsageError when there is none. */
+  logIn: () => Promise<Login>
   /** The wallet of OPENLEDGER_WALLET_KEY or OPENLEDGER_WALLET_KEY_FILE; null when neither is set. */
   account: () => PrivateKeyAccount | null
   /** The wallet with a chain to send to; throws a UsageError when there is none. */
@@ -43,7 +46,8 @@ export type Settings = {
 
 export type Network = { chainId: number; contracts: Contracts; chain: PublicClient; viem: Chain }
 
-const DEFAULTS = {
+/** Where the local stack listens. */
+export const DEFAULTS = {
   edge: 'http://127.0.0.1:8787',
   rpc: 'http://127.0.0.1:8545',
   da: 'http://127.0.0.1:3100',
@@ -51,8 +55,6 @@ const DEFAULTS = {
 const networkView = z.object({ chain_id: z.int().positive(), contracts })
 const contractsFile = z.object({ chainId: z.int().positive(), contracts })
 const POLL_MS = 500
-/** How long somebody at a terminal waits for an API that does not answer. */
-const IMPATIENT_MS = 3_000
 
 type Environment = Record<string, string | undefined>
 
@@ -68,27 +70,27 @@ export function readSettings(
     return text.replace(/\/+$/, '')
   }
   const [edgeUrl, rpcUrl, daUrl] = [url('edge'), url('rpc'), url('da')]
-  const guest = createClient({ baseUrl: edgeUrl, retryForMs: IMPATIENT_MS })
+  const guest = createClient({ baseUrl: edgeUrl })
   const account = once(() => accountOf(env))
   const network = once(() =>
     openNetwork({ edgeUrl, rpcUrl }, option('contracts') ?? env['OPENLEDGER_CONTRACTS']),
   )
-  const apiKey = once(async () => {
-    const given = env['OPENLEDGER_API_KEY']
-    if (given) return given
+  const session = once(async () => {
     const wallet = account()
     if (!wallet)
       throw new UsageError(
         'set OPENLEDGER_API_KEY, or OPENLEDGER_WALLET_KEY to sign in with a wallet',
       )
-    return (await logIn({ baseUrl: edgeUrl }, wallet)).api_key
+    return logIn({ baseUrl: edgeUrl }, wallet)
   })
+  const apiKey = async () => env['OPENLEDGER_API_KEY'] || (await session()).api_key
   return {
     edgeUrl,
     rpcUrl,
     daUrl,
     guest,
     account,
+    logIn: session,
     network,
     checked: async () => ({
       ...(await network()),
@@ -133,10 +135,11 @@ async function openNetwork(
 }
 
 async function askNetwork(edgeUrl: string) {
-  const { chain_id: chainId, ...rest } = await createHttp({
-    baseUrl: edgeUrl,
-    retryForMs: IMPATIENT_MS,
-  }).json('GET', '/v1/network', networkView)
+  const { chain_id: chainId, ...rest } = await createHttp({ baseUrl: edgeUrl }).json(
+    'GET',
+    '/v1/network',
+    networkView,
+  )
   return { chainId, ...rest }
 }
 

@@ -10,6 +10,7 @@ import {
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
 import { revertReason } from '#edge/chain/revert.ts'
 import type { Hex } from '#protocol/bytes.ts'
+import { formatOpen } from './format.ts'
 
 export type WalletOptions = {
   account: Account
@@ -32,6 +33,15 @@ export async function sendTransaction(
   const receipt = await reader.waitForTransactionReceipt({ hash })
   if (receipt.status !== 'success') throw new Error(`transaction ${hash} reverted`)
   return receipt
+}
+
+/** Throws unless the wallet has more than an amount (wei), which it is going to send with gas. */
+export async function requireFunds({ account, reader }: WalletOptions, wei: bigint): Promise<void> {
+  const balance = await reader.getBalance({ address: account.address })
+  if (balance <= wei)
+    throw new Error(
+      `the wallet holds ${formatOpen(balance)}: too little for ${formatOpen(wei)} and the gas`,
+    )
 }
 
 /** Pays $OPEN (wei) into the vault for an account that will call models. */

@@ -1,11 +1,11 @@
 import { createInterface } from 'node:readline/promises'
+import { attributionTable, sentenceTable } from '../attribution-table.ts'
 import { formatOpen } from '../format.ts'
 import { numberOf, UsageError, type Command, type Context } from '../command.ts'
 import type { Answer, ChatRequest, Client } from '../openledger.ts'
-import { printable, textTable } from '../table.ts'
+import { printable } from '../table.ts'
 
 const DEFAULT_MODEL = 'openledger-5m'
-const MAX_SNIPPET_CHARS = 70
 
 /** Asks a model and shows who shaped the answer. */
 export const chat: Command = {
@@ -72,30 +72,17 @@ async function ask(context: Context, client: Client, request: ChatRequest): Prom
       continue
     }
     context.write('\n')
-    const { receipt } = await client.receipt(value.receiptId)
+    const view = await client.receipt(value.receiptId)
+    const { fee } = view.receipt
+    const tables = [sentenceTable(value), attributionTable(view, value.attribution)]
     context.print(
-      `\n${sources(value)}${formatOpen(receipt.fee)} for ${value.promptTokens} + ${value.completionTokens} tokens, receipt ${value.receiptId}\n`,
-      { ...value, fee: receipt.fee },
+      [
+        '',
+        ...tables.filter((table) => table !== '').map((table) => `${table}\n`),
+        `${formatOpen(fee)} for ${value.promptTokens} + ${value.completionTokens} tokens, receipt ${value.receiptId}`,
+      ].join('\n'),
+      { ...value, fee },
     )
     return value
   }
-}
-
-function sources({ attribution, text }: Answer): string {
-  const rows = attribution?.rows ?? []
-  if (rows.length === 0) return ''
-  const sentences = (attribution?.sentences ?? []).map(({ start, end, rows: shaped }) => [
-    printable(text.slice(start, end)).trim().slice(0, MAX_SNIPPET_CHARS),
-    shaped.map(({ record, share }) => `${record.slice(0, 10)} ${share / 10_000} %`).join(', '),
-  ])
-  const bySentence =
-    sentences.length > 0 ? `${textTable([['sentence', 'records'], ...sentences])}\n\n` : ''
-  return `${bySentence}${textTable([
-    ['share', 'contributor', 'record'],
-    ...rows.map(({ share, contributor, snippet }) => [
-      `${(share / 10_000).toFixed(1)} %`,
-      contributor,
-      printable(snippet).slice(0, MAX_SNIPPET_CHARS),
-    ]),
-  ])}\n\n`
 }

@@ -4,6 +4,25 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { EXPORT_FORMATS } from '#protocol/export.ts'
 import { UsageError, type Command } from '../command.ts'
+import type { ListedModel } from '../schema.ts'
+import { textTable } from '../table.ts'
+
+/** The models that can be asked. */
+export const listModels: Command = {
+  details: '',
+  options: {},
+  run: async ({ settings, print }) => {
+    const models: ListedModel[] = []
+    for await (const model of settings.guest.models()) models.push(model)
+    const rows = models.map(({ id, openledger: { kind, adapter } }) => [
+      id,
+      kind,
+      (adapter?.datanets ?? []).map((datanet) => `${datanet.id}@${datanet.version}`).join(', '),
+    ])
+    print(textTable([['model', 'kind', 'learned from'], ...rows]), models)
+    return 0
+  },
+}
 
 /** Downloads an adapter as a zip. */
 export const downloadModel: Command = {

@@ -1,10 +1,10 @@
 import { encodeFunctionData } from 'viem'
 import { validatorStakingAbi } from '#contracts/validator-staking.ts'
 import type { Hex } from '#protocol/bytes.ts'
-import { UsageError, type Command, type Context } from '../command.ts'
-import { formatOpen, parseOpen } from '../format.ts'
+import { amountOf, type Command, type Context } from '../command.ts'
+import { formatOpen } from '../format.ts'
 import { readStake, stakingCall, type Stake } from '../staking.ts'
-import { sendTransaction } from '../wallet.ts'
+import { requireFunds, sendTransaction } from '../wallet.ts'
 import { account, addressOf } from './rewards.ts'
 
 /** Epochs that one transaction collects for: about 60,000 gas each. */
@@ -30,15 +30,11 @@ lost to proofs. Only the account it is staked for gets it back.`,
   options: account,
   run: async (context) => {
     const { settings, print } = context
-    const wei = amountOf(context, 'stake add')
+    const wei = amountOf(context.input, 'stake add')
     const whose = addressOf(context)
     const network = await settings.network()
     const wallet = await settings.wallet()
-    const balance = await network.chain.getBalance({ address: wallet.account.address })
-    if (balance <= wei)
-      throw new Error(
-        `the wallet holds ${formatOpen(balance)}: too little for ${formatOpen(wei)} and the gas`,
-      )
+    await requireFunds(wallet, wei)
     const call = stakingCall(network.contracts, { functionName: 'stake', args: [whose] })
     const { transactionHash: transaction } = await sendTransaction(wallet, { ...call, value: wei })
     const stake = await readStake(network, whose)
@@ -55,7 +51,7 @@ or when the last epoch that was approved with it is active. Asking again starts 
   run: async (context) => {
     const { settings, input, print } = context
     const all = input.positionals.length === 1 && input.positionals[0] === 'all'
-    const asked = all ? null : amountOf(context, 'stake leave')
+    const asked = all ? null : amountOf(context.input, 'stake leave')
     const wallet = await settings.wallet()
     const network = await settings.network()
     const { staked } = await readStake(network, wallet.account.address)
@@ -167,14 +163,3 @@ const epochsText = (epochs: number[]): string =>
 const timeText = (unixSeconds: number): string => new Date(unixSeconds * 1000).toISOString()
 
 const sum = (parts: { wei: bigint }[]): bigint => parts.reduce((total, { wei }) => total + wei, 0n)
-
-/** Wei of the one AMOUNT that was typed; throws a UsageError otherwise. */
-function amountOf({ input: { positionals } }: Context, command: string): bigint {
-  const [text = '', ...more] = positionals
-  const wei = more.length === 0 ? parseOpen(text) : null
-  if (!wei)
-    throw new UsageError(
-      `${command} needs one AMOUNT in OPEN, such as 1.5, not "${positionals.join(' ')}"`,
-    )
-  return wei
-}

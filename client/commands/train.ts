@@ -4,6 +4,7 @@ import type { JobRequest } from '../openledger.ts'
 import type { Estimate, Hyperparameters, Preview } from '../schema.ts'
 import { printable } from '../table.ts'
 import { findDatanet } from './datanet.ts'
+import { follow } from './job.ts'
 
 /** Option name -> hyperparameter of protocol/wire.ts. */
 const NUMBERS = {
@@ -21,7 +22,7 @@ const MOST_SHOWN = 5
 /** Fine-tunes an adapter and shows the training as it goes. */
 export const train: Command = {
   details:
-    'Shows the loss as it falls and ends when the adapter is registered on chain. Ctrl-C leaves the job running.',
+    'Shows the loss as it falls and ends when the adapter is registered on chain. Ctrl-C leaves the job running; openledger job follow shows it again.',
   options: {
     datanet: {
       value: 'NAME[@VERSION]',
@@ -44,7 +45,8 @@ export const train: Command = {
     seed: { value: 'N', describe: 'of the initial weights and the order of records' },
     'dry-run': { describe: 'show what it would take and the first records as training sees them' },
   },
-  run: async ({ settings, input, progress, print, signal }) => {
+  run: async (context) => {
+    const { settings, input, print } = context
     const suffix = input.text('suffix')
     const named = input.texts('datanet')
     if (suffix === undefined || named.length === 0)
@@ -52,7 +54,7 @@ export const train: Command = {
     const client = await settings.client()
     const datanets = await Promise.all(
       named.map(async (text) => {
-        const [name = '', version] = text.split('@')
+        const [, name = text, version] = /^(.+)@([1-9]\d*)$/.exec(text) ?? []
         const { id } = await findDatanet(client, name)
         return { id, version: version === undefined ? await newestVersion(id) : Number(version) }
       }),
@@ -82,29 +84,14 @@ export const train: Command = {
       print(`${describeEstimate(estimate)}\n\n${describePreview(preview)}`, { estimate, preview })
       return 0
     }
-    const { id } = await client.createJob(request)
-    const step = progress.step(id)
-    let loss = ''
-    for await (const { level, message, data } of client.jobEvents(id, signal)) {
-      if (level === 'error') progress.print(`! ${message}`)
-      if (data?.validationLoss !== undefined)
-        loss = `held-out loss ${data.validationLoss.toFixed(3)}`
-      if (data?.step !== undefined)
-        step.update(
-          data.step / (data.totalSteps ?? data.step),
-          `step ${data.step}/${data.totalSteps} ${loss}`,
-        )
-    }
-    const job = await client.job(id)
-    if (job.status === 'succeeded') step.done(loss)
-    else step.fail(job.error?.message ?? job.status)
-    print(job.fine_tuned_model ?? `${id} ${job.status}`, job)
-    return job.status === 'succeeded' ? 0 : 1
+    return follow(context, client, (await client.createJob(request)).id)
 
     async function newestVersion(datanetId: string): Promise<number> {
       for await (const { version, status } of client.versions(datanetId))
         if (status === 'published') return version
-      throw new UsageError(`${datanetId} has no published version`)
+      throw new UsageError(
+        `${datanetId} has no published version: openledger datanet publish ${datanetId}`,
+      )
     }
   },
 }

@@ -23,8 +23,8 @@ contributed them signs it, which costs nothing; it is sent to the chain, where a
     const client = await settings.client()
     const records = new Set(named)
     if (named.length === 0)
-      for await (const { record, verdict, revoked } of client.verdicts(id))
-        if (record && verdict === 'accepted' && revoked === null) records.add(record)
+      for await (const { record, revoked } of client.verdicts(id, 'accepted'))
+        if (record && revoked === null) records.add(record)
     if (records.size === 0) throw new UsageError(`nothing of ${id} is left to be taken back`)
     const domain = { chainId, datanetRegistry: contracts.datanetRegistry }
     const total = { contribution: id, records: 0, added: 0, entries: 0, head: '' }

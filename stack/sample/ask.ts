@@ -1,6 +1,7 @@
+import { attributionTable } from '#client/attribution-table.ts'
 import { until, type Answer, type ReceiptView } from '#client/openledger.ts'
 import { formatOpen } from '#client/format.ts'
-import { printable, textTable } from '#client/table.ts'
+import { printable } from '#client/table.ts'
 import type { Cast } from './cast.ts'
 import type { PublishedVersion } from './datanet.ts'
 import type { TunedModel } from './fine-tune.ts'
@@ -49,7 +50,7 @@ async function ask(
   cast: Cast,
   { model, question, stream }: { model: string; question: string; stream: boolean },
 ): Promise<Asked> {
-  const { consumer, progress } = cast
+  const { consumer, contributors, progress } = cast
   const step = progress.step(stream ? 'Ask, streaming' : 'Ask')
   const request = {
     model,
@@ -71,7 +72,9 @@ async function ask(
   const tokens = answer.promptTokens + answer.completionTokens
   step.done(`${model}: ${tokens} tokens, ${formatOpen(receipt.receipt.fee)}`)
   progress.print(`    > ${printable(question)}\n    < ${printable(answer.text.trim())}`)
-  progress.print(attributionTable(cast, receipt))
+  const nameOf = (address: string) =>
+    contributors.find((person) => person.address === address)?.name ?? address
+  progress.print(attributionTable(receipt, receipt.explanation, nameOf))
   return { question, answer, receipt }
 }
 
@@ -88,41 +91,6 @@ async function readStream(
     text += next.value
     step.update(pieces / MAX_TOKENS, printable(text.slice(-SNIPPET_CHARS)))
   }
-}
-
-/** Who is paid for an answer and why: share and amount, the record, and the words it shares with the answer. */
-function attributionTable({ contributors }: Cast, { receipt, explanation }: ReceiptView): string {
-  const nameOf = (address: string) =>
-    contributors.find((person) => person.address === address)?.name ?? address
-  if (receipt.rows.length === 0)
-    return receipt.datanets.length === 0
-      ? '    (a bare base model: its owner and the treasuries are paid)'
-      : '    (no record stands out: the contributors’ part goes to the base pool of the Datanet)'
-  const rows = receipt.rows.map((row) => {
-    const shown = explanation?.rows.find((candidate) => candidate.record === row.record)
-    const span = shown?.spans.toSorted((a, b) => b.text.length - a.text.length)[0]
-    return [
-      nameOf(row.contributor),
-      `${((shown?.share ?? 0) / 10_000).toFixed(1)} %`,
-      formatOpen(row.amount),
-      clip(shown?.snippet ?? row.record),
-      span ? `“${clip(span.text, 40)}”` : '',
-    ]
-  })
-  const base = ((explanation?.unattributed ?? 0) / 10_000).toFixed(1)
-  return textTable(
-    [
-      ['contributor', 'share', 'amount', 'record', 'same words'],
-      ...rows,
-      ['(base pool)', `${base} %`, formatOpen(receipt.unattributed), '', ''],
-    ],
-    '    ',
-  )
-}
-
-const clip = (text: string, chars = SNIPPET_CHARS): string => {
-  const plain = printable(text).replace(/\s+/g, ' ').trim()
-  return plain.length > chars ? `${plain.slice(0, chars - 1)}…` : plain
 }
 
 /** Questions for records that nobody wrote questions for: their own prompts, or how their texts begin. */

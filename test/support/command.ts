@@ -21,6 +21,6 @@ export const openledger = (args: readonly string[], env: Record<string, string>)
 
 /** The JSON value that a command printed; throws what it said instead. */
 export function valueOf<T>({ stdout, stderr }: Said): T {
-  if (!stdout.startsWith('{')) throw new Error(`openledger said: ${stdout}${stderr}`)
+  if (!/^[[{]/.test(stdout)) throw new Error(`openledger said: ${stdout}${stderr}`)
   return JSON.parse(stdout) as T
 }
