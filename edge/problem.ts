@@ -125,7 +125,7 @@ const PROBLEMS = {
   ],
   'version/nothing-new': [
     409,
-    'The last version has the records that there are',
+    'There is nothing to publish',
     'nothing_to_publish',
     'invalid_request_error',
   ],

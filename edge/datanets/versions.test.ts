@@ -75,7 +75,9 @@ async function contributeAndAnchor(by: SignedIn, records: object[]) {
 test('there is nothing to publish before a record is anchored', async () => {
   const response = await publish(owner)
   assert.equal(response.status, 409)
-  assert.match(((await response.json()) as { type: string }).type, /nothing-new/)
+  const { type, detail } = (await response.json()) as { type: string; detail: string }
+  assert.match(type, /nothing-new/)
+  assert.match(detail, /No record is anchored yet/)
 })
 
 test('a Datanet is registered and a contribution anchored on chain', async () => {

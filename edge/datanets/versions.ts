@@ -55,7 +55,14 @@ export async function createVersion(ctx: Ctx, datanetId: string): Promise<Versio
     last?.status === 'published' &&
     all === (last.records ?? 0) + (last.revoked ?? 0) &&
     revoked === (last.revoked ?? 0)
-  if (all === revoked || isPublished) throw new Problem('version/nothing-new')
+  if (isPublished)
+    throw new Problem('version/nothing-new', {
+      detail: `Version ${last.number} has the records that there are.`,
+    })
+  if (all === revoked)
+    throw new Problem('version/nothing-new', {
+      detail: 'No record is anchored yet that was not taken back.',
+    })
   const row =
     last?.status === 'failed' ? await restart(ctx, last) : await begin(ctx, datanetId, last)
   if (!row) throw new Problem('version/in-progress')
