@@ -122,7 +122,7 @@ export function helpOf(
       `  ${`--${option}${value ? ` ${value}` : ''}`.padEnd(26)} ${describe}`,
   )
   return [
-    `openledger ${name} ${args}`.trimEnd(),
+    `openledger ${[name, args, '[options]'].filter(Boolean).join(' ')}`,
     '',
     summary,
     ...(details ? ['', details] : []),

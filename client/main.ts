@@ -6,6 +6,7 @@ import { ApiError } from './http.ts'
 import { helpOf, parseInput, UsageError, type Entry } from './command.ts'
 import { showProgress } from './progress.ts'
 import { readSettings } from './settings.ts'
+import { textTable } from './table.ts'
 
 const COMMANDS: readonly Entry[] = [
   {
@@ -22,7 +23,7 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'account deposit',
-    arguments: 'AMOUNT [--account ADDRESS]',
+    arguments: 'AMOUNT',
     summary: 'Pay $OPEN in, to call models with.',
     load: async () => (await import('./commands/account.ts')).depositFunds,
   },
@@ -100,7 +101,7 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'model download',
-    arguments: 'NAME [--format FORMAT] [--out FILE]',
+    arguments: 'NAME',
     summary: 'Take your adapter home: PEFT, merged with its base, or GGUF.',
     load: async () => (await import('./commands/model.ts')).downloadModel,
   },
@@ -118,25 +119,25 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'rewards',
-    arguments: '[--account ADDRESS]',
+    arguments: '',
     summary: 'Show what an address has earned, claimed and can claim.',
     load: async () => (await import('./commands/rewards.ts')).showRewards,
   },
   {
     name: 'rewards claim',
-    arguments: '[--account ADDRESS]',
+    arguments: '',
     summary: 'Pay out what an address has earned; anybody may send it.',
     load: async () => (await import('./commands/rewards.ts')).claimRewards,
   },
   {
     name: 'stake',
-    arguments: '[--account ADDRESS]',
+    arguments: '',
     summary: 'Show what an address has at stake, when it is free, and what is due.',
     load: async () => (await import('./commands/stake.ts')).showStake,
   },
   {
     name: 'stake add',
-    arguments: 'AMOUNT [--account ADDRESS]',
+    arguments: 'AMOUNT',
     summary: 'Stake $OPEN, to vote and to attest epochs.',
     load: async () => (await import('./commands/stake.ts')).addStake,
   },
@@ -148,19 +149,19 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'stake withdraw',
-    arguments: '[--to ADDRESS]',
+    arguments: '',
     summary: 'Fetch the stake that has left.',
     load: async () => (await import('./commands/stake.ts')).withdrawStake,
   },
   {
     name: 'stake collect',
-    arguments: '[--to ADDRESS]',
+    arguments: '',
     summary: 'Fetch rewards of approved epochs, and what challenges won.',
     load: async () => (await import('./commands/stake.ts')).collectStake,
   },
   {
     name: 'watch',
-    arguments: '[--once]',
+    arguments: '',
     summary: 'Validate every epoch and challenge what is wrong.',
     load: async () => (await import('./commands/watch.ts')).watch,
   },
@@ -168,7 +169,7 @@ const COMMANDS: readonly Entry[] = [
 
 const USAGE = `openledger COMMAND [options]
 
-${COMMANDS.map(({ name, arguments: args, summary }) => `  ${`${name} ${args}`.padEnd(38)} ${summary}`).join('\n')}
+${textTable(COMMANDS.map(({ name, arguments: args, summary }) => [`${name} ${args}`, summary]))}
 
 openledger COMMAND --help says more. Keys come from the environment: OPENLEDGER_API_KEY for the API; OPENLEDGER_WALLET_KEY,
 or OPENLEDGER_WALLET_KEY_FILE naming a file that only you can read, for transactions.`
@@ -187,7 +188,7 @@ async function main(args: string[]): Promise<number> {
   ).toSorted((a, b) => wordsOf(b) - wordsOf(a))
   if (!entry) {
     const asked = args.find((arg) => !arg.startsWith('-'))
-    if (asked === undefined) return say(USAGE)
+    if (asked === undefined || asked === 'help') return say(USAGE)
     throw new UsageError(`there is no command "${asked}"\n\n${USAGE}`)
   }
   const command = await entry.load()

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises'
 import { attributionTable, sentenceTable } from '../attribution-table.ts'
 import { formatOpen } from '../format.ts'
 import { numberOf, UsageError, type Command, type Context } from '../command.ts'
-import type { Answer, ChatRequest, Client } from '../openledger.ts'
+import { ApiError, type Answer, type ChatRequest, type Client } from '../openledger.ts'
 import { printable } from '../table.ts'
 
 const DEFAULT_MODEL = 'openledger-5m'
@@ -29,16 +29,22 @@ export const chat: Command = {
       return 0
     }
     if (context.json) throw new UsageError('--json needs a PROMPT')
-    const lines = createInterface({ input: process.stdin, output: process.stderr })
+    const lines = createInterface({
+      input: process.stdin,
+      output: process.stderr,
+      terminal: process.stdin.isTTY === true,
+      prompt: process.stdin.isTTY ? '> ' : '',
+    })
     context.signal.addEventListener('abort', () => lines.close())
-    lines.setPrompt('> ')
+    let isOpen = true // its input may end, and be closed, while an answer comes
+    lines.once('close', () => (isOpen = false))
     lines.prompt()
     for await (const line of lines) {
       if (line.trim() === '') break
       request.messages.push(user(line))
-      const { text } = await ask(context, client, request)
+      const { text } = await askWithin(context, client, request)
       request.messages.push({ role: 'assistant', content: text })
-      lines.prompt()
+      if (isOpen) lines.prompt()
     }
     lines.close()
     return 0
@@ -60,6 +66,24 @@ function requestOf({ input }: Context): ChatRequest {
     ...(temperature !== undefined && { temperature }),
     ...(seed !== undefined && { seed }),
     ...(input.has('no-store') && { store: false }),
+  }
+}
+
+/** Asks; when the conversation has outgrown the model's context, forgets what was said before the last question. */
+async function askWithin(context: Context, client: Client, request: ChatRequest): Promise<Answer> {
+  try {
+    return await ask(context, client, request)
+  } catch (error) {
+    const kept = request.messages.filter(
+      ({ role }, i) => role === 'system' || i === request.messages.length - 1,
+    )
+    const isTooLong = error instanceof ApiError && error.is('model/context-exceeded')
+    if (!isTooLong || kept.length === request.messages.length) throw error
+    context.progress.print(
+      '! longer than the model’s context: the conversation begins anew with this question',
+    )
+    request.messages = kept
+    return ask(context, client, request)
   }
 }
 

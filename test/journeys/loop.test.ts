@@ -243,6 +243,17 @@ test('a newcomer gets from a wallet and a CSV file to a model that answers, by c
   assert.match(stdout, /OPEN for \d+ \+ \d+ tokens, receipt rcp_/)
 })
 
+test('a conversation typed line by line outlives the model’s context', async () => {
+  const env = { OPENLEDGER_EDGE: it.stack.urls.edge, OPENLEDGER_API_KEY: cast.consumer.apiKey }
+  const system = 'You know the licence well. '.repeat(60)
+  const long = ['chat', '--system', system, '--max-tokens', '100', '--temperature', '0']
+  const questions = Array.from({ length: 8 }, (_, i) => `What does clause ${i} say about fees?`)
+  const said = await openledger(long, env, questions.join('\n'))
+  assert.equal(said.status, 0, said.stderr)
+  assert.equal(said.stdout.match(/, receipt rcp_/g)?.length, questions.length)
+  assert.match(said.stderr, /begins anew with this question/)
+})
+
 test('a record that its contributor takes back is paid no more, says so, and both receipts verify', async () => {
   const { edge, chain, da } = it.stack.urls
   const [first] = answers

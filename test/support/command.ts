@@ -5,10 +5,14 @@ const MOST_OUTPUT = 64 * 2 ** 20
 
 export type Said = { status: number; stdout: string; stderr: string }
 
-/** Runs the `openledger` command as a user does. */
-export const openledger = (args: readonly string[], env: Record<string, string>): Promise<Said> =>
+/** Runs the `openledger` command as a user does, who types `input`. */
+export const openledger = (
+  args: readonly string[],
+  env: Record<string, string>,
+  input = '',
+): Promise<Said> =>
   new Promise((resolve) => {
-    execFile(
+    const child = execFile(
       process.execPath,
       [MAIN, ...args],
       { env: { PATH: process.env['PATH'], ...env }, maxBuffer: MOST_OUTPUT },
@@ -17,6 +21,7 @@ export const openledger = (args: readonly string[], env: Record<string, string>)
         resolve({ status: typeof code === 'number' ? code : error ? 1 : 0, stdout, stderr })
       },
     )
+    child.stdin?.end(input)
   })
 
 /** The JSON value that a command printed; throws what it said instead. */
