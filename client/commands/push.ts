@@ -76,7 +76,7 @@ function readParts(file: File, datanet: Datanet | null): ReadPart[] {
   })
 }
 
-/** The verdicts that these records would get, but for duplicates of others' records. */
+/** The verdicts that these records would get, but for what others' records and models' answers say too. */
 async function judge(
   { print, progress }: Context,
   parts: ReadPart[],

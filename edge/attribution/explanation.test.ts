@@ -111,6 +111,7 @@ before(async () => {
     explanation: { rows: [texts], unattributed: 200_000, attributionMs: 1 },
     accountId: payer.accountId,
     manifests: [],
+    answer: { windows: [], givenAt: 0 },
   })
   id = `rcp_${receipt.requestId.slice(2)}`
 })

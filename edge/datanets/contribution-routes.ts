@@ -89,6 +89,10 @@ const verdictSchema = z
         retained_fields: z.array(z.string()),
       })
       .nullable(),
+    model_output: z.number().openapi({
+      description:
+        'Of the 13-word windows of what it says that no earlier record holds, the share that our models had said in answers before it came.',
+    }),
   })
   .openapi('RecordVerdict')
 
@@ -201,6 +205,7 @@ const verdictView = (row: Awaited<ReturnType<typeof listVerdicts>>[number]) => (
     same_datanet: row.evidence.sameDatanet,
     retained_fields: row.evidence.retainedFields,
   },
+  model_output: row.modelOutput / 10_000,
 })
 
 export const contributionRoutes = newApp()

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { address, bytes32, recordFields } from '#protocol/wire.ts'
 import type { Env } from '../env.ts'
-import type { DedupIndex, IndexEntry, IndexHit } from './pipeline/dedup-index.ts'
+import type { AnswerPrint, DedupIndex, IndexEntry, IndexHit } from './pipeline/dedup-index.ts'
 
 /** Characters of JSON per bound parameter: at most three bytes each, and a D1 value holds 2 MB. */
 export const JSON_PARAMETER_CHARS = 500_000
@@ -16,11 +16,15 @@ const candidate = z.object({
 })
 
 /**
- * The duplicate index of a Datanet in D1. Lists travel as one JSON parameter, because a statement takes 100 of them.
+ * The duplicate index of a Datanet in D1, for what was received at a time: a record that came before an answer is not
+ * compared with it, however long it waited. Lists travel as one JSON parameter, because a statement takes 100 of them.
  * The joins read at most `limit` rows per band or window through the primary key, which holds them in order of
  * acceptance; CROSS JOIN keeps SQLite from scanning a Datanet instead.
  */
-export function dedupIndexOf({ DB }: Pick<Env, 'DB'>, datanetId: string): DedupIndex {
+export function dedupIndexOf(
+  { DB }: Pick<Env, 'DB'>,
+  { datanetId, receivedAt }: { datanetId: string; receivedAt: number },
+): DedupIndex {
   return {
     lookupKeys: (keys) =>
       hits<string>(
@@ -47,6 +51,15 @@ export function dedupIndexOf({ DB }: Pick<Env, 'DB'>, datanetId: string): DedupI
            ORDER BY w.seq`,
         ).bind(JSON.stringify(windows), limit),
       ),
+    lookupAnswers: async (windows) => {
+      const { results } = await DB.prepare(
+        `SELECT window FROM answer_windows
+         WHERE window IN (SELECT value FROM json_each(?1)) AND given_at < ?2`,
+      )
+        .bind(JSON.stringify(windows), receivedAt)
+        .all<{ window: number }>()
+      return results.map(({ window }) => window)
+    },
     fetchRecords: async (refs) => {
       const { results } = await DB.prepare(
         `SELECT seq, record_hash, cluster, contributor, datanet_id, fields FROM indexed_records
@@ -107,6 +120,24 @@ export function indexStatements(
        WHERE true ON CONFLICT DO NOTHING`,
     ).bind(of.datanetId, json),
   ])
+}
+
+/**
+ * Adds answers to the index; idempotent, the earliest time of a window stays. Windows that a record holds are left out:
+ * reciting it, the model says nothing of its own, and the record came first.
+ */
+export async function indexAnswers(
+  { DB }: Pick<Env, 'DB'>,
+  answers: readonly AnswerPrint[],
+): Promise<void> {
+  for (const json of jsonChunks(answers))
+    await DB.prepare(
+      `INSERT INTO answer_windows (window, given_at)
+       SELECT w.value, a.value->>'$.givenAt' FROM json_each(?1) AS a CROSS JOIN json_each(a.value, '$.windows') AS w
+       WHERE NOT EXISTS (SELECT 1 FROM dedup_windows AS d WHERE d.window = w.value) ON CONFLICT DO NOTHING`,
+    )
+      .bind(json)
+      .run()
 }
 
 /** Statements that take a contribution out of the index, for one that the chain refused. */

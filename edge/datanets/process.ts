@@ -13,7 +13,8 @@ import { pipelineHash, runPipeline, type PipelineRecord } from './pipeline/pipel
 import { readRows } from './read-rows.ts'
 import { putRecordsFile } from './records-file.ts'
 
-const NOVELTY_UNITS = 10_000
+/** Shares are stored in parts of this. */
+const SHARE_UNITS = 10_000
 
 /**
  * Takes one contribution from the inbox to its verdicts. Safe to run again at any point: files are stored under
@@ -76,7 +77,7 @@ async function statusOf(ctx: Ctx, id: string) {
 async function judge(
   ctx: Ctx,
   id: string,
-  { datanetId, contributor, contentType }: Envelope,
+  { datanetId, contributor, contentType, createdAt }: Envelope,
   body: Uint8Array<ArrayBuffer>,
 ): Promise<void> {
   const started = Date.now()
@@ -86,7 +87,7 @@ async function judge(
     rows,
     contributor,
     profile: datanet.profile,
-    index: dedupIndexOf(ctx.env, datanetId),
+    index: dedupIndexOf(ctx.env, { datanetId, receivedAt: createdAt }),
   })
   const pipelineMs = Date.now() - started
   await putBlob(ctx.env, body)
@@ -129,18 +130,21 @@ function verdictStatements(
   const rows = records.map((record) => ({
     row: record.row,
     verdict: record.verdict,
-    novelty: Math.round(record.novelty * NOVELTY_UNITS),
+    novelty: Math.round(record.novelty * SHARE_UNITS),
     reasons: record.reasons,
     detail: record.detail,
     hash: record.recordHash,
     cluster: record.cluster,
     evidence: record.evidence,
+    modelOutput: Math.round(record.modelOutput * SHARE_UNITS),
   }))
   return jsonChunks(rows).map((json) =>
     DB.prepare(
-      `INSERT INTO records (contribution_id, row, verdict, novelty, reasons, detail, record_hash, cluster, evidence)
+      `INSERT INTO records
+         (contribution_id, row, verdict, novelty, reasons, detail, record_hash, cluster, evidence, model_output)
        SELECT ?1, value->>'$.row', value->>'$.verdict', value->>'$.novelty', value->'$.reasons', value->>'$.detail',
-         value->>'$.hash', value->>'$.cluster', nullif(value->'$.evidence', 'null') FROM json_each(?2)`,
+         value->>'$.hash', value->>'$.cluster', nullif(value->'$.evidence', 'null'), value->>'$.modelOutput'
+       FROM json_each(?2)`,
     ).bind(contributionId, json),
   )
 }

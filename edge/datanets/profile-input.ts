@@ -20,6 +20,7 @@ export const profileInput = z
     overlapJaccard: share,
     plagiarismContainment: z.number().min(0.5).max(1),
     overlapContainment: share,
+    modelOutput: z.number().min(0.1).max(1),
     verdicts: z.partialRecord(
       z.enum(reasonCodes),
       z.enum(['accepted', 'needs_review', 'rejected']),

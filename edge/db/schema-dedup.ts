@@ -65,3 +65,13 @@ export const dedupWindows = sqliteTable(
     index('dedup_windows_seq').on(table.seq),
   ],
 )
+
+/**
+ * Fingerprints of answers, across models, in windows as records have them; nothing says whose answer one is of. 22 bytes
+ * each, one per eight words of an answer, and of one under 28 words at most 15.
+ */
+export const answerWindows = sqliteTable('answer_windows', {
+  window: integer().primaryKey(),
+  /** Unix milliseconds. */
+  givenAt: integer('given_at').notNull(),
+})

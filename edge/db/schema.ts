@@ -135,6 +135,8 @@ export const records = sqliteTable(
     recordHash: text('record_hash').$type<Hex>(),
     cluster: text().$type<Hex>(),
     evidence: text({ mode: 'json' }).$type<Evidence>(),
+    /** Parts per ten thousand. The default lets the column be added. */
+    modelOutput: integer('model_output').notNull().default(0),
   },
   (table) => [
     primaryKey({ columns: [table.contributionId, table.row] }),

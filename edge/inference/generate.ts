@@ -11,6 +11,8 @@ import { readChain } from '../chain/client.ts'
 import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'
 import { hasStake } from '../chain/stake.ts'
 import { accountOf, type AccountActor, type Ctx } from '../context.ts'
+import { fingerprintsOf } from '../datanets/pipeline/minhash.ts'
+import { simplify } from '../datanets/pipeline/normalize.ts'
 import { findRevocations } from '../datanets/revocations.ts'
 import { log } from '../log.ts'
 import { seconds } from '../http/time.ts'
@@ -19,6 +21,7 @@ import { liveWorkers, type Worker } from '../jobs/workers.ts'
 import { resolveModel, type ServedModel } from '../models/catalogue.ts'
 import { Problem } from '../problem.ts'
 import { receiptDomain } from '../settlement/build-epoch.ts'
+import type { NewReceipt } from '../settlement/epoch-tables.ts'
 import { receiptInbox } from '../settlement/receipt-inbox.ts'
 import { receiptRefusal, type Asked } from './check-receipt.ts'
 import { DEFAULT_MAX_TOKENS, type GenerationInput } from './request.ts'
@@ -127,6 +130,7 @@ type Run = {
 
 async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefined> {
   const { actor, call, request, stop, state, gone } = run
+  const givenAt = Date.now() // before anybody knows a word of it
   const texts: string[] = []
   let usage: Extract<GenerateEvent, { type: 'end' }> | null = null
   let settled = false
@@ -157,7 +161,8 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
           // With quotations, as the model read it: that is what a gradient is computed again from.
           const { input = request.input } = event
           if (request.store) await keepTexts(ctx, receipt, { input, output, tokens })
-          await keepReceipt(ctx, run, signed, explanation)
+          const windows = fingerprintsOf(simplify(output), simplify(textsOf(input).join('\n')))
+          await keepReceipt(ctx, run, { signed, explanation, answer: { windows, givenAt } })
           yield { ...usage, signed, explanation }
           return
         }
@@ -242,11 +247,11 @@ async function parametersNamed({ settings }: Ctx, hash: Hex): Promise<Parameters
 async function keepReceipt(
   ctx: Ctx,
   { actor, model, request }: Run,
-  signed: SignedReceipt,
-  explanation: Explanation,
+  { signed, explanation, answer }: Pick<NewReceipt, 'signed' | 'explanation' | 'answer'>,
 ): Promise<void> {
   await receiptInbox(ctx.env, signed.receipt.requestId).append({
     signed,
+    answer,
     explanation: request.store ? explanation : withoutWords(explanation),
     accountId: actor.accountId,
     manifests: model.adapter?.datanets.map(({ root, manifest }) => ({ root, manifest })) ?? [],
@@ -275,6 +280,9 @@ async function holdFunds(
 const release = async (ctx: Ctx, { accountId }: AccountActor, requestId: Hex) =>
   ctx.env.ACCOUNT.getByName(accountId).release([requestId])
 
+const textsOf = (input: GenerateRequest['input']): string[] =>
+  'prompt' in input ? [input.prompt] : input.messages.map(({ content }) => content)
+
 function tokenLimit({ maxTokens }: GenerationInput, contextLength: number): number {
   if (maxTokens === null) return Math.min(DEFAULT_MAX_TOKENS, contextLength)
   if (maxTokens > contextLength)
@@ -294,7 +302,7 @@ function maxFee(
   maxTokens: number,
   { base, pricePerToken }: ServedModel,
 ): bigint {
-  const texts = 'prompt' in input ? [input.prompt] : input.messages.map(({ content }) => content)
+  const texts = textsOf(input)
   const bytes = texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0)
   // What will be retrieved is not known yet.
   const prompt = retrieval ? Infinity : bytes + TEMPLATE_TOKENS * (texts.length + 1)

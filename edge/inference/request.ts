@@ -121,7 +121,7 @@ const sampling = {
     .optional(),
   store: z.boolean().default(true).openapi({
     description:
-      'false: nothing of the texts is kept, so nobody can check the gradient of the answer again.',
+      'false: nothing of the texts is kept, so nobody can check the gradient of the answer again. Fingerprints of the answer are, as of every answer: nobody can read it from them, and they recognise it when it is handed in as a record.',
   }),
   attribution: z.enum(['sentences', 'full', 'summary', 'none']).default('summary').openapi({
     description:

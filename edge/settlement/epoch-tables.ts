@@ -3,6 +3,7 @@ import type { SignedReceipt } from '#protocol/receipt.ts'
 import { explanation, type Explanation } from '#protocol/generation.ts'
 import type { SegmentKind } from '#protocol/segments.ts'
 import { signedReceipt } from '#protocol/wire.ts'
+import type { AnswerPrint } from '../datanets/pipeline/dedup-index.ts'
 
 /** Tables of the ReceiptBatcher's SQLite (epoch-store.ts), their rows, and what it answers with. */
 
@@ -91,12 +92,16 @@ export type InboxRow = {
 /** What a request cost; nothing is owed for a refused one. */
 export type Debt = { accountId: string; requestId: Hex; fee: bigint; refused: boolean }
 
-/** What a caller of the API paid for; `manifests` locate the presence tables of its Datanet versions. */
+/**
+ * What a caller of the API paid for; `manifests` locate the presence tables of its Datanet versions, `answer` is for the
+ * duplicate index of Datanets.
+ */
 export type NewReceipt = {
   signed: SignedReceipt
   explanation: Explanation
   accountId: string
   manifests: { root: Hex; manifest: Hex }[]
+  answer: AnswerPrint
 }
 
 /** A segment of an epoch that is on its way. */

@@ -1,6 +1,8 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Hex } from '#protocol/bytes.ts'
 import { encodeItem } from '#protocol/segments.ts'
+import { indexAnswers } from '../datanets/dedup-store.ts'
+import type { AnswerPrint } from '../datanets/pipeline/dedup-index.ts'
 import { log } from '../log.ts'
 import type { Env } from '../env.ts'
 import {
@@ -26,7 +28,13 @@ CREATE TABLE IF NOT EXISTS receipt (
   account_id TEXT NOT NULL, payer TEXT NOT NULL, params_hash TEXT NOT NULL,
   signed TEXT NOT NULL, explanation TEXT NOT NULL, manifests TEXT NOT NULL, received_at INTEGER NOT NULL
 );
+-- Fingerprints of answers, on their way to the duplicate index of Datanets.
+CREATE TABLE IF NOT EXISTS answer (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, windows TEXT NOT NULL, given_at INTEGER NOT NULL
+);
 `
+
+type AnswerRow = { seq: number; windows: string; given_at: number }
 
 type Inboxes = Pick<Env, 'INBOXES'>
 
@@ -41,7 +49,7 @@ export const receiptInboxes = (env: Inboxes) =>
 /**
  * A shard of the way in: receipts are in SQLite here before their caller sees the end of the answer, and go to the one
  * ReceiptBatcher in bulk. A row is deleted only once the batcher has it, and the batcher skips what it has: whoever
- * dies in between, a receipt gets there once.
+ * dies in between, a receipt gets there once. The answers' fingerprints go to D1 behind them, in the same way.
  */
 export class ReceiptInbox extends DurableObject<Env> {
   #armed = false
@@ -53,7 +61,8 @@ export class ReceiptInbox extends DurableObject<Env> {
   }
 
   /** Takes a checked receipt. Idempotent by its request; throws when the request has another receipt here. */
-  async append({ signed, explanation: shown, accountId, manifests }: NewReceipt): Promise<void> {
+  async append(receipt: NewReceipt): Promise<void> {
+    const { signed, explanation: shown, accountId, manifests, answer } = receipt
     const { sql } = this.ctx.storage
     const { requestId, payer, paramsHash } = signed.receipt
     const text = encodeItem(signed)
@@ -73,6 +82,12 @@ export class ReceiptInbox extends DurableObject<Env> {
       .exec<{ signed: string }>('SELECT signed FROM receipt WHERE request_id = ?', requestId)
       .one()
     if (kept.signed !== text) throw new Error(`request ${requestId} has another receipt already`)
+    if (answer.windows.length > 0)
+      sql.exec(
+        'INSERT INTO answer (windows, given_at) VALUES (?, ?)',
+        JSON.stringify(answer.windows),
+        answer.givenAt,
+      )
     if (this.#armed) return
     this.#armed = true
     await this.ctx.storage.setAlarm(Date.now() + FORWARD_MS)
@@ -88,14 +103,19 @@ export class ReceiptInbox extends DurableObject<Env> {
 
   /** Forwards soon: the sweep's remedy for an alarm that the platform gave up on. */
   async poke(): Promise<void> {
-    if (this.#next().length > 0) await this.ctx.storage.setAlarm(Date.now())
+    if (this.#isWaiting()) await this.ctx.storage.setAlarm(Date.now())
   }
 
   override async alarm(): Promise<void> {
     try {
-      for (let rows = this.#next(); rows.length > 0; rows = this.#next()) {
-        await receiptBatcher(this.env).receive(this.ctx.id.toString(), rows)
-        this.ctx.storage.sql.exec('DELETE FROM receipt WHERE seq <= ?', rows.at(-1)?.seq ?? 0)
+      while (this.#isWaiting()) {
+        for (let rows = this.#next(); rows.length > 0; rows = this.#next()) {
+          await receiptBatcher(this.env).receive(this.ctx.id.toString(), rows)
+          this.ctx.storage.sql.exec('DELETE FROM receipt WHERE seq <= ?', rows.at(-1)?.seq ?? 0)
+        }
+        const answers = this.#answers()
+        await indexAnswers(this.env, answers.map(answerPrint))
+        this.ctx.storage.sql.exec('DELETE FROM answer WHERE seq <= ?', answers.at(-1)?.seq ?? 0)
       }
       this.#armed = false
       this.#failures = 0
@@ -105,6 +125,11 @@ export class ReceiptInbox extends DurableObject<Env> {
       const backoff = Math.min(FORWARD_MS * 2 ** this.#failures, MAX_BACKOFF_MS)
       await this.ctx.storage.setAlarm(Date.now() + backoff)
     }
+  }
+
+  #isWaiting(): boolean {
+    const any = 'SELECT 1 FROM receipt UNION ALL SELECT 1 FROM answer LIMIT 1'
+    return this.ctx.storage.sql.exec(any).toArray().length > 0
   }
 
   /** The oldest rows, as many as one call carries, but at least one. */
@@ -121,4 +146,15 @@ export class ReceiptInbox extends DurableObject<Env> {
     }
     return rows
   }
+
+  #answers(): AnswerRow[] {
+    return this.ctx.storage.sql
+      .exec<AnswerRow>('SELECT * FROM answer ORDER BY seq LIMIT ?', MAX_ROWS)
+      .toArray()
+  }
 }
+
+const answerPrint = ({ windows, given_at }: AnswerRow): AnswerPrint => ({
+  windows: JSON.parse(windows) as number[],
+  givenAt: given_at,
+})

@@ -141,6 +141,7 @@ export async function startSettlement(vars: Record<string, string> = {}) {
       explanation: { rows: [], unattributed: 0, attributionMs: 0 },
       accountId: ACCOUNT,
       manifests: [],
+      answer: { windows: [], givenAt: 0 },
     })
   }
   /** Keeps receipts and what is owed for them, as the inference route does. */

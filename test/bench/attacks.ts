@@ -8,6 +8,7 @@ import {
   ourPayouts,
   plainPayouts,
   unchecked,
+  type Answered,
   type Inflation,
   type PayOut,
   type Payout,
@@ -60,7 +61,7 @@ printReport(
 
 async function measure(world: World, number: number): Promise<void> {
   const place = { base, source, lora, others: world.others, seed: number + 1 }
-  const pay = payer(place)
+  const pay = payer(place, { after: world.honest.length, answers: world.answers })
   const without = async (isOurs: boolean, responses: readonly Response[]) =>
     total(await pay(world.honest, null, isOurs), [ATTACKER], responses)
   const multiplier = async (attack: Attack, isOurs: boolean): Promise<Payout> => {
@@ -87,10 +88,10 @@ async function measure(world: World, number: number): Promise<void> {
 }
 
 /** Trains once per set of rows. */
-function payer(place: Place) {
+function payer(place: Place, answered: Answered) {
   const known = new Map<string, Promise<PayOut>>()
   return async (submissions: readonly Submission[], inflation: Inflation, isOurs: boolean) => {
-    const rows = isOurs ? await accepted(submissions) : unchecked(submissions)
+    const rows = isOurs ? await accepted(submissions, answered) : unchecked(submissions)
     const key = JSON.stringify([isOurs, inflation, rows])
     const made = known.get(key) ?? (isOurs ? ourPayouts : plainPayouts)(rows, place, inflation)
     known.set(key, made)

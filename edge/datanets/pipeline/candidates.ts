@@ -1,13 +1,13 @@
 /**
  * Finds the earlier records that one may be a copy of: through its keys, its MinHash bands and its fingerprints, in
  * the persistent index and among the batch's own records. Hits of both are merged before they are capped, index first,
- * so a verdict does not depend on where a submission is cut into batches.
+ * so a verdict does not depend on where a submission is cut into batches. And counts what models had said before.
  */
 import { LOOKUP } from './dedup-index.ts'
 import type { DedupIndex, IndexedRecord, IndexEntry, IndexHit, MemoryIndex } from './dedup-index.ts'
-import { bandKeys, sketch, type Sketch } from './minhash.ts'
+import { bandKeys, fingerprintsOf, sketch, type Sketch } from './minhash.ts'
 import { simplify } from './normalize.ts'
-import { recordHash, recordText } from './record.ts'
+import { recordHash, recordText, saidText } from './record.ts'
 import { sha256Hex } from '#protocol/bytes.ts'
 import type { RecordFields } from '#protocol/wire.ts'
 
@@ -16,9 +16,16 @@ export const MAX_NEAR_CANDIDATES = 128
 /** Records whose windows are looked at for containment: those that share most fingerprints. */
 export const MAX_HOLDERS = 8
 
-export type Sketched = { entry: IndexEntry; sketch: Sketch }
+/** `said`: fingerprints of what a model would learn to say. */
+export type Sketched = { entry: IndexEntry; sketch: Sketch; said: number[] }
 export type Candidate = { record: IndexedRecord; sketch: Sketch }
-export type Candidates = { exact: Candidate[]; near: Candidate[]; holders: Candidate[] }
+export type Candidates = {
+  exact: Candidate[]
+  near: Candidate[]
+  holders: Candidate[]
+  /** See DedupDecision. */
+  modelOutput: number
+}
 
 type Refs = { exact: string[]; near: string[]; holders: string[] }
 /** What the index gave for a part of the batch: hits by key, and every record that any of its items can need. */
@@ -26,6 +33,7 @@ export type Found = {
   keys: Hits<string>
   bands: Hits<number>
   windows: Hits<number>
+  answers: Set<number>
   candidates: Map<string, Candidate>
 }
 type Hits<Key> = Map<Key, string[]>
@@ -47,8 +55,17 @@ export function sketchRecord(fields: RecordFields, contributor: string): Sketche
     bandKeys: bandKeys(made.shingles),
     windowHashes: made.fingerprints,
   }
-  return { entry, sketch: made }
+  const said =
+    'text' in fields && made.fingerprints.length > 0
+      ? made.fingerprints
+      : fingerprintsOf(simplify(saidText(fields)))
+  return { entry, sketch: made, said }
 }
+
+/** The windows by which a record is looked up. */
+const windowsOf = ({ entry, said }: Sketched): number[] => [
+  ...new Set([...entry.windowHashes, ...said]),
+]
 
 /** Looks a part of the batch up in the index: a few large queries per kind, every candidate fetched once. */
 export async function lookUp(index: DedupIndex, items: readonly Sketched[]): Promise<Found> {
@@ -63,12 +80,13 @@ export async function lookUp(index: DedupIndex, items: readonly Sketched[]): Pro
     LOOKUP.bandsPerCall,
     (part) => index.lookupBands(part, LOOKUP.recordsPerBand),
   )
-  const windows = await collect(
-    open.flatMap(({ entry }) => entry.windowHashes),
-    LOOKUP.windowsPerCall,
-    (part) => index.lookupWindows(part, LOOKUP.recordsPerWindow),
+  const windows = await collect(open.flatMap(windowsOf), LOOKUP.windowsPerCall, (part) =>
+    index.lookupWindows(part, LOOKUP.recordsPerWindow),
   )
-  const found: Found = { keys, bands, windows, candidates: new Map() }
+  const answers = new Set<number>()
+  for (const part of chunks([...new Set(open.flatMap(({ said }) => said))], LOOKUP.windowsPerCall))
+    for (const hash of await index.lookupAnswers(part)) answers.add(hash)
+  const found: Found = { keys, bands, windows, answers, candidates: new Map() }
   // The best of both sources are among the best of the index and the best of the batch.
   const wanted = items.map(({ entry }) =>
     rank(found, { keys: new Map(), bands: new Map(), windows: new Map() }, entry),
@@ -84,15 +102,16 @@ export async function lookUp(index: DedupIndex, items: readonly Sketched[]): Pro
 
 /** The candidates of one item among what the index gave and the batch's own records. */
 export function candidatesOf(
-  { entry }: Sketched,
+  item: Sketched,
   found: Found,
   local: MemoryIndex,
   sketchOf: (record: IndexedRecord) => Sketch,
 ): Candidates {
+  const { entry, said } = item
   const own = {
     keys: byKey(local.lookupKeys(entry.keys)),
     bands: byKey(local.lookupBands(entry.bandKeys, LOOKUP.recordsPerBand)),
-    windows: byKey(local.lookupWindows(entry.windowHashes, LOOKUP.recordsPerWindow)),
+    windows: byKey(local.lookupWindows(windowsOf(item), LOOKUP.recordsPerWindow)),
   }
   const load = (refs: string[]): Candidate[] =>
     refs.flatMap(
@@ -101,7 +120,28 @@ export function candidatesOf(
         local.fetchRecords([ref]).map((record) => ({ record, sketch: sketchOf(record) })),
     )
   const { exact, near, holders } = rank(found, own, entry)
-  return { exact: load(exact), near: load(near), holders: load(holders) }
+  const isHeld = (hash: number): boolean => found.windows.has(hash) || own.windows.has(hash)
+  return {
+    exact: load(exact),
+    near: load(near),
+    holders: load(holders),
+    modelOutput: exact.length > 0 ? 0 : modelShare(said, found.answers, isHeld),
+  }
+}
+
+/**
+ * The share of fingerprints that are a model's. Those that only earlier records hold count on neither side: the rules for
+ * copies judge them, and an answer that recites records is not the model's own either. A window that a model said first
+ * stays the model's when somebody hands it in.
+ */
+function modelShare(
+  said: readonly number[],
+  answers: ReadonlySet<number>,
+  isHeld: (hash: number) => boolean,
+): number {
+  const models = said.filter((hash) => answers.has(hash)).length
+  const nobodys = said.filter((hash) => !answers.has(hash) && !isHeld(hash)).length
+  return models === 0 ? 0 : models / (models + nobodys)
 }
 
 type Source = { keys: Hits<string>; bands: Hits<number>; windows: Hits<number> }

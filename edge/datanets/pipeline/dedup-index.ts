@@ -23,12 +23,15 @@ type Awaitable<T> = T | Promise<T>
 /**
  * Lookups into the records accepted (or under review) before this batch. Keys and bands are those of one Datanet,
  * windows those of all. Lists never exceed the sizes in LOOKUP; a limit is per key and keeps the earliest records. Hits of
- * one key come in order of sequence.
+ * one key come in order of sequence. Of answers that models gave before this batch was handed in, the index knows nothing
+ * but the fingerprints.
  */
 export type DedupIndex = {
   lookupKeys: (keys: string[]) => Awaitable<IndexHit<string>[]>
   lookupBands: (bandKeys: number[], limitPerBand: number) => Awaitable<IndexHit<number>[]>
   lookupWindows: (hashes: number[], limitPerWindow: number) => Awaitable<IndexHit<number>[]>
+  /** Those of the windows that models said before any record held them. */
+  lookupAnswers: (hashes: number[]) => Awaitable<number[]>
   fetchRecords: (refs: string[]) => Awaitable<IndexedRecord[]>
 }
 
@@ -56,6 +59,9 @@ export type IndexEntry = {
   windowHashes: number[]
 }
 
+/** What is remembered of an answer: fingerprints of what is the model's own in it; Unix milliseconds when it began. */
+export type AnswerPrint = { windows: number[]; givenAt: number }
+
 /** An index in memory: the records of the batch at hand, and tests. */
 export type MemoryIndex = {
   [Name in keyof DedupIndex]: (
@@ -64,6 +70,8 @@ export type MemoryIndex = {
 } & {
   /** Adds a record and returns it; adding the same record hash again changes nothing. */
   add: (entry: IndexEntry) => IndexedRecord
+  /** Adds the fingerprints of an answer, but for windows that an added record holds. */
+  addAnswer: (hashes: readonly number[]) => void
 }
 
 /** An empty index. Its references are record hashes behind `refPrefix`; sequences count from `firstSequence`. */
@@ -72,10 +80,12 @@ export function createMemoryIndex(refPrefix = '', firstSequence = 0): MemoryInde
   const byKey: Postings<string> = new Map()
   const byBand: Postings<number> = new Map()
   const byWindow: Postings<number> = new Map()
+  const answers = new Set<number>()
   return {
     lookupKeys: (keys) => collect(byKey, keys, 1),
     lookupBands: (bandKeys, limit) => collect(byBand, bandKeys, limit),
     lookupWindows: (hashes, limit) => collect(byWindow, hashes, limit),
+    lookupAnswers: (hashes) => hashes.filter((hash) => answers.has(hash)),
     fetchRecords: (refs) => refs.flatMap((ref) => records.get(ref) ?? []),
     add: (entry) => {
       const ref = refPrefix + entry.recordHash
@@ -89,6 +99,9 @@ export function createMemoryIndex(refPrefix = '', firstSequence = 0): MemoryInde
       for (const key of entry.bandKeys) push(byBand, key, ref)
       for (const key of entry.windowHashes) push(byWindow, key, ref)
       return record
+    },
+    addAnswer: (hashes) => {
+      for (const hash of hashes) if (!byWindow.has(hash)) answers.add(hash)
     },
   }
 }

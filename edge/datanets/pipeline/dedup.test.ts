@@ -272,6 +272,7 @@ test('lookups keep to their batch sizes and a full band is cut, and decisions do
     lookupKeys: watched('keys', LOOKUP.keysPerCall, inner.lookupKeys),
     lookupBands: watched('bands', LOOKUP.bandsPerCall, inner.lookupBands),
     lookupWindows: watched('windows', LOOKUP.windowsPerCall, inner.lookupWindows),
+    lookupAnswers: watched('answers', LOOKUP.windowsPerCall, inner.lookupAnswers),
     fetchRecords: watched('records', LOOKUP.recordsPerCall, inner.fetchRecords),
   }
   const remote = await decide(texts.slice(500), index)

@@ -4,7 +4,7 @@
  * containment of 13-word windows in others' records >= 0.8: PLAGIARISM_SUSPECT · Jaccard >= 0.5 or containment >= 0.3:
  * PARTIAL_OVERLAP, accepted with novelty 1 - containment · else novelty 1. Where 0.9 of the words of both records stand in
  * common 5-grams, they are one cluster, which is paid once: a word changed here and there makes no second record.
- * Thresholds are the profile's.
+ * Beside that, which share of it models had said before: MODEL_OUTPUT from 0.5 on. Thresholds are the profile's.
  */
 import { candidatesOf, lookUp, sketchFields, sketchRecord } from './candidates.ts'
 import type { Candidate, Candidates, Sketched } from './candidates.ts'
@@ -42,6 +42,11 @@ export type DedupDecision = {
   /** 1 minus the share that earlier records hold, four places; 0 for duplicates. */
   novelty: number
   evidence: Evidence | null
+  /**
+   * Of the fingerprints of what the record says that no earlier record holds, the share that stand in answers which models
+   * gave before; four places, 0 for exact duplicates.
+   */
+  modelOutput: number
   /** What to index if the record stays. `entry.cluster` is the record's cluster whether it stays or not. */
   entry: IndexEntry
 }
@@ -64,13 +69,18 @@ export function createDeduplicator(index: DedupIndex, contributor: string, profi
     const sketched = records.map((fields) => sketchRecord(fields, contributor))
     const found = await lookUp(index, sketched)
     for (const [at, item] of sketched.entries()) {
-      const decision = decide(item, profile, candidatesOf(item, found, local, sketchOf))
+      const candidates = candidatesOf(item, found, local, sketchOf)
+      const modelOutput = round(candidates.modelOutput)
+      const decision = { ...decide(item, profile, candidates), modelOutput }
       if (settle(at, decision)) localSketches.set(local.add(decision.entry).ref, item.sketch)
     }
   }
 }
 
-function decide(item: Sketched, profile: Profile, candidates: Candidates): DedupDecision {
+/** What it is in comparison with earlier records. */
+type Compared = Omit<DedupDecision, 'modelOutput'>
+
+function decide(item: Sketched, profile: Profile, candidates: Candidates): Compared {
   const { entry } = item
   const same = earliest(candidates.exact)
   if (same !== null) {
@@ -135,7 +145,7 @@ const duplicate = (
   item: Sketched,
   first: Candidate,
   shown: Evidence,
-): DedupDecision => ({ reason, novelty: 0, evidence: shown, entry: inClusterOf(item.entry, first) })
+): Compared => ({ reason, novelty: 0, evidence: shown, entry: inClusterOf(item.entry, first) })
 
 /** Clusters live within a Datanet: a record that another Datanet holds keeps its own. */
 const inClusterOf = (entry: IndexEntry, { record }: Candidate): IndexEntry =>

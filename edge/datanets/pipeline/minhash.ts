@@ -2,13 +2,15 @@
  * Scheme mh1: MinHash over word 5-grams, 112 permutations as 14 bands of 8 rows (a pair of Jaccard similarity s meets
  * in a band with probability 1 - (1 - s^8)^14: 0.05 at 0.5, 0.92 at 0.8, 1.00 at 0.9). And scheme wn1: 13-word windows,
  * of which the least hash of every 15 in a row is indexed (winnowing), to find records contained in longer ones: one in
- * eight, and at least one of any 27 words that two texts share. Of texts under 28 words all are.
+ * eight, and at least one of any 27 words that two texts share. Of texts under 28 words all are. Where texts are known by
+ * these fingerprints alone, one of 8 to 12 words is a window of its own: eight words in a row are hardly written twice by
+ * chance (Radford et al. 2019 look for overlap of training and test data by as many).
  * Broder 1997, "On the resemblance and containment of documents"; Schleimer, Wilkerson and Aiken 2003, "Winnowing: local
  * algorithms for document fingerprinting"; band numbers as in datatrove and FineWeb.
  */
 
 export const MH1 = { shingleWords: 5, permutations: 112, bands: 14, rows: 8 } as const
-export const WN1 = { windowWords: 13, windows: 15 } as const
+export const WN1 = { windowWords: 13, windows: 15, wholeWords: 8 } as const
 
 const GOLDEN = 0x9e3779b9
 
@@ -46,6 +48,38 @@ export type Sketch = {
 
 /** Sketches a simplified text (see normalize.ts). Texts under five words are shingled by five characters. */
 export function sketch(simplified: string): Sketch {
+  const words = hashWords(simplified)
+  const inOrder = wordShingles(words.low)
+  const shingles = inOrder.length === 0 ? charShingles(simplified) : distinct(inOrder.slice())
+  const windows = windowHashes(words, WN1.windowWords)
+  const fingerprints = winnow(windows)
+  return { shingles, inOrder, windows: distinct(windows), fingerprints }
+}
+
+/**
+ * The fingerprints of a simplified text that is known by nothing else, a short one's included. Left out is what the text
+ * may have from another, simplified too: windows with five words in a row that stand there.
+ */
+export function fingerprintsOf(simplified: string, apartFrom = ''): number[] {
+  const words = hashWords(simplified)
+  const length = Math.min(WN1.windowWords, words.low.length)
+  if (length < WN1.wholeWords) return []
+  const windows = windowHashes(words, length)
+  const fingerprints = winnow(windows)
+  if (apartFrom === '') return fingerprints
+  const elsewhere = new Set(wordShingles(hashWords(apartFrom).low))
+  const inOrder = wordShingles(words.low)
+  const repeated = new Set<number>()
+  for (const [at, hash] of windows.entries())
+    if (inOrder.slice(at, at + length - MH1.shingleWords + 1).some((it) => elsewhere.has(it)))
+      repeated.add(hash)
+  return fingerprints.filter((hash) => !repeated.has(hash))
+}
+
+/** Two hashes of each word: [words] u32. */
+type WordHashes = { low: Uint32Array; high: Uint32Array }
+
+function hashWords(simplified: string): WordHashes {
   const words = simplified === '' ? [] : simplified.split(' ')
   const low = new Uint32Array(words.length)
   const high = new Uint32Array(words.length)
@@ -61,11 +95,7 @@ export function sketch(simplified: string): Sketch {
       high[i] = high[seen] ?? 0
     }
   }
-  const inOrder = wordShingles(low)
-  const shingles = inOrder.length === 0 ? charShingles(simplified) : distinct(inOrder.slice())
-  const windows = windowHashes(low, high)
-  const fingerprints = winnow(windows)
-  return { shingles, inOrder, windows: distinct(windows), fingerprints }
+  return { low, high }
 }
 
 /** The least of every `WN1.windows` hashes in a row, each once; all of them when there are no more than that. */
@@ -113,10 +143,10 @@ function charShingles(text: string): Uint32Array {
   )
 }
 
-function windowHashes(low: Uint32Array, high: Uint32Array): Float64Array {
-  const hashes = new Float64Array(Math.max(0, low.length - WN1.windowWords + 1))
+function windowHashes({ low, high }: WordHashes, length: number): Float64Array {
+  const hashes = new Float64Array(Math.max(0, low.length - length + 1))
   for (let i = 0; i < hashes.length; i++)
-    hashes[i] = join52(chain(high, i, WN1.windowWords, 1), chain(low, i, WN1.windowWords, 0))
+    hashes[i] = join52(chain(high, i, length, 1), chain(low, i, length, 0))
   return hashes
 }
 

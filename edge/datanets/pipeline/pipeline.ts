@@ -41,6 +41,8 @@ export type PipelineRecord = {
   recordHash: Hex | null
   cluster: Hex | null
   evidence: Evidence | null
+  /** 0 to 1, four places: how much of it models had said before (see DedupDecision). 0 for what was not compared. */
+  modelOutput: number
   /** What was measured and changed; null for rows that did not parse. */
   attributes: Attributes | null
   /** To be inserted into the dedup index together with the verdict; null for rejected records. */
@@ -64,7 +66,7 @@ export type PipelineInput = {
   rows: readonly ParsedRow[]
   contributor: string
   profile?: Profile
-  /** Earlier records; none when left out. It must not hold records of these same rows (see createDeduplicator). */
+  /** Earlier records and answers; none when left out. It must not hold records of these same rows (see createDeduplicator). */
   index?: DedupIndex
 }
 
@@ -93,10 +95,12 @@ export async function runPipeline({
         const record = open[at]?.record
         if (record === undefined) return false
         if (decision.reason !== null) record.reasons.push(decision.reason)
+        if (decision.modelOutput >= profile.modelOutput) record.reasons.push('MODEL_OUTPUT')
         record.verdict = verdictOf(record.reasons, profile.verdicts)
         const isKept = record.verdict !== 'rejected'
         record.novelty = isKept ? decision.novelty : 0
         record.evidence = decision.evidence
+        record.modelOutput = decision.modelOutput
         record.cluster = decision.entry.cluster
         record.indexEntry = isKept ? decision.entry : null
         return isKept
@@ -140,6 +144,7 @@ const UNDECIDED = {
   recordHash: null,
   cluster: null,
   evidence: null,
+  modelOutput: 0,
   attributes: null,
   indexEntry: null,
 } as const
@@ -190,7 +195,8 @@ function count(records: readonly PipelineRecord[]): PipelineCounts {
 
 /**
  * Names the pipeline that made a verdict: SHA-256 of the canonical JSON of its version and every parameter. Whoever
- * has the raw file, the earlier records and this code at the same hash gets the same verdicts.
+ * has the raw file, the earlier records, the fingerprints of earlier answers and this code at the same hash gets the same
+ * verdicts; without those fingerprints, which are not public, the same but for `modelOutput` and MODEL_OUTPUT.
  */
 export function pipelineHash(profile: Profile = DEFAULT_PROFILE): Hex {
   return sha256Hex(

@@ -36,6 +36,8 @@ export type Profile = {
   /** Containment of 13-word windows in others' records that suggests plagiarism, and that in any which discounts. */
   plagiarismContainment: number
   overlapContainment: number
+  /** Share of what the record says that models had said before from which it is taken for their output. */
+  modelOutput: number
   /** Other verdicts for reason codes than the table gives. */
   verdicts: Partial<Record<ReasonCode, Verdict>>
 }
@@ -65,5 +67,6 @@ export const DEFAULT_PROFILE: Profile = {
   overlapJaccard: 0.5,
   plagiarismContainment: 0.8,
   overlapContainment: 0.3,
+  modelOutput: 0.5,
   verdicts: {},
 }

@@ -96,6 +96,10 @@ export const REASONS = {
     verdict: 'needs_review',
     meaning: 'Most of the record is contained in earlier records of other contributors.',
   },
+  MODEL_OUTPUT: {
+    verdict: 'needs_review',
+    meaning: 'Most of what no earlier record holds of it, our models had answered before.',
+  },
   PARTIAL_OVERLAP: {
     verdict: 'accepted',
     meaning: 'Part of the record is contained in earlier ones: its novelty is less than 1.',

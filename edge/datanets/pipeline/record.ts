@@ -31,6 +31,14 @@ export function recordText(fields: RecordFields): string {
   return `${fields.prompt}\n${fields.completion}`
 }
 
+/** What a model that is trained on the record learns to say: all of a text, and of an exchange the answers. */
+export function saidText(fields: RecordFields): string {
+  if ('text' in fields) return fields.text
+  if ('completion' in fields) return fields.completion
+  const said = fields.messages.filter(({ role }) => role === 'assistant')
+  return said.map(({ content }) => content).join('\n')
+}
+
 /** The fields with every text replaced by `change(text, path)`; paths read `text`, `prompt`, `messages[0].content`. */
 export function mapFields(
   fields: RecordFields,

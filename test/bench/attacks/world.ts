@@ -1,6 +1,8 @@
 /** A Datanet from submissions to payouts, by the product's own functions, and the same without its defences. */
 import type { LoraConfig } from '#engine/models/lora.ts'
 import { createMemoryIndex } from '#edge/datanets/pipeline/dedup-index.ts'
+import { fingerprintsOf } from '#edge/datanets/pipeline/minhash.ts'
+import { simplify } from '#edge/datanets/pipeline/normalize.ts'
 import { runPipeline } from '#edge/datanets/pipeline/pipeline.ts'
 import {
   attribute,
@@ -39,11 +41,20 @@ export type Place = {
   seed: number
 }
 
+/** Answers that were given once so many submissions had been handed in, and before the others. */
+export type Answered = { after: number; answers: readonly Response[] }
+
 /** What the submission pipeline accepts, one submission per run of the same contributor. */
-export async function accepted(submissions: readonly Submission[]): Promise<TrainingRow[]> {
+export async function accepted(
+  submissions: readonly Submission[],
+  { after, answers }: Answered,
+): Promise<TrainingRow[]> {
   const index = createMemoryIndex()
   const rows: TrainingRow[] = []
   for (let at = 0; at < submissions.length;) {
+    if (at === after)
+      for (const { text, promptText } of answers)
+        index.addAnswer(fingerprintsOf(simplify(text), simplify(promptText)))
     const contributor = submissions[at]?.contributor ?? ''
     let end = at
     while (submissions[end]?.contributor === contributor) end++

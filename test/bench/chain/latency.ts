@@ -64,6 +64,7 @@ export async function benchLatency({ quick }: { quick: boolean }): Promise<Figur
         explanation: { rows: [], unattributed: 0, attributionMs: 0 },
         accountId: 'acct_bench',
         manifests: [],
+        answer: { windows: [], givenAt: 0 },
       })
       await eventually(async () => {
         const response = await edge.fetch(`/v1/rewards/${owner}`)
