@@ -1,10 +1,10 @@
 /** Makes downloads in processes of their own, a few at a time, and hands over the finished file. */
-import { fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { ExportRequest } from '#protocol/export.ts'
+import { inChildProcess } from './child-process.ts'
 
 export type ExportSettings = { edgeUrl: string; token: string; modelDirectory: string }
 export type ExportAssignment = { request: ExportRequest; settings: ExportSettings; path: string }
@@ -32,7 +32,13 @@ export async function openExporter(directory: string, settings: ExportSettings):
       running++
       const path = join(directory, `${randomUUID()}.zip`)
       try {
-        const verdict = await runInChild({ request, settings, path }, signal)
+        const input: ExportAssignment = { request, settings, path }
+        const verdict = await inChildProcess<ExportVerdict>({
+          name: 'export',
+          module: PROCESS,
+          input,
+          signal,
+        })
         if ('failed' in verdict) throw new Error(verdict.failed)
         const file = await open(path)
         return { bytes: verdict.bytes, stream: file.createReadStream() }
@@ -42,21 +48,4 @@ export async function openExporter(directory: string, settings: ExportSettings):
       }
     },
   }
-}
-
-function runInChild(assignment: ExportAssignment, signal: AbortSignal): Promise<ExportVerdict> {
-  return new Promise((resolve, reject) => {
-    const child = fork(PROCESS, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    let verdict: ExportVerdict | null = null
-    const stop = () => child.kill('SIGKILL')
-    signal.addEventListener('abort', stop, { once: true })
-    child.on('message', (message) => (verdict = message as ExportVerdict))
-    child.on('error', reject)
-    child.on('close', (code, killer) => {
-      signal.removeEventListener('abort', stop)
-      if (verdict) resolve(verdict)
-      else reject(new Error(`the export process ended with ${killer ?? `exit status ${code}`}`))
-    })
-    child.send(assignment)
-  })
 }

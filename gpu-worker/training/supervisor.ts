@@ -1,10 +1,11 @@
 /** Leases fine-tuning jobs, one at a time, and runs each in a process of its own. */
-import { fork } from 'node:child_process'
 import type { ExecutionProvider } from '#engine/session.ts'
+import { messageOf } from '#protocol/errors.ts'
 import type { Lease } from '#protocol/wire.ts'
 import { pause } from '../blobs.ts'
 import type { EdgeClient } from '../edge-client.ts'
 import { log } from '../log.ts'
+import { inChildProcess } from './child-process.ts'
 
 export type JobSettings = {
   edgeUrl: string
@@ -78,25 +79,19 @@ async function handBack(edge: EdgeClient, lease: Lease, { detail }: JobVerdict):
     )
 }
 
-function runInChild(
-  assignment: JobAssignment,
+async function runInChild(
+  input: JobAssignment,
   onJob: LeaseLoop['onJob'],
   signal: AbortSignal,
 ): Promise<JobVerdict> {
-  return new Promise((resolve) => {
-    const child = fork(RUN_JOB, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    let verdict: JobVerdict | null = null
-    const stop = () => child.kill('SIGKILL')
-    signal.addEventListener('abort', stop, { once: true })
-    child.on('message', (message) => (verdict = message as JobVerdict))
-    child.on('error', (error) => (verdict ??= { outcome: 'crashed', detail: error.message }))
-    child.on('close', (code, killer) => {
-      signal.removeEventListener('abort', stop)
-      const detail = `the training process ended with ${killer ?? `exit status ${code}`}`
-      resolve(verdict ?? { outcome: signal.aborted ? 'stopped' : 'crashed', detail })
-    })
-    child.send(assignment)
-    onJob({ lease: assignment.lease, pid: child.pid ?? 0 })
-    log('info', 'job started', { jobId: assignment.lease.job.jobId, pid: child.pid })
-  })
+  const { lease } = input
+  const onStart = (pid: number) => {
+    onJob({ lease, pid })
+    log('info', 'job started', { jobId: lease.job.jobId, pid })
+  }
+  try {
+    return await inChildProcess({ name: 'training', module: RUN_JOB, input, signal, onStart })
+  } catch (error) {
+    return { outcome: signal.aborted ? 'stopped' : 'crashed', detail: messageOf(error) }
+  }
 }
