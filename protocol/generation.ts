@@ -9,10 +9,14 @@ export const chatMessage = z.object({
 })
 
 /** What a model is asked. */
-export const modelInput = z.union([
+const modelInput = z.union([
   z.object({ messages: z.array(chatMessage).min(1) }),
   z.object({ prompt: z.string() }),
 ])
+
+/** The words of a prompt, against which echoes are told. */
+export const promptText = (input: z.infer<typeof modelInput>): string =>
+  'prompt' in input ? input.prompt : input.messages.map(({ content }) => content).join('\n')
 
 /** edge -> gpu-worker: generate an answer, attribute it, sign the receipt. */
 export const generateRequest = z.object({
@@ -125,7 +129,7 @@ export type KeptTexts = z.infer<typeof keptTexts>
 
 const tokenLogprob = z.object({ token: z.string(), logprob: z.number() })
 /** A token of the answer, with its likeliest alternatives; natural logarithms. */
-export const tokenLogprobs = tokenLogprob.extend({ top: z.array(tokenLogprob).max(20) })
+const tokenLogprobs = tokenLogprob.extend({ top: z.array(tokenLogprob).max(20) })
 export type TokenLogprobs = z.infer<typeof tokenLogprobs>
 
 export const generateError = z.object({

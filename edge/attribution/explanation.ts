@@ -4,7 +4,7 @@ import type { ParameterValues } from '#protocol/parameters.ts'
 import type { ReceiptRow } from '#protocol/receipt.ts'
 import { evidenceReply, type Evidence, type EvidenceRequest } from '#protocol/evidence.ts'
 import type { Revocation } from '#protocol/revocations.ts'
-import type { Explanation } from '#protocol/generation.ts'
+import { promptText, type Explanation } from '#protocol/generation.ts'
 import { readChain } from '../chain/client.ts'
 import { readParameters } from '../chain/parameters.ts'
 import type { Ctx } from '../context.ts'
@@ -173,13 +173,7 @@ async function evidenceFor(ctx: Ctx, view: ReceiptView, asked: Asked): Promise<E
     adapter: { digest: receipt.adapter, manifest: adapter.manifest },
     query,
     time: Number(receipt.time),
-    texts: texts && {
-      prompt:
-        'prompt' in texts.input
-          ? texts.input.prompt
-          : texts.input.messages.map(({ content }) => content).join('\n'),
-      tokens: texts.tokens,
-    },
+    texts: texts && { prompt: promptText(texts.input), tokens: texts.tokens },
   }
   let refused = new Problem('model/unavailable', { retryAfter: RETRY_AFTER_SECONDS })
   const workers = await liveWorkers(ctx, receipt.base)

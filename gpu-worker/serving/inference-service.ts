@@ -7,7 +7,12 @@ import type { Hex } from '#protocol/bytes.ts'
 import type { ReceiptDomain } from '#protocol/receipt.ts'
 import { splitFee } from '#protocol/score.ts'
 import type { Evidence, EvidenceRequest } from '#protocol/evidence.ts'
-import type { Explanation, GenerateEvent, GenerateRequest } from '#protocol/generation.ts'
+import {
+  promptText,
+  type Explanation,
+  type GenerateEvent,
+  type GenerateRequest,
+} from '#protocol/generation.ts'
 import { attribute } from '../attribution/attribute.ts'
 import { evidenceOf } from '../attribution/evidence.ts'
 import { openGradients, type GradientSource } from '../attribution/gradients.ts'
@@ -284,10 +289,6 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     status: () => ({ ...store.load(), ...generator.load(), capacity: limits.running }),
   }
 }
-
-/** The words of a prompt, against which echoes are told. */
-export const promptText = (input: GenerateRequest['input']): string =>
-  'prompt' in input ? input.prompt : input.messages.map(({ content }) => content).join('\n')
 
 /**
  * Influence programs by adapter shape, lent to one answer at a time: the least recently used is closed when there are

@@ -12,7 +12,7 @@ import {
 } from '#protocol/receipt.ts'
 import { emptyRevocations, type RecordKey } from '#protocol/revocations.ts'
 import { splitFee } from '#protocol/score.ts'
-import type { KeptTexts } from '#protocol/generation.ts'
+import { promptText, type KeptTexts } from '#protocol/generation.ts'
 import { adapterManifest } from '#protocol/wire.ts'
 import { attribute, type AttributionIndex } from '../attribution/attribute.ts'
 import { openGradients } from '../attribution/gradients.ts'
@@ -20,7 +20,6 @@ import { signReceipt } from '../attribution/receipt.ts'
 import { openAdapterStore } from '../serving/adapter-store.ts'
 import { liveIndex, wholeOf } from '../serving/revocations.ts'
 import { revokeRecord } from '../testing/revocations.ts'
-import { promptText } from '../serving/inference-service.ts'
 import {
   contributor,
   fixedChain,
