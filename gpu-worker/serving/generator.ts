@@ -4,6 +4,7 @@
  * adapter. Requests join when their prompt has been read and leave when they end. Runs in the inference thread,
  * because sessions block the thread that runs them.
  */
+import { setImmediate } from 'node:timers/promises'
 import { AdapterPack, rankOf } from '#engine/adapter-pack.ts'
 import { KvCache } from '#engine/kv-cache.ts'
 import type { LlamaConfig } from '#engine/models/config.ts'
@@ -252,7 +253,7 @@ export async function openGenerator(
     running = true
     for (;;) {
       // Lets messages in, cancellations among them, and streamed text and adapters out.
-      await new Promise((resolve) => setImmediate(resolve))
+      await setImmediate()
       endEarly()
       try {
         admit()

@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { JobProgress } from '#protocol/wire.ts'
-import { EdgeError } from '../blobs.ts'
+import { EdgeError, pause } from '../blobs.ts'
 import { edgeClient } from '../edge-client.ts'
 import type { HeartbeatInput, HeartbeatNews, HeartbeatSettings } from './heartbeat.ts'
 
@@ -25,18 +25,14 @@ let done = 0
 let events: JobProgress['events'] = []
 let checkpoint: JobProgress['checkpoint']
 let heardAt = Date.now()
-let stopping = false
-let wake = () => {}
+const stopping = new AbortController()
 
 port.on('message', (input: HeartbeatInput) => {
   heardAt = Date.now()
   if (input.type === 'progress') ({ phase, done } = input)
   else if (input.type === 'event') events = [...events, input.event].slice(-MOST_EVENTS)
   else if (input.type === 'checkpoint') checkpoint = input.blob
-  else {
-    stopping = true
-    wake()
-  }
+  else stopping.abort()
 })
 
 async function beat(): Promise<void> {
@@ -49,7 +45,7 @@ async function beat(): Promise<void> {
 
 for (;;) {
   if (Date.now() - heardAt > STALLED_AFTER_MS) process.kill(process.pid, 'SIGKILL')
-  const isLast = stopping
+  const isLast = stopping.signal.aborted
   try {
     await beat()
   } catch (error) {
@@ -60,13 +56,6 @@ for (;;) {
     if (isGone) break
   }
   if (isLast) break
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, BEAT_EVERY_MS)
-    wake = () => {
-      clearTimeout(timer)
-      resolve()
-    }
-    if (stopping) wake()
-  })
+  await pause(BEAT_EVERY_MS, stopping.signal).catch(() => {})
 }
 port.close()

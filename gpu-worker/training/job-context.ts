@@ -25,6 +25,3 @@ export type JobContext = {
   /** Aborts when the job is cancelled or its lease is lost. */
   signal: AbortSignal
 }
-
-/** Lets timers, messages and network events run between two computations that block the thread. */
-export const yieldToEvents = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

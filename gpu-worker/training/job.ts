@@ -1,5 +1,6 @@
 /** One fine-tuning job from its lease to the published adapter. Knows nothing of processes, leases or HTTP. */
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import type { Adapter } from '#engine/adapter-pack.ts'
 import type { AdapterManifest, BlobRef, JobManifest, Lease, LoraMethod } from '#protocol/wire.ts'
 import {
@@ -11,7 +12,7 @@ import {
 import { decodeCheckpoint } from './checkpoint.ts'
 import { canonicalRows, DatasetError, loadRows } from './dataset.ts'
 import { holdOut, toExamples, type Example } from './examples.ts'
-import { yieldToEvents, type JobContext } from './job-context.ts'
+import type { JobContext } from './job-context.ts'
 import {
   bestAdapter,
   formatOf,
@@ -114,7 +115,7 @@ async function buildIndex(
       if (now !== stage) report.event({ message: `indexing: ${INDEX_STAGES[now].does}` })
       stage = now
       report.progress('indexing', done)
-      await yieldToEvents()
+      await setImmediate() // lets a cancellation in
       signal.throwIfAborted()
     },
   })

@@ -1,10 +1,10 @@
 /** What training would make of records: their tokens, which of them it learns to write, and what it cuts off. */
+import { setImmediate } from 'node:timers/promises'
 import type { PreviewRequest, PreviewRow } from '#protocol/preview.ts'
 import type { RecordFields } from '#protocol/wire.ts'
 import type { BaseIdentity } from '../base-model.ts'
 import { loadTokenizer, type Tokenizer } from '../tokenizer.ts'
 import { tokenizeRecord, withTargets } from './examples.ts'
-import { yieldToEvents } from './job-context.ts'
 
 /** Previews records of one base, in a thread that serves HTTP too: it yields after every record. */
 export function openPreview(
@@ -17,7 +17,7 @@ export function openPreview(
     const rows: PreviewRow[] = []
     for (const fields of records) {
       rows.push(previewRecord(fields, loaded, sequenceLength))
-      await yieldToEvents()
+      await setImmediate() // lets other requests in
     }
     return rows
   }

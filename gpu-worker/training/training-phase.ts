@@ -1,8 +1,9 @@
 /** The training phase of a job: the loop with its metrics, its checkpoints and its end. */
+import { setImmediate } from 'node:timers/promises'
 import type { JobManifest } from '#protocol/wire.ts'
 import { encodeCheckpoint } from './checkpoint.ts'
 import type { Example } from './examples.ts'
-import { yieldToEvents, type JobContext, type JobEvent } from './job-context.ts'
+import type { JobContext, JobEvent } from './job-context.ts'
 import { trainLora, type StepReport, type TrainingState } from './lora-training.ts'
 
 const METRICS_EVERY_MS = 1_000
@@ -44,7 +45,7 @@ export async function runTraining(
       report.progress('training', step.step / step.totalSteps)
     }
     await saver.afterStep(state)
-    await yieldToEvents()
+    await setImmediate() // lets a cancellation in
     signal.throwIfAborted()
   }
   await saver.finish(state)
