@@ -1,5 +1,5 @@
 import { attributionTable } from '#client/attribution-table.ts'
-import { until, type Answer, type ReceiptView } from '#client/openledger.ts'
+import type { Answer, ReceiptView } from '#client/openledger.ts'
 import { formatOpen } from '#client/format.ts'
 import { printable } from '#client/table.ts'
 import type { Cast } from './cast.ts'
@@ -64,10 +64,7 @@ async function ask(
     : await consumer.client.chat(request)
   expect(answer.text.trim() !== '', 'Ask', `${model} said nothing`)
   expect(answer.completionTokens <= MAX_TOKENS, 'Ask', `${answer.completionTokens} tokens came`)
-  const receipt = await until(
-    () => consumer.client.receipt(answer.receiptId),
-    () => true,
-  )
+  const receipt = await consumer.client.receipt(answer.receiptId)
   expect(receipt.receipt.payer === consumer.address, 'Ask', 'the receipt names another payer')
   const tokens = answer.promptTokens + answer.completionTokens
   step.done(`${model}: ${tokens} tokens, ${formatOpen(receipt.receipt.fee)}`)
