@@ -53,7 +53,7 @@ export class UsageError extends Error {
 }
 
 /** Options that every command takes. */
-export const COMMON: Options = {
+const COMMON: Options = {
   edge: { value: 'URL', describe: 'the API (OPENLEDGER_EDGE; default http://127.0.0.1:8787)' },
   rpc: { value: 'URL', describe: 'the chain (OPENLEDGER_RPC; default http://127.0.0.1:8545)' },
   da: { value: 'URL', describe: 'an EigenDA proxy (OPENLEDGER_DA; default http://127.0.0.1:3100)' },

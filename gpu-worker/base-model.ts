@@ -67,7 +67,7 @@ const weightFilesOf = (names: readonly string[]): string[] =>
   names.filter((name) => /^model.*\.safetensors$/.test(name)).toSorted()
 
 /** SHA-256 of a file, read as a stream. */
-export async function sha256File(path: string): Promise<Hex> {
+async function sha256File(path: string): Promise<Hex> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(path), hash)
   return toHex(hash.digest())

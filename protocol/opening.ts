@@ -27,7 +27,7 @@ export const groupHash = (rows: readonly ReceiptRow[]): Hex => listHash(rows.map
 
 export const rowHash = (row: ReceiptRow): Hex => toHex(structHash(RECEIPT_TYPES, 'Row', row))
 
-export const citationHash = (citation: Citation): Hex =>
+const citationHash = (citation: Citation): Hex =>
   toHex(structHash(RECEIPT_TYPES, 'Citation', citation))
 
 /** A row with its spans as their hash. */

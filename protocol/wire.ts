@@ -163,7 +163,7 @@ export const datanetManifest = z.object({
 export type DatanetManifest = z.infer<typeof datanetManifest>
 
 /** The linear layers that a LoRA job may adapt, by the names that PEFT's `target_modules` has for them. */
-export const TARGET_MODULES = [
+const TARGET_MODULES = [
   'q_proj',
   'k_proj',
   'v_proj',
@@ -256,7 +256,7 @@ export const adapterManifest = z.object({
 export type AdapterManifest = z.infer<typeof adapterManifest>
 
 /** How busy a gpu-worker is, and which adapters it has in memory. */
-export const workerLoad = z.object({
+const workerLoad = z.object({
   /** Requests that it generates at once. */
   capacity: z.int().min(0),
   active: z.int().min(0),
@@ -269,7 +269,7 @@ export const workerLoad = z.object({
 export type WorkerLoad = z.infer<typeof workerLoad>
 
 /** What of a model's shape decides how much memory its training takes. */
-export const modelShape = z.object({
+const modelShape = z.object({
   hidden: z.int().positive(),
   layers: z.int().positive(),
   heads: z.int().positive(),

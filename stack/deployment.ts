@@ -122,7 +122,7 @@ async function registerBase(rpcUrl: string, { modelRegistry }: Contracts): Promi
 }
 
 /** Digest of the base model in gpu-worker/models. */
-export const embeddedBaseDigest = (): Hex =>
+const embeddedBaseDigest = (): Hex =>
   baseDigest({
     config: hashFile('config.json'),
     tokenizer: hashFile('tokenizer.json'),

@@ -45,7 +45,7 @@ export const values = {
   'settlement.window': 1_000n,
 }
 export const VERSION = keccak('version')
-export const MODEL_OWNER: Hex = `0x${'0d'.repeat(20)}`
+const MODEL_OWNER: Hex = `0x${'0d'.repeat(20)}`
 export const contributor = (i: number): Hex =>
   `0x${(0xc0ffee00 + i).toString(16).padStart(40, '0')}`
 

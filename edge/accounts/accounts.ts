@@ -5,7 +5,7 @@ import type { Ctx } from '../context.ts'
 import { accounts } from '../db/schema.ts'
 
 /** The account of a wallet, or null when it never signed in. */
-export async function accountIdOf(ctx: Ctx, address: Hex): Promise<string | null> {
+async function accountIdOf(ctx: Ctx, address: Hex): Promise<string | null> {
   const [row] = await ctx.db
     .select({ id: accounts.id })
     .from(accounts)

@@ -19,10 +19,7 @@ type VaultBalance = { deposited: bigint; withdrawing: bigint; pending: bigint }
  * from the first block that knows of it: one that is safe and paid out in the newest block is still subtracted.
  * Throws `chain/unavailable`.
  */
-export const vaultBalance = (
-  { settings }: Pick<Ctx, 'settings'>,
-  address: Hex,
-): Promise<VaultBalance> =>
+const vaultBalance = ({ settings }: Pick<Ctx, 'settings'>, address: Hex): Promise<VaultBalance> =>
   cached(`vault:${address}`, CACHE_MS, async () => {
     const client = chainClient(settings)
     const vault = { address: settings.CONTRACTS.inferenceVault, abi: inferenceVaultAbi } as const

@@ -46,7 +46,7 @@ const chainRoute = createRoute({
   responses: answers(200, chainSchema, 'State and heads'),
 })
 
-export const chainEventSchema = z
+const chainEventSchema = z
   .object({
     object: z.literal('chain.event'),
     id: z.string(),
@@ -65,7 +65,7 @@ export const chainEventSchema = z
   .openapi('ChainEvent')
 
 /** An indexed log on the API. */
-export const chainEventView = (log: LogView) => ({
+const chainEventView = (log: LogView) => ({
   object: 'chain.event' as const,
   id: eventId(log),
   contract: log.contract,

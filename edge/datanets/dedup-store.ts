@@ -4,7 +4,7 @@ import type { Env } from '../env.ts'
 import type { AnswerPrint, DedupIndex, IndexEntry, IndexHit } from './pipeline/dedup-index.ts'
 
 /** Characters of JSON per bound parameter: at most three bytes each, and a D1 value holds 2 MB. */
-export const JSON_PARAMETER_CHARS = 500_000
+const JSON_PARAMETER_CHARS = 500_000
 
 const candidate = z.object({
   seq: z.int(),

@@ -40,7 +40,7 @@ export async function processContribution(ctx: Ctx, id: string): Promise<void> {
 }
 
 /** Ends a contribution that cannot go on; one that got beyond processing stays as it is. */
-export async function failContribution(ctx: Ctx, id: string, errors: Fault[]): Promise<void> {
+async function failContribution(ctx: Ctx, id: string, errors: Fault[]): Promise<void> {
   await ctx.db
     .update(contributions)
     .set({ status: 'failed', errors, processedAt: Date.now() })

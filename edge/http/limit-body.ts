@@ -2,7 +2,7 @@ import { bodyLimit } from 'hono/body-limit'
 import { Problem } from '../problem.ts'
 
 /** Most bytes of a POST: a contribution. Larger files come in parts. */
-export const MAX_BODY_BYTES = 5 * 1024 * 1024
+const MAX_BODY_BYTES = 5 * 1024 * 1024
 
 /** Refuses larger bodies before they are read, and chunked ones as soon as they are too large. */
 export const limitBody = bodyLimit({

@@ -12,7 +12,7 @@ export type ContributionMessage = z.infer<typeof contributionMessage>
  * Bodies of the EVENTS queue. A transaction is final for us: mined with success, or mined and reverted.
  * `key` is the outbox key under which it was enqueued, `<domain>:<id>...`; the domain picks the handler.
  */
-export const txEvent = z.object({
+const txEvent = z.object({
   type: z.literal('tx'),
   key: z.string(),
   status: z.enum(['success', 'reverted']),

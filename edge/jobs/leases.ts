@@ -10,7 +10,7 @@ import { hearFrom, noteSeen, type Worker } from './workers.ts'
 
 const LEASE_MS = 30_000
 /** Leases a job gets: a job that kills its worker must not go round for ever. */
-export const MAX_ATTEMPTS = 3
+const MAX_ATTEMPTS = 3
 
 export type Job = typeof jobs.$inferSelect
 

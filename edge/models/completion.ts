@@ -115,7 +115,7 @@ function parseJson(bytes: Uint8Array | null): unknown {
 }
 
 /** Has an adapter registered unless it is; safe to call again at any time. */
-export async function pursueRegistration(ctx: Ctx, digest: Hex): Promise<void> {
+async function pursueRegistration(ctx: Ctx, digest: Hex): Promise<void> {
   const [row] = await ctx.db.select().from(adapters).where(eq(adapters.digest, digest))
   if (!row) return
   if (row.status === 'registered') return endJobs(ctx, row, null)

@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto'
 import { type Document, type Domain, hashFraction, readSources } from './sources.ts'
 
 /** Share of groups (pages, clauses, reports) held out of training. */
-export const HELD_OUT_SHARE = 0.02
+const HELD_OUT_SHARE = 0.02
 
 /** How often an epoch shows a document. Legal text is an eighth of the corpus; shown twice, it is a quarter of an epoch. */
-export const REPEATS: Record<Domain, number> = { medical: 1, legal: 2, finance: 1 }
+const REPEATS: Record<Domain, number> = { medical: 1, legal: 2, finance: 1 }
 
 export type Corpus = { train: Document[]; heldOut: Document[] }
 

@@ -97,7 +97,7 @@ function phenotypeSentence(focus: string, list: string): string {
 }
 
 /** MedQuAD questions and answers; the publisher's typography ("What is (are) X ?") is put into ordinary English. */
-export function readMedquad(file: string): Document[] {
+function readMedquad(file: string): Document[] {
   return readRows(file, medquadRow).flatMap((row) => {
     const question = row.question
       .replace('is (are)', 'is')
@@ -145,7 +145,7 @@ const CLAUSE_SUBJECTS: Record<string, string> = {
  * Distinct clauses of the first half of CUAD's tasks by name. A clause that also occurs in a task of the second half
  * is left out, so that the second half stays unseen. A clause that a task marks "Yes" answers a request for it.
  */
-export function readCuad(file: string): Document[] {
+function readCuad(file: string): Document[] {
   const rows = readRows(file, cuadRow)
   const tasks = [...new Set(rows.map((row) => row.task))].sort()
   const firstHalf = new Set(tasks.slice(0, Math.floor(tasks.length / 2)))
@@ -179,7 +179,7 @@ function formatAnswer(question: TatqaQuestion): string {
  * TAT-QA's dev split. A report is cut into its table and its paragraphs; each question goes to the first piece that
  * holds every part of its answer verbatim, and computed answers go to the table.
  */
-export function readTatqa(file: string): Document[] {
+function readTatqa(file: string): Document[] {
   return readRows(file, tatqaRow)
     .filter((row) => row.split === 'dev')
     .flatMap((row) => {

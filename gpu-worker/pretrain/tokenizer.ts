@@ -19,17 +19,15 @@ export const SPECIAL_TOKENS = [
 export const [PAD, BOS, END] = SPECIAL_TOKENS
 export const [PAD_ID, BOS_ID, END_ID] = [0, 1, 2]
 
-export const VOCABULARY_SIZE = 4096
-
 /** One turn is `<|role|>`, a newline, the words, `<|end|>`, a newline; the generation prompt opens an assistant's turn. */
-export const CHAT_TEMPLATE =
+const CHAT_TEMPLATE =
   '{{ bos_token }}{% for message in messages %}' +
   "{{ '<|' + message['role'] + '|>\\n' + message['content'] + eos_token + '\\n' }}" +
   '{% endfor %}' +
   "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 
 /** The contents of tokenizer.json: byte-level BPE that puts `<|bos|>` before a text, as Llama tokenizers do. */
-export function tokenizerJson({ tokens, merges }: Vocabulary): object {
+function tokenizerJson({ tokens, merges }: Vocabulary): object {
   const byteLevel = {
     type: 'ByteLevel',
     add_prefix_space: false,
@@ -78,7 +76,7 @@ export function tokenizerJson({ tokens, merges }: Vocabulary): object {
 }
 
 /** The contents of tokenizer_config.json for a model that reads `maxLength` tokens. */
-export function tokenizerConfig(maxLength: number): object {
+function tokenizerConfig(maxLength: number): object {
   return {
     tokenizer_class: 'PreTrainedTokenizerFast',
     bos_token: BOS,

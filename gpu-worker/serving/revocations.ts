@@ -36,7 +36,7 @@ export function openRevocations(edgeUrl: string): Revocations {
 }
 
 /** A reader of a log that comes page by page. Requests at the same time share one reading. */
-export function followLog(read: Parameters<typeof followRevocations>[1]): Revocations {
+function followLog(read: Parameters<typeof followRevocations>[1]): Revocations {
   const known = emptyRevocations()
   let readAt = -Infinity
   let reading: Promise<void> | null = null

@@ -12,7 +12,7 @@ import { openGenerator } from '../serving/generator.ts'
 import type { Example } from './examples.ts'
 
 /** Answers that the null mean and deviation of every row are estimated from. */
-export const NULL_QUERIES = 64
+const NULL_QUERIES = 64
 const ANSWER_TOKENS = 48
 /** How much of a text without a prompt is taken as one. */
 const OPENING_TOKENS = 8

@@ -19,7 +19,7 @@ export function reportText(report: EpochReport): string {
 }
 
 /** One finding in a line. */
-export const findingText = ({ name, detail, receipt, requestId, remedy }: Finding): string =>
+const findingText = ({ name, detail, receipt, requestId, remedy }: Finding): string =>
   `${receipt === null ? '' : `receipt ${receipt} (${requestId}): `}${name}: ${detail} [${REMEDIES[remedy]}]`
 
 const REMEDIES: Record<Remedy, string> = {

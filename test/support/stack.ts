@@ -45,7 +45,7 @@ export async function startTestStack(portBase: number): Promise<TestStack> {
 }
 
 /** Progress lines as TAP comments. */
-export const testProgress = showProgress({ write: (text) => console.log(`# ${text.trimEnd()}`) })
+const testProgress = showProgress({ write: (text) => console.log(`# ${text.trimEnd()}`) })
 
 /** The sample, small enough for a test: few records, learnt by heart, and asked for by their own questions. */
 export function smallPlan(perFamily: number): Plan {

@@ -40,7 +40,7 @@ export const LM_HEAD = 'lm_head.weight'
 export const blockName = (layer: number): string => `model.layers.${layer}`
 
 /** The projections that carry a bias in models that have one. */
-export const BIASED_LAYERS: readonly LinearLayer[] = [
+const BIASED_LAYERS: readonly LinearLayer[] = [
   'self_attn.q_proj',
   'self_attn.k_proj',
   'self_attn.v_proj',
@@ -51,7 +51,7 @@ export const hasBias = (config: LlamaConfig, linear: LinearLayer): boolean =>
   config.qkvBias && BIASED_LAYERS.includes(linear)
 
 /** [in, out] of a linear layer. */
-export function linearDims(config: LlamaConfig, linear: LinearLayer): readonly [number, number] {
+function linearDims(config: LlamaConfig, linear: LinearLayer): readonly [number, number] {
   const { hidden, ffn, headDim } = config
   const q = config.heads * headDim
   const kv = config.kvHeads * headDim
