@@ -3,9 +3,14 @@ import { foundryBinary, root } from './foundry.ts'
 
 // `node contracts/script/forge.ts <forge arguments>`: runs forge at the repository's root.
 
-/** Runs forge at the root of the repository; returns its exit status. */
+/** Runs forge at the root of the repository; returns its exit status. Only a run of all tests writes contracts/snapshots/gas.json. */
 export function forge(args: string[]): number {
-  const { status, error } = spawnSync(foundryBinary('forge'), args, { cwd: root, stdio: 'inherit' })
+  const isWholeTest = args.length === 1 && args[0] === 'test'
+  const { status, error } = spawnSync(foundryBinary('forge'), args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, FORGE_SNAPSHOT_EMIT: String(isWholeTest) },
+  })
   if (error) throw error
   return status ?? 1
 }
