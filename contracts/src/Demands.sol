@@ -12,7 +12,6 @@ import {OrderedTree} from "./libraries/OrderedTree.sol";
 import {Receipts} from "./libraries/Receipts.sol";
 import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
-import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @notice Reveal or lose: the demands of IEpochChallenges.
 abstract contract Demands is IEpochChallenges, Debts, ReceiptOpener {

@@ -54,7 +54,7 @@ contract ScoreChallengesTest is ChallengesBase {
         _challengeScore(_submit(fair, content), content, 1, "");
     }
 
-    function test_anotherClusterOrContributorThanTheIndexHasLoses() public {
+    function test_anotherClusterThanTheIndexHasLoses() public {
         (Receipts.Head memory fair, ReceiptContent memory content) = _fair("r");
         content.rows[0].cluster = "another";
         _challengeScore(_submit(fair, content), content, 0, "");

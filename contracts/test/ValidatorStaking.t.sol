@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IAttributionSettlement} from "../src/interfaces/IAttributionSettlement.sol";
 import {IDebts} from "../src/interfaces/IDebts.sol";
 import {IValidatorStaking} from "../src/interfaces/IValidatorStaking.sol";
 import {Reentrant, Refuser} from "./Receivers.sol";
