@@ -94,11 +94,19 @@ library Score {
                 let r := or(shl(128, x), shr(128, x))
                 r := or(shl(64, and(r, LOW64)), and(shr(64, r), LOW64))
                 r := or(shl(32, and(r, LOW32)), and(shr(32, r), LOW32))
-                for { let k := 0 } lt(k, 32) { k := add(k, 8) } {
-                    let lanes := and(shr(k, r), LANE32)
-                    selves := add(selves, shr(224, mul(and(shr(k, x), LANE32), lanes)))
-                    dots := add(dots, shr(224, mul(and(shr(k, y), LANE32), lanes)))
-                }
+                // Four times the same, written out: a loop takes 40 gas more for each.
+                let lanes := and(r, LANE32)
+                selves := add(selves, shr(224, mul(and(x, LANE32), lanes)))
+                dots := add(dots, shr(224, mul(and(y, LANE32), lanes)))
+                lanes := and(shr(8, r), LANE32)
+                selves := add(selves, shr(224, mul(and(shr(8, x), LANE32), lanes)))
+                dots := add(dots, shr(224, mul(and(shr(8, y), LANE32), lanes)))
+                lanes := and(shr(16, r), LANE32)
+                selves := add(selves, shr(224, mul(and(shr(16, x), LANE32), lanes)))
+                dots := add(dots, shr(224, mul(and(shr(16, y), LANE32), lanes)))
+                lanes := and(shr(24, r), LANE32)
+                selves := add(selves, shr(224, mul(and(shr(24, x), LANE32), lanes)))
+                dots := add(dots, shr(224, mul(and(shr(24, y), LANE32), lanes)))
             }
         }
         // forge-lint: disable-start(unsafe-typecast)
