@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { epochChallengesAbi } from '#contracts/epoch-challenges.ts'
+import type { Hex } from '#protocol/bytes.ts'
 import { challengeScore, challengeSpan, type Call, type Disputed } from '#protocol/challenge.ts'
 import type { Receipt } from '#protocol/receipt.ts'
 import { fairReceipt, challenger, makeWorld, startDispute, type Dispute } from './dispute.ts'
@@ -33,6 +35,18 @@ export async function startChallenging() {
   const challenge = (call: Call) => it.challenge(call)
   const challengeEpoch = (functionName: string, args: readonly unknown[]) =>
     it.challenge({ contract: 'epochChallenges', functionName, args })
+
+  /** The id of the newest demand. */
+  const lastDemand = async (): Promise<Hex> => {
+    const logs = await it.client.getContractEvents({
+      address: it.contracts.epochChallenges,
+      abi: epochChallengesAbi,
+      eventName: 'Demanded',
+      fromBlock: 'earliest',
+      strict: true,
+    })
+    return logs.at(-1)!.args.id
+  }
 
   /** Where a row of the receipt stands in the index. */
   const placeOf = (receipt: Receipt, position: number) =>
@@ -75,6 +89,7 @@ export async function startChallenging() {
     pair,
     challenge,
     challengeEpoch,
+    lastDemand,
     placeOf,
     indexed,
     scoreOfRow,

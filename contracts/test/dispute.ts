@@ -224,7 +224,9 @@ export async function startDispute() {
         signature: '0x',
         query: encodeQuery(query),
       })),
-      presence: [{ root: VERSION, clusters: [{ contributor: contributor(50), count: 1 }] }],
+      presence: [...new Set([VERSION, ...receipts.flatMap(({ datanets }) => datanets)])].map(
+        (root) => ({ root, clusters: [{ contributor: contributor(50), count: 1 }] }),
+      ),
     })
 
   /** Submits an epoch whose parts may come from different files. */
@@ -233,19 +235,19 @@ export async function startDispute() {
     parts: {
       credits?: EpochFile
       payouts?: EpochFile
-      receipts?: { root: Hex; count: number }
       draws?: EpochFile['draws']
     } = {},
   ) {
+    const receipts = receiptsTree(file)
     const credits = creditsTree(parts.credits ?? file)
     const payouts = payoutsTree(parts.payouts ?? file)
     const draws = parts.draws ?? file.draws
     const submission = {
       epoch: BigInt(file.epoch),
-      receiptsRoot: parts.receipts?.root ?? receiptsTree(file).root,
+      receiptsRoot: receipts.root,
       creditsRoot: credits.root,
       payoutsRoot: payouts.root,
-      receipts: parts.receipts?.count ?? file.receipts.length,
+      receipts: receipts.leaves.length,
       credits: credits.leaves.length,
       payouts: payouts.leaves.length,
       total: draws.reduce((sum, draw) => sum + draw.amount, 0n),

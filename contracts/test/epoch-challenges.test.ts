@@ -34,7 +34,8 @@ import {
 } from './dispute.ts'
 import { startChallenging, refused, withRow } from './challenging.ts'
 
-const { it, world, honest, pair, challenge, challengeEpoch, placeOf } = await startChallenging()
+const { it, world, honest, pair, challenge, challengeEpoch, lastDemand, placeOf } =
+  await startChallenging()
 after(() => it.stop())
 
 test('an honest epoch stands every challenge of its sums', () =>
@@ -201,16 +202,6 @@ test('who does not reveal what was demanded in time loses; who reveals gets the 
   const file = it.build([honest], null, world.query)
   const demandOf = (kind: DemandKind, index: number, position = 0, wei = bond) =>
     challenge(demand(1, { kind, index, position }, wei))
-  const demanded = async () => {
-    const logs = await it.client.getContractEvents({
-      address: it.contracts.epochChallenges,
-      abi: (await import('#contracts/epoch-challenges.ts')).epochChallengesAbi,
-      eventName: 'Demanded',
-      fromBlock: 'earliest',
-      strict: true,
-    })
-    return logs.at(-1)!.args.id
-  }
   await it.aside(async () => {
     await it.submit(file)
     await refused(demandOf('receipt', 1), /OutOfRange/)
@@ -231,7 +222,7 @@ test('who does not reveal what was demanded in time loses; who reveals gets the 
     ] as const) {
       if (kind !== 'receipt') await demandOf(kind, index, position)
       const answer = answerDemand(
-        await demanded(),
+        await lastDemand(),
         { kind, index, position },
         { file, rows: world.rows },
       )
@@ -239,7 +230,7 @@ test('who does not reveal what was demanded in time loses; who reveals gets the 
     }
     assert.equal(await it.read('epochChallenges', 'owed', [operator.address]), 5n * bond)
     await demandOf('receipt', 0)
-    const unanswered = await demanded()
+    const unanswered = await lastDemand()
     await refused(challengeEpoch('resolve', [unanswered]), /TooEarly/)
     await it.client.increaseTime({ seconds: 401 })
     await it.client.mine({ blocks: 1 })
