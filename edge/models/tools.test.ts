@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import test, { after, before } from 'node:test'
+import test, { after, before, beforeEach } from 'node:test'
 import type { Hex } from '#protocol/bytes.ts'
 import { trainingMemory } from '#protocol/training.ts'
 import { loraMethod, type ModelShape } from '#protocol/wire.ts'
@@ -55,9 +55,10 @@ before(async () => {
     })
     workerId = ((await response.json()) as { workerId: string }).workerId
   }
-  await announceTools()
   datanet = await publishDatanet(edge, owner, [owner, stranger])
 })
+// A worker counts as gone after half a minute, and a loaded machine is slow.
+beforeEach(() => announceTools())
 after(async () => {
   server.kill()
   await edge?.harness.close()
@@ -228,7 +229,6 @@ test('a job that no worker has the memory for is refused with what would help; a
     })
   const env = (await edge.worker.getEnv()) as unknown as { DB: D1Database }
   await env.DB.prepare('DELETE FROM workers WHERE address = ?').bind(small).run()
-  await announceTools()
 })
 
 test('an adapter is downloaded by its owner only, in every format, with its model card', async () => {
