@@ -28,17 +28,32 @@ const database = async () => ((await stack.edge.worker.getEnv()) as unknown as E
 const known = async (): Promise<object[]> =>
   (await (await database()).prepare('SELECT * FROM answer_windows ORDER BY window').all()).results
 
-/** Has the model answer; resolves once no inbox holds anything of an answer any more. */
-async function answer(text: string, { prompt = 'Hi', store = true } = {}): Promise<void> {
-  const { edge, worker, client, model } = stack
+/** Has the model answer. */
+async function ask(text: string, { prompt = 'Hi', store = true } = {}): Promise<void> {
+  const { worker, client, model } = stack
   worker.behave({ texts: text.split(/(?= )/) })
   const messages = [{ role: 'user' as const, content: prompt }]
   const said = await client().chat.completions.create({ model, messages, store })
   assert.equal(said.choices[0]!.message.content, text)
+}
+
+/** Rows of all inboxes: receipts on their way, or fingerprints of answers. */
+async function inboxRows(table: 'receipt' | 'answer'): Promise<number> {
+  let rows = 0
   for (let i = 0; i < INBOXES; i++) {
-    const inbox = await edge.worker.getDurableObjectStorage('INBOXES', { name: String(i) })
-    await eventually(async () => (await inbox.exec('SELECT * FROM answer')).length === 0)
+    const inbox = await stack.edge.worker.getDurableObjectStorage('INBOXES', { name: String(i) })
+    rows += (await inbox.exec(`SELECT * FROM ${table}`)).length
   }
+  return rows
+}
+
+const forwarded = (table: 'receipt' | 'answer') =>
+  eventually(async () => (await inboxRows(table)) === 0)
+
+/** The same, until what is to be known of the answer is. */
+async function answer(...asked: Parameters<typeof ask>): Promise<void> {
+  await ask(...asked)
+  await forwarded('answer')
 }
 
 /** What a new Datanet says of a record. */
@@ -110,4 +125,22 @@ test('a recital of a record adds nothing either', async () => {
   await answer(text)
   assert.deepEqual(await known(), before)
   assert.deepEqual(await verdictOn({ text }), ACCEPTED)
+})
+
+test('an index that cannot be written holds no receipt up, and gets to know the answer later', async () => {
+  const text = advice('chimney')
+  const before = await known()
+  const rename = async (from: string, to: string) =>
+    (await database()).prepare(`ALTER TABLE ${from} RENAME TO ${to}`).run()
+  await rename('answer_windows', 'away')
+  try {
+    await ask(text)
+    await forwarded('receipt')
+    assert.equal(await inboxRows('answer'), 1)
+  } finally {
+    await rename('away', 'answer_windows')
+  }
+  await forwarded('answer')
+  assert.ok((await known()).length > before.length)
+  assert.deepEqual(await verdictOn({ text }), REVIEWED)
 })
