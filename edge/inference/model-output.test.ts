@@ -37,6 +37,9 @@ async function ask(text: string, { prompt = 'Hi', store = true } = {}): Promise<
   assert.equal(said.choices[0]!.message.content, text)
 }
 
+const rename = async (from: string, to: string) =>
+  (await database()).prepare(`ALTER TABLE ${from} RENAME TO ${to}`).run()
+
 /** Rows of all inboxes: receipts on their way, or fingerprints of answers. */
 async function inboxRows(table: 'receipt' | 'answer'): Promise<number> {
   let rows = 0
@@ -130,8 +133,6 @@ test('a recital of a record adds nothing either', async () => {
 test('an index that cannot be written holds no receipt up, and gets to know the answer later', async () => {
   const text = advice('chimney')
   const before = await known()
-  const rename = async (from: string, to: string) =>
-    (await database()).prepare(`ALTER TABLE ${from} RENAME TO ${to}`).run()
   await rename('answer_windows', 'away')
   try {
     await ask(text)
