@@ -12,13 +12,12 @@ import type { LlamaConfig } from '#engine/models/config.ts'
 import { fromPeft, toPeft, type LoraConfig } from '#engine/models/lora.ts'
 import { gradientSize, influenceBlocks } from '#engine/programs/influence.ts'
 import type { QuantFormat } from '#engine/quant.ts'
-import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
+import { readSafetensors, safetensorsMetadata, writeSafetensors } from '#engine/safetensors.ts'
 import { areWithin, requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
 import { canonicalJson, type Hex } from '#protocol/bytes.ts'
 import type { InfluenceRow } from '#protocol/influence-row.ts'
 import { dotInt8 } from '#protocol/score.ts'
 import { bytes32, indexRowsFile } from '#protocol/wire.ts'
-import { metadata } from '../safetensors-metadata.ts'
 import {
   directionsFor,
   drawSketches,
@@ -159,7 +158,7 @@ export const decodeIndex = (files: IndexFiles, owner: IndexOwner): LoadedIndex =
 export function readIndex(files: IndexFiles, expected: IndexOwner): IndexParts {
   const compared = decodeRows(files, expected.root)
   const { dims } = compared.vectors
-  const settings = projectionMetadata.parse(metadata(files.projection))
+  const settings = projectionMetadata.parse(safetensorsMetadata(files.projection))
   if (settings.adapter !== expected.adapter)
     throw new Error('index/projection.safetensors belongs to another adapter')
   const featureDims = settings.feature_dims

@@ -54,12 +54,30 @@ test('a malformed file is refused with the reason', () => {
   assert.throws(() => readSafetensors(file.subarray(0, file.length - 1)), /"b" has wrong offsets/)
   const other = Buffer.from(Buffer.from(file).toString('latin1').replace('F32', 'I32'), 'latin1')
   assert.throws(() => readSafetensors(other), /unsupported type/)
+  const twice = Buffer.from(
+    Buffer.from(file).toString('latin1').replace('[32,44]', '[16,28]'),
+    'latin1',
+  )
+  assert.throws(() => readSafetensors(twice), /"b" overlaps/)
 })
 
 test('what torch.save writes is refused for what it is', () => {
   const zip = Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(60)])
   const legacy = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex')
   for (const file of [zip, legacy]) assert.throws(() => readSafetensors(file), /PyTorch pickle/)
+})
+
+const withFiller = (chars: number) =>
+  writeSafetensors(tensors, 'F32', { filler: '-'.repeat(chars) })
+const headerLength = (file: Uint8Array) => Buffer.from(file).readUInt32LE()
+
+test('a header may have any length, also one whose bytes look like the beginning of another format', () => {
+  const without = headerLength(withFiller(0))
+  for (const length of [0x0280, 0x0580, 0x4b50]) {
+    const file = withFiller(length - without)
+    assert.equal(headerLength(file), length)
+    assert.deepEqual([...readSafetensors(file).keys()], ['a', 'b'])
+  }
 })
 
 async function tensorsIn(path: string) {

@@ -24,7 +24,7 @@ const Header = z.object({ __metadata__: z.record(z.string(), z.string()).optiona
 /** Reads every tensor as float32. Throws an Error that names the fault when the file is malformed or holds other types. */
 export function readSafetensors(file: Uint8Array): Map<string, HostTensor> {
   const body = bodyOffset(file, file.byteLength)
-  const stored = parseHeader(file.subarray(LENGTH_BYTES, body), file.byteLength - body)
+  const stored = storedIn(file.subarray(LENGTH_BYTES, body), file.byteLength - body)
   return new Map(
     [...stored].map(([name, { dtype, dims, begin, end }]) => {
       // A copy in a buffer of its own, so that wider views are aligned; Buffer.slice would share memory.
@@ -48,7 +48,7 @@ export async function* safetensorsOf(
       return bytes
     }
     const body = bodyOffset(await read(0, Math.min(LENGTH_BYTES, size)), size)
-    const stored = parseHeader(await read(LENGTH_BYTES, body), size - body)
+    const stored = storedIn(await read(LENGTH_BYTES, body), size - body)
     for (const [name, { dtype, dims, begin, end }] of stored)
       yield [name, { dims, data: decode(await read(body + begin, body + end), dtype) }]
   } finally {
@@ -56,17 +56,25 @@ export async function* safetensorsOf(
   }
 }
 
+/** The metadata that a file carries beside its tensors. Throws an Error on a malformed header. */
+export function safetensorsMetadata(file: Uint8Array): Record<string, string> {
+  const body = bodyOffset(file, file.byteLength)
+  return parseHeader(file.subarray(LENGTH_BYTES, body)).__metadata__ ?? {}
+}
+
 /** Where the tensors begin in a file of `size` bytes, from its first ones. */
 function bodyOffset(start: Uint8Array, size: number): number {
   if (start.byteLength < LENGTH_BYTES) throw new Error('safetensors: the file has no header')
-  if (isPickle(start))
-    throw new Error('safetensors: this is a PyTorch pickle, which may run code when it is read')
   const view = new DataView(start.buffer, start.byteOffset, start.byteLength)
   const headerBytes = Number(view.getBigUint64(0, true))
   const body = LENGTH_BYTES + headerBytes
-  if (headerBytes > MAX_HEADER_BYTES || body > size)
-    throw new Error(`safetensors: a header of ${headerBytes} bytes does not fit the file`)
-  return body
+  if (headerBytes <= MAX_HEADER_BYTES && body <= size) return body
+  // Only now: a header may well have the length that these formats begin with.
+  throw new Error(
+    isPickle(start)
+      ? 'safetensors: this is a PyTorch pickle, which may run code when it is read'
+      : `safetensors: a header of ${headerBytes} bytes does not fit the file`,
+  )
 }
 
 type Stored = {
@@ -77,22 +85,31 @@ type Stored = {
   readonly end: number
 }
 
-function parseHeader(bytes: Uint8Array, bodyBytes: number): Map<string, Stored> {
-  let header: z.infer<typeof Header>
+function parseHeader(bytes: Uint8Array): z.infer<typeof Header> {
   try {
-    header = Header.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
+    return Header.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
   } catch (cause) {
     throw new Error('safetensors: the header is malformed or names an unsupported type', { cause })
   }
-  const { __metadata__, ...entries } = header
-  return new Map(
-    Object.entries(entries).map(([name, { dtype, shape, data_offsets }]) => {
-      const [begin, end] = data_offsets
-      if (end - begin !== elementCount(shape) * ELEMENT_BYTES[dtype] || end > bodyBytes)
-        throw new Error(`safetensors: "${name}" has wrong offsets [${begin}, ${end}]`)
-      return [name, { dtype, dims: shape, begin, end }]
-    }),
-  )
+}
+
+function storedIn(header: Uint8Array, bodyBytes: number): Map<string, Stored> {
+  const { __metadata__, ...entries } = parseHeader(header)
+  const stored = Object.entries(entries).map(([name, { dtype, shape, data_offsets }]) => {
+    const [begin, end] = data_offsets
+    if (end - begin !== elementCount(shape) * ELEMENT_BYTES[dtype] || end > bodyBytes)
+      throw new Error(`safetensors: "${name}" has wrong offsets [${begin}, ${end}]`)
+    return [name, { dtype, dims: shape, begin, end }] as const
+  })
+  // Or else a small file could ask for any amount of memory.
+  let end = 0
+  for (const [name, tensor] of stored.toSorted(
+    ([, a], [, b]) => a.begin - b.begin || a.end - b.end,
+  )) {
+    if (tensor.begin < end) throw new Error(`safetensors: "${name}" overlaps another tensor`)
+    end = tensor.end
+  }
+  return new Map(stored)
 }
 
 /** Whether a file begins as `torch.save` writes it: a zip archive, or before PyTorch 1.6 a pickle of protocol 2 and up. */

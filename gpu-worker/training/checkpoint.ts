@@ -4,11 +4,10 @@
  * and the state of the random numbers.
  */
 import { z } from 'zod'
-import { readSafetensors, writeSafetensors } from '#engine/safetensors.ts'
+import { readSafetensors, safetensorsMetadata, writeSafetensors } from '#engine/safetensors.ts'
 import type { HostTensor } from '#engine/tensor.ts'
 import { canonicalJson, sha256Hex, type Hex } from '#protocol/bytes.ts'
 import { bytes32, type JobManifest } from '#protocol/wire.ts'
-import { metadata } from '../safetensors-metadata.ts'
 import type { TrainingState } from './lora-training.ts'
 
 const FORMAT = 'openledger-checkpoint-1'
@@ -61,7 +60,7 @@ export function encodeCheckpoint(job: JobManifest, state: TrainingState): Uint8A
 /** Reads a checkpoint of this job; throws on another job's, another format's or a damaged one. */
 export function decodeCheckpoint(job: JobManifest, bytes: Uint8Array): TrainingState {
   const tensors = readSafetensors(bytes)
-  const meta = counters.parse(JSON.parse(metadata(bytes)['state'] ?? 'null'))
+  const meta = counters.parse(JSON.parse(safetensorsMetadata(bytes)['state'] ?? 'null'))
   if (meta.job !== fingerprint(job)) throw new Error('the checkpoint belongs to another job')
   const group = (prefix: string) =>
     new Map(

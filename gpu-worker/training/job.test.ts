@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { safetensorsMetadata } from '#engine/safetensors.ts'
 import { keccak } from '#protocol/bytes.ts'
 import { adapterManifest, ADAPTER_FILES } from '#protocol/wire.ts'
 import { jobContext, tinyWorkplace } from '../testing/trained.ts'
-import { metadata } from '../safetensors-metadata.ts'
 import { INDEX_STAGES } from './adapter-index.ts'
 import { runJob } from './job.ts'
 import { digestOfFiles } from './peft.ts'
@@ -43,7 +43,7 @@ test('a job tells its phases, its data, its losses and its speed', () => {
 
 test('a job resumed from a checkpoint publishes the same adapter, to the byte', async () => {
   const steps = whole.checkpoints.map(({ sha256 }) => {
-    const state = JSON.parse(metadata(place.blobs.held.get(sha256)!)['state']!)
+    const state = JSON.parse(safetensorsMetadata(place.blobs.held.get(sha256)!)['state']!)
     return { sha256, step: state.step as number }
   })
   const middle = steps.find(({ step }) => step < result.manifest.training.steps)
