@@ -1,6 +1,6 @@
 // AdamW (Loshchilov & Hutter 2019) with clipping by the global norm, and learning-rate schedules.
-import { elementCount, globalNorm, requireTensor } from './tensor.ts'
-import type { HostTensor, TensorMap } from './tensor.ts'
+import { globalNorm, requireTensor, zerosLike } from './tensor.ts'
+import type { TensorMap } from './tensor.ts'
 
 export type AdamWOptions = {
   readonly beta1: number
@@ -28,16 +28,11 @@ export type AdamWState = {
 }
 
 /** Zero moments for tensors of these shapes. */
-export function adamwState(tensors: TensorMap): AdamWState {
-  const zeros = (): TensorMap =>
-    new Map(
-      [...tensors].map(([name, { dims }]): [string, HostTensor] => [
-        name,
-        { dims, data: new Float32Array(elementCount(dims)) },
-      ]),
-    )
-  return { step: 0, first: zeros(), second: zeros() }
-}
+export const adamwState = (tensors: TensorMap): AdamWState => ({
+  step: 0,
+  first: zerosLike(tensors),
+  second: zerosLike(tensors),
+})
 
 /**
  * One update in place: changes the arrays of `parameters` and of the state's moments, and returns the state with its

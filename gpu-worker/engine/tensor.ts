@@ -32,7 +32,16 @@ export function globalNorm(tensors: TensorMap): number {
   return Math.sqrt(sum)
 }
 
-/** into += factor * gradients, tensor by tensor: gradient accumulation. `into` must hold the same names. */
+/** Zeros in the shapes of these tensors. */
+export const zerosLike = (tensors: TensorMap): TensorMap =>
+  new Map(
+    [...tensors].map(([name, { dims }]): [string, HostTensor] => [
+      name,
+      { dims, data: new Float32Array(elementCount(dims)) },
+    ]),
+  )
+
+/** into += factor * tensors, one by one: gradient accumulation. `into` must hold the same names. */
 export function accumulate(into: TensorMap, tensors: TensorMap, factor = 1): void {
   for (const [name, { data }] of tensors) {
     const target = requireTensor(into, name).data

@@ -1,5 +1,5 @@
 /** The loss and gradients of one optimizer step, from one batch or accumulated over several. */
-import { requireTensor, type HostTensor, type TensorMap } from '#engine/tensor.ts'
+import { accumulate, zerosLike, type TensorMap } from '#engine/tensor.ts'
 import type { Trainer } from '#engine/trainer.ts'
 import { toBatch } from './batches.ts'
 import type { Example } from './examples.ts'
@@ -7,7 +7,7 @@ import type { Example } from './examples.ts'
 export type StepGradients = {
   /** Mean cross-entropy per target token over all batches, in nats. */
   loss: number
-  gradients: ReadonlyMap<string, HostTensor>
+  gradients: TensorMap
 }
 
 /**
@@ -23,25 +23,13 @@ export async function accumulateGradients(
   const packed = batches.map(toBatch)
   const targets = packed.reduce((n, { targetCount }) => n + targetCount, 0)
   let loss = 0
-  const sum = new Map<string, HostTensor>()
+  const gradients = zerosLike(adapter)
   for (const [i, batch] of packed.entries()) {
     const found = await trainer.gradients(batch, adapter, { seed, step: step + i })
     if (packed.length === 1) return found
     const share = batch.targetCount / targets
     loss += share * found.loss
-    for (const [name, { dims, data }] of found.gradients) addScaled(sum, name, dims, data, share)
+    accumulate(gradients, found.gradients, share)
   }
-  return { loss, gradients: sum }
-}
-
-function addScaled(
-  sum: Map<string, HostTensor>,
-  name: string,
-  dims: readonly number[],
-  data: Float32Array,
-  share: number,
-): void {
-  if (!sum.has(name)) sum.set(name, { dims, data: new Float32Array(data.length) })
-  const total = requireTensor(sum, name).data
-  for (let i = 0; i < total.length; i++) total[i] = (total[i] ?? 0) + share * (data[i] ?? 0)
+  return { loss, gradients }
 }
