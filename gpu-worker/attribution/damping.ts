@@ -4,6 +4,7 @@
  * share decide; either blurs the difference.
  */
 import type { Sequence } from '#engine/batch.ts'
+import { dot } from './dots.ts'
 
 /** Dampings tried, relative to the mean eigenvalue of the records' second moment over the landmarks' span. */
 export const DAMPINGS = [1, 3, 10, 30] as const
@@ -46,10 +47,4 @@ export function separation(pairs: readonly (readonly [Float64Array, Float64Array
 function unit(z: Float64Array): Float64Array {
   const norm = Math.sqrt(dot(z, z))
   return norm > 0 ? z.map((x) => x / norm) : z
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number)
-  return sum
 }

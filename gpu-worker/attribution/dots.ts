@@ -19,3 +19,10 @@ export function dotAll(vector: Numbers, rows: readonly Numbers[], into: Float64A
     into.set([toA, toB, toC, toD].slice(0, rows.length - at), at)
   }
 }
+
+/** The dot product of two vectors [n]. */
+export function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number)
+  return sum
+}

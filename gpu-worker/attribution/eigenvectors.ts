@@ -1,4 +1,5 @@
 import { gaussian, randomSource } from '#engine/random.ts'
+import { dot } from './dots.ts'
 
 /** Rounds of orthogonal iteration: well separated vectors are exact long before; the others share their subspace. */
 const ROUNDS = 40
@@ -44,10 +45,4 @@ function orthonormal(vectors: Float64Array[]): Float64Array[] {
     vector.forEach((x, i) => (vector[i] = norm > whole * OWN_PART ? x / norm : 0))
   })
   return vectors
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number)
-  return sum
 }

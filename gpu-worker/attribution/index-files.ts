@@ -55,12 +55,6 @@ export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): Inde
   const { features, landmarks, damping, vectors } = index
   const { dims } = vectors
   const { count, dims: featureDims } = landmarks.table
-  const rows = index.rows.map((row) => ({
-    ...row,
-    nullMean: row.nullMean.toString(),
-    nullDeviation: row.nullDeviation.toString(),
-    self: row.self.toString(),
-  }))
   const tensors: [string, HostTensor][] = [
     ['factor', { dims: [landmarks.factor.length], data: landmarks.factor }],
     ['exponents', { dims: [count], data: Float32Array.from(landmarks.exponents) }],
@@ -82,9 +76,7 @@ export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): Inde
     ),
   ]
   return {
-    rows: new TextEncoder().encode(
-      canonicalJson({ format: 'openledger-index-rows-1', dims, rows }),
-    ),
+    rows: encodeRows(index.rows, dims),
     vectors: joined(vectors.count, dims, vectors.vector),
     landmarks: joined(count, featureDims, landmarks.table.vector),
     projection: writeSafetensors(new Map(tensors), 'F32', {
@@ -96,6 +88,21 @@ export function encodeIndex(index: InfluenceIndex, { format }: BaseFormat): Inde
     }),
   }
 }
+
+/** The bytes of `index/rows.json`. */
+export const encodeRows = (rows: readonly InfluenceRow[], dims: number): Uint8Array =>
+  new TextEncoder().encode(
+    canonicalJson({
+      format: 'openledger-index-rows-1',
+      dims,
+      rows: rows.map((row) => ({
+        ...row,
+        nullMean: row.nullMean.toString(),
+        nullDeviation: row.nullDeviation.toString(),
+        self: row.self.toString(),
+      })),
+    }),
+  )
 
 const snapshotPrefix = (i: number): string => `snapshot.${i}/`
 

@@ -1,5 +1,5 @@
 /** Which records shaped each sentence of a response: for showing only, money follows the response as a whole. */
-import type { ParameterValues } from '#protocol/parameters.ts'
+import { PPM, type ParameterValues } from '#protocol/parameters.ts'
 import type { Explanation } from '#protocol/generation.ts'
 import { echoTest, responseVector, type AttributionIndex, type Response } from './attribute.ts'
 import type { Tokenizer } from '../tokenizer.ts'
@@ -9,7 +9,6 @@ import { scoreRows } from './index-rows.ts'
 /** Each costs a backward pass; what is left of a longer response is one more. */
 const MOST_SENTENCES = 16
 const MOST_ROWS = 5
-const PPM = 1_000_000n
 
 /** Characters [start, end) of the text, in UTF-16 code units, and tokens [from, to) of the response. */
 type Sentence = { start: number; end: number; from: number; to: number }

@@ -1,4 +1,5 @@
 import type { PrivateKeyAccount } from 'viem/accounts'
+import { encodeRows } from '#gpu-worker/attribution/index-files.ts'
 import {
   bytesOf,
   comparedRows,
@@ -106,7 +107,7 @@ export function syntheticAdapter(
   const contents: Record<(typeof ADAPTER_FILES)[number], Uint8Array> = {
     'adapter_model.safetensors': Buffer.from(`weights ${seed}`),
     'adapter_config.json': Buffer.from('{}'),
-    'index/rows.json': rowsFile(rows),
+    'index/rows.json': encodeRows(rows, DIMS),
     'index/vectors.i8': bytesOf(vectors),
     'index/landmarks.i8': Buffer.from(`landmarks ${seed}`),
     'index/projection.safetensors': Buffer.from(`projection ${seed}`),
@@ -147,20 +148,6 @@ export function syntheticAdapter(
     leaves,
   }
 }
-
-const rowsFile = (rows: readonly InfluenceRow[]): Uint8Array =>
-  new TextEncoder().encode(
-    canonicalJson({
-      format: 'openledger-index-rows-1',
-      dims: DIMS,
-      rows: rows.map((row) => ({
-        ...row,
-        nullMean: row.nullMean.toString(),
-        nullDeviation: row.nullDeviation.toString(),
-        self: row.self.toString(),
-      })),
-    }),
-  )
 
 export type Call = {
   /** Decides what is asked and answered. */
