@@ -37,15 +37,16 @@ export async function loadRows(
       JSON.parse(new TextDecoder().decode(await blobs.get(manifestHash, signal))),
     )
     if (manifest.root !== root) throw new DatasetError(`${name}: the manifest is of another root`)
-    const versionRows: VersionRow[] = []
+    const shards: VersionRow[][] = []
     for (const shard of manifest.shards)
-      versionRows.push(...(await readShard(await blobs.get(shard.sha256, signal))))
+      shards.push(await readShard(await blobs.get(shard.sha256, signal)))
+    const versionRows = shards.flat()
     const leaves = versionRows.map((row) =>
       leafHash('record', [row.record, row.cluster, row.contributor]),
     )
     if (merkleTree(leaves).root !== root)
       throw new DatasetError(`${name}: the rows do not have the root that is on chain`)
-    rows.push(...versionRows.map((row) => trainingRow(row, name)))
+    for (const row of versionRows) rows.push(trainingRow(row, name)) // too many to be arguments
   }
   return rows
 }
