@@ -8,8 +8,12 @@ const K1 = 1.2
 const B = 0.75
 
 export type Bm25 = {
-  /** The documents that share a term with the query, best first; ties by the smaller index. */
-  rank: (query: string, most: number) => { document: number; score: number }[]
+  /** The documents that share a term with the query and are wanted, best first; ties by the smaller index. */
+  rank: (
+    query: string,
+    most: number,
+    isWanted?: (document: number) => boolean,
+  ) => { document: number; score: number }[]
 }
 
 /** Words of a text in one case and form. */
@@ -36,7 +40,7 @@ export function buildBm25(documents: readonly string[]): Bm25 {
   })
   const mean = lengths.reduce((a, b) => a + b, 0) / Math.max(1, documents.length)
   return {
-    rank: (query, most) => {
+    rank: (query, most, isWanted = () => true) => {
       const scores = new Map<number, number>()
       for (const term of new Set(termsOf(query))) {
         const found = postings.get(term) ?? []
@@ -51,6 +55,7 @@ export function buildBm25(documents: readonly string[]): Bm25 {
         }
       }
       return [...scores]
+        .filter(([document]) => isWanted(document))
         .map(([document, score]) => ({ document, score }))
         .toSorted((a, b) => b.score - a.score || a.document - b.document)
         .slice(0, most)

@@ -70,6 +70,29 @@ test('a revoked record is not found, nor another one of its cluster in its place
   )
 })
 
+test('however many records are revoked, those that are not are found', async () => {
+  const many = Array.from({ length: 60 }, (_, n) => record(`The licence grants right ${n}.`, n))
+  const last = versionRowOf(many[59]!).record
+  const blobs = memoryBlobs()
+  const version = await publishDatanet(blobs, many)
+  const found = await openRetriever(blobs, null).retrieve('licence grants', [version], {
+    topK: 5,
+    isRevoked: (row) => row.record !== last,
+  })
+  assert.deepEqual(
+    found.map((one) => one.record),
+    [last],
+  )
+})
+
+test('records are told to be of the version that was asked for, though another has the same ones', async () => {
+  const { retriever, version } = await library()
+  for (const asked of [version, { ...version, id: 'dn_other' }, { ...version, version: 2 }]) {
+    const [first] = await retriever.retrieve('patent', [asked], top(1))
+    assert.deepEqual([first?.datanet, first?.version], [asked.id, asked.version])
+  }
+})
+
 test('a version is fetched and verified once, also by questions at the same time', async () => {
   const { retriever, version, reads } = await library()
   await Promise.all(

@@ -7,7 +7,7 @@ import type { Hex } from '#protocol/bytes.ts'
 import type { RecordKey } from '#protocol/revocations.ts'
 import type { RecordFields } from '#protocol/wire.ts'
 import type { BlobStore } from '../blobs.ts'
-import { canonicalRows, loadRows, type TrainingRow } from '../training/dataset.ts'
+import { canonicalRows, loadRows } from '../training/dataset.ts'
 import { buildBm25, type Bm25 } from './bm25.ts'
 import { cosine, type Embedder } from './embedder.ts'
 
@@ -44,7 +44,9 @@ const RANK_OFFSET = 60 // of the paper
 const MOST_INDEXES = 8
 const MOST_VECTORS = 20_000
 
-type VersionIndex = { rows: Retrieved[]; bm25: Bm25 }
+/** Rows that have a root, whatever Datanet's version they are asked for as. */
+type IndexedRow = Omit<Retrieved, 'datanet' | 'version'>
+type VersionIndex = { rows: IndexedRow[]; bm25: Bm25 }
 type Candidate = { row: Retrieved; score: number }
 
 /** Opens a retriever over a store; a version is verified against its root when it is first asked for. */
@@ -78,10 +80,10 @@ export function openRetriever(blobs: Pick<BlobStore, 'get'>, embedder: Embedder 
       const lexical: Candidate[] = []
       for (const version of versions) {
         const { rows, bm25 } = await indexOf(version)
-        for (const { document, score } of bm25.rank(question, CANDIDATES)) {
-          const row = rows[document]
-          if (row && !isRevoked(row)) lexical.push({ row, score })
-        }
+        const named = { datanet: version.id, version: version.version }
+        const isLive = (document: number) => !isRevoked(rows[document] as IndexedRow)
+        for (const { document, score } of bm25.rank(question, CANDIDATES, isLive))
+          lexical.push({ row: { ...(rows[document] as IndexedRow), ...named }, score })
       }
       const candidates = distinct(lexical.toSorted(byScore)).slice(0, CANDIDATES)
       const rankings = [candidates]
@@ -102,16 +104,17 @@ async function buildIndex(
   blobs: Pick<BlobStore, 'get'>,
   version: DatanetVersion,
 ): Promise<VersionIndex> {
-  const rows = canonicalRows(await loadRows(blobs, [version])).map((row) =>
-    retrievable(row, version),
+  const rows = canonicalRows(await loadRows(blobs, [version])).map(
+    ({ record, cluster, contributor, fields }): IndexedRow => ({
+      root: version.root,
+      record,
+      cluster,
+      contributor,
+      text: textOf(fields),
+    }),
   )
   return { rows, bm25: buildBm25(rows.map(({ text }) => text)) }
 }
-
-const retrievable = (
-  { record, cluster, contributor, fields }: TrainingRow,
-  { id, version, root }: DatanetVersion,
-): Retrieved => ({ datanet: id, version, root, record, cluster, contributor, text: textOf(fields) })
 
 /** What a record says, as text that can be quoted. */
 export const textOf = (fields: RecordFields): string =>
