@@ -262,8 +262,8 @@ export function createClient(options: HttpOptions) {
       const answer: Partial<schema.Answer> & { text: string } = { text: '' }
       for await (const { data } of readEvents(bodyOf(response))) {
         if (data === '[DONE]') break
-        const chunk = schema.completionChunk.parse(JSON.parse(data))
-        if (chunk.error) throw new Error(`the stream failed: ${chunk.error.message}`)
+        const chunk = schema.streamEvent.parse(JSON.parse(data))
+        if ('error' in chunk) throw new Error(`the answer broke off: ${chunk.error.message}`)
         const [choice] = chunk.choices
         if (choice?.delta.content) {
           answer.text += choice.delta.content

@@ -260,7 +260,7 @@ export const completion = z.object({
   openledger,
 })
 
-export const completionChunk = z.object({
+const completionChunk = z.object({
   id: z.string(),
   model: z.string(),
   system_fingerprint: z.string().nullish(),
@@ -272,8 +272,10 @@ export const completionChunk = z.object({
   ),
   usage: usage.nullish(),
   openledger: openledger.nullish(),
-  error: z.object({ message: z.string(), code: z.string().nullish() }).nullish(),
 })
+/** What ends a stream that fails after its first byte, in place of a chunk. */
+const streamFailure = z.object({ error: z.object({ message: z.string() }) })
+export const streamEvent = z.union([streamFailure, completionChunk])
 
 /** An answer with what it cost and who shaped it. */
 export type Answer = {
