@@ -1,7 +1,11 @@
 import Papa from 'papaparse'
 import { cutClauses } from '#edge/datanets/pipeline/clauses.ts'
 import { decodeBytes, MAX_FILE_BYTES } from '#edge/datanets/pipeline/decode.ts'
+import type { ColumnMapping } from '#edge/datanets/pipeline/columns.ts'
 import { MAX_ROWS } from '#edge/datanets/pipeline/parse.ts'
+import type { ParsedRow } from '#edge/datanets/pipeline/record.ts'
+import { readRows } from '#edge/datanets/read-rows.ts'
+import { Problem } from '#edge/problem.ts'
 import { UsageError } from './command.ts'
 import type { ContentType } from './openledger.ts'
 
@@ -40,6 +44,30 @@ export function partsOf(file: File): Part[] {
     return [{ ...file, rowsBefore: 0 }]
   if (typeof parts === 'string') throw new UsageError(parts)
   return parts
+}
+
+export type ReadPart = Part & { rows: ParsedRow[] }
+
+const MOST_FAULTS = 20
+
+/**
+ * The parts of a file with their rows; `columns` name what makes a record where the usual names do not. Throws a
+ * UsageError that names the rows which cannot be read, as the API would, before any part is sent.
+ */
+export function readParts(file: File, columns: ColumnMapping | null = null): ReadPart[] {
+  return partsOf(file).map((part) => {
+    try {
+      return { ...part, rows: readRows(part.body, { contentType: part.type, columns }) }
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      const faults = (error.details.errors ?? []).map(({ row = 0, detail }) =>
+        detail.replace(/^Row \d+/, `Row ${part.rowsBefore + row}`),
+      )
+      const more = faults.length > MOST_FAULTS ? [`and ${faults.length - MOST_FAULTS} more`] : []
+      const said = [...faults.slice(0, MOST_FAULTS), ...more].join('\n  ')
+      throw new UsageError(said || error.message, { cause: error })
+    }
+  })
 }
 
 /** The parts of a text, or why it cannot be cut. */

@@ -20,11 +20,33 @@ test('an unknown route is a problem that an OpenAI client understands too', asyn
   const body = (await response.json()) as Record<string, unknown>
   assert.equal(body['type'], 'urn:openledger:problem:request/not-found')
   assert.deepEqual(body['error'], {
-    message: 'GET /v1/nothing',
+    message: 'There is no GET /v1/nothing; /openapi.json says what there is.',
     type: 'invalid_request_error',
     code: 'unknown_url',
     param: null,
   })
+})
+
+test('a page from elsewhere may call with a key, and reads what was refused', async () => {
+  const asked = await edge.fetch('/v1/chat/completions', {
+    method: 'OPTIONS',
+    headers: {
+      origin: 'https://elsewhere.example',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization,content-type,idempotency-key',
+    },
+  })
+  assert.equal(asked.status, 204)
+  assert.equal(asked.headers.get('access-control-allow-origin'), '*')
+  assert.match(asked.headers.get('access-control-allow-headers') ?? '', /authorization/)
+  assert.match(asked.headers.get('access-control-allow-methods') ?? '', /POST/)
+  const refused = await edge.fetch('/v1/account', {
+    headers: { origin: 'https://elsewhere.example' },
+  })
+  assert.equal(refused.status, 401)
+  assert.equal(refused.headers.get('access-control-allow-origin'), '*')
+  assert.match(refused.headers.get('access-control-expose-headers') ?? '', /x-request-id/)
+  assert.equal(refused.headers.get('access-control-allow-credentials'), null)
 })
 
 test('a malformed, an unknown and a scheme-less token are refused', async () => {

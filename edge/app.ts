@@ -1,3 +1,4 @@
+import { cors } from 'hono/cors'
 import { accountRoutes } from './accounts/routes.ts'
 import { explanationRoutes } from './attribution/explanation-routes.ts'
 import { attributionRoutes } from './attribution/routes.ts'
@@ -32,6 +33,8 @@ export const app = newApp()
 app.onError(onError)
 app.notFound(onNotFound)
 app.use(logRequests)
+// Keys are sent by name, never by a browser on its own, so that pages from anywhere may call.
+app.use(cors({ origin: '*', exposeHeaders: ['x-request-id', 'retry-after', 'ratelimit'] }))
 app.on('POST', '*', limitBody)
 app.use(authenticate, admit)
 

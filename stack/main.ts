@@ -1,5 +1,7 @@
 import { UsageError } from '#client/command.ts'
+import { readFileSync } from 'node:fs'
 import { ApiError } from '#client/openledger.ts'
+import { contentTypeOf, readParts } from '#client/parts.ts'
 import { parseFlags, USAGE, type Flags } from './flags.ts'
 import { showProgress, type Progress } from '#client/progress.ts'
 import { messageOf } from '#protocol/errors.ts'
@@ -34,11 +36,13 @@ async function main(flags: Flags): Promise<void> {
       if (abort.signal.aborted) process.exit(EXIT_INTERRUPTED) // asked twice: no more patience
       progress.print('stopping')
       abort.abort()
-      if (serving) void stack?.stop().then(() => process.exit(0))
+      // Not by way of the journey, which would wait a while for an API that is gone.
+      void stack?.stop().then(() => process.exit(serving ? 0 : EXIT_INTERRUPTED))
     })
 
   let stack: Stack | undefined
   try {
+    if (flags.data !== undefined) requireReadable(flags.data)
     stack = await start(flags, progress, abort.signal)
     const sample = loadSampleState(stack.dirs)
     if (flags.sample && (flags.once || flags.data !== undefined || !sample.outcome))
@@ -55,6 +59,11 @@ async function main(flags: Flags): Promise<void> {
     await stack?.stop()
     process.exit(abort.signal.aborted ? EXIT_INTERRUPTED : 1)
   }
+}
+
+/** Throws a UsageError that says what is wrong with a user's file, before anybody waits for a stack to learn it. */
+function requireReadable(path: string): void {
+  readParts({ body: Uint8Array.from(readFileSync(path)), type: contentTypeOf(path) })
 }
 
 async function start(flags: Flags, progress: Progress, signal: AbortSignal): Promise<Stack> {

@@ -1,16 +1,13 @@
 import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { createMemoryIndex } from '#edge/datanets/pipeline/dedup-index.ts'
-import type { ParsedRow } from '#edge/datanets/pipeline/record.ts'
 import { runPipeline } from '#edge/datanets/pipeline/pipeline.ts'
 import { DEFAULT_PROFILE, type Profile } from '#edge/datanets/pipeline/profile.ts'
 import { REASONS, type ReasonCode } from '#edge/datanets/pipeline/reasons.ts'
-import { readRows } from '#edge/datanets/read-rows.ts'
-import { Problem } from '#edge/problem.ts'
 import { sha256Hex, ZERO_ADDRESS } from '#protocol/bytes.ts'
 import { UsageError, type Command, type Context } from '../command.ts'
 import { until, type Client, type Contribution, type Datanet } from '../openledger.ts'
-import { contentTypeOf, partsOf, type File, type Part } from '../parts.ts'
+import { contentTypeOf, readParts, type Part, type ReadPart } from '../parts.ts'
 import type { RecordVerdict } from '../schema.ts'
 import { textTable } from '../table.ts'
 import { findDatanet } from './datanet.ts'
@@ -42,7 +39,7 @@ duplicates of records that others handed in are only found by sending.`,
     if (name === undefined && !isDry) throw new UsageError('datanet push needs --datanet')
     const client = isDry ? settings.guest : await settings.client()
     const datanet = name === undefined ? null : await findDatanet(client, name)
-    const parts = readParts(file, datanet)
+    const parts = readParts(file, datanet?.schema)
     if (datanet === null || isDry) return judge(context, parts, datanet)
     return push(context, { client, datanet, parts, path })
   },
@@ -52,28 +49,6 @@ function readFile(path: string): Uint8Array<ArrayBuffer> {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile())
     throw new UsageError(`there is no file ${path}`)
   return Uint8Array.from(readFileSync(path))
-}
-
-type ReadPart = Part & { rows: ParsedRow[] }
-
-/** The parts of a file with their rows. Throws a UsageError that names the rows which cannot be read: then none is sent. */
-function readParts(file: File, datanet: Datanet | null): ReadPart[] {
-  return partsOf(file).map((part) => {
-    try {
-      const columns = datanet?.schema ?? null
-      return { ...part, rows: readRows(part.body, { contentType: part.type, columns }) }
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error
-      const faults = error.details.errors ?? []
-      const said = faults
-        .slice(0, MOST_SHOWN)
-        .map(({ row = 0, detail }) => detail.replace(/^Row \d+/, `Row ${part.rowsBefore + row}`))
-      throw new UsageError(
-        said.length > 0 ? said.join('\n  ') + more(faults.length) : error.message,
-        { cause: error },
-      )
-    }
-  })
 }
 
 /** The verdicts that these records would get, but for what others' records and models' answers say too. */

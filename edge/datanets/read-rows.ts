@@ -55,7 +55,8 @@ function rowProblem(rows: readonly RowError[]): Problem {
   const errors: Fault[] = rows
     .slice(0, MAX_FAULTS)
     .map(({ row, error, detail }) => ({ row, field: error, detail }))
-  const more = rows.length > 1 ? ` And ${rows.length - 1} more rows.` : ''
+  const others = rows.length - 1
+  const more = others > 0 ? ` And ${others} more row${others === 1 ? '' : 's'}.` : ''
   return new Problem(isTooLarge ? 'contribution/record-too-large' : 'contribution/malformed', {
     detail: `${rows[0]?.detail ?? ''}${more}`,
     errors,

@@ -8,10 +8,12 @@ export const onError: ErrorHandler<AppEnv> = (error, c) =>
   problemResponse(asProblem(error), { id: c.get('ctx')?.requestId ?? 'unknown', path: c.req.path })
 
 export const onNotFound: NotFoundHandler<AppEnv> = (c) =>
-  problemResponse(new Problem('request/not-found', { detail: `${c.req.method} ${c.req.path}` }), {
-    id: c.get('ctx').requestId,
-    path: c.req.path,
-  })
+  problemResponse(
+    new Problem('request/not-found', {
+      detail: `There is no ${c.req.method} ${c.req.path}; /openapi.json says what there is.`,
+    }),
+    { id: c.get('ctx').requestId, path: c.req.path },
+  )
 
 function asProblem(error: Error): Problem {
   if (error instanceof Problem) return error
