@@ -16,11 +16,12 @@ export function attributionTable(
   attribution: Answer['attribution'],
   nameOf: (contributor: Hex) => string = shortAddress,
 ): string {
-  if (receipt.rows.length === 0)
+  const paid = receipt.rows.filter(({ amount }) => amount > 0n) // others are listed to be checked
+  if (paid.length === 0)
     return receipt.datanets.length === 0
       ? `${INDENT}(a bare base model: its owner and the treasuries are paid)`
       : `${INDENT}(no record stands out: the contributors’ part goes to the base pool of the Datanet)`
-  const rows = receipt.rows.map((row) => {
+  const rows = paid.map((row) => {
     const shown = attribution?.rows?.find((candidate) => candidate.record === row.record)
     const span = shown?.spans.toSorted((a, b) => b.text.length - a.text.length)[0]
     return [
