@@ -52,7 +52,8 @@ export function attributionTable(
 export function sentenceTable({ attribution, text }: Pick<Answer, 'attribution' | 'text'>): string {
   const rows = (attribution?.sentences ?? []).map(({ start, end, rows: shaped }) => [
     clip(text.slice(start, end), SNIPPET_CHARS),
-    shaped.map(({ record, share }) => `${record.slice(0, 10)} ${percent(share)}`).join(', '),
+    shaped.map(({ record, share }) => `${record.slice(0, 10)} ${percent(share)}`).join(', ') ||
+      '(none stands out)',
   ])
   return rows.length === 0 ? '' : textTable([['sentence', 'records'], ...rows], INDENT)
 }

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { BaseError } from 'viem'
 import { ZodError } from 'zod'
 import { toJson } from '#protocol/bytes.ts'
 import { messageOf } from '#protocol/errors.ts'
@@ -223,6 +224,7 @@ function explain(error: unknown): string {
     return `${refused}: is the stack running (npm start)? --edge, --rpc and --da say where it is`
   if (error instanceof UsageError || error instanceof ApiError) return error.message
   if (error instanceof ZodError) return `an answer has an unexpected form: ${error.message}`
+  if (error instanceof BaseError) return error.shortMessage // the rest is for who debugs the call
   if (error instanceof Error && error.cause instanceof Error)
     return `${error.message}: ${error.cause.message}`
   return messageOf(error)

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { encodeFunctionData, parseEther } from 'viem'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { epochChallengesAbi } from '#contracts/epoch-challenges.ts'
 import { toJson } from '#protocol/bytes.ts'
@@ -104,6 +105,18 @@ test('amounts that are none are refused before anything is asked', async () => {
   await refused(['stake', 'withdraw', '--to', '0x12'], 2, /--to needs an address/)
   await refused(['stake', '--account', '0x12'], 2, /--account needs an address/)
 })
+
+test('a wallet that cannot pay the gas is told so in one line', () =>
+  it.aside(async () => {
+    const key = generatePrivateKey()
+    const { address } = privateKeyToAccount(key)
+    await it.client.setBalance({ address, value: parseEther('1') })
+    const { status, stderr } = await openledger(['stake', 'add', '0.99999999999999'], {
+      OPENLEDGER_WALLET_KEY: key,
+    })
+    assert.equal(status, 1)
+    assert.match(stderr, /^openledger: The total cost .* exceeds the balance of the account\.\n$/)
+  }))
 
 test('stake is added, leaves after the delay, and is withdrawn', () =>
   it.aside(async () => {
