@@ -69,6 +69,7 @@ test('a feature-extraction model in a directory is used without asking the netwo
       text,
     )
   }
+  assert.deepEqual(await embedder.embed([]), [])
   await embedder.release()
   await assert.rejects(openEmbedder(join(scratch, 'missing'), base, {}))
   assert.equal(await openEmbedder('off', base, {}), null)

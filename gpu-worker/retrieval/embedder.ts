@@ -67,12 +67,7 @@ async function baseEmbedder(base: BaseModel, options: SessionOptions): Promise<E
   }
   return {
     name: base.digest,
-    embed: async (texts) => {
-      const vectors: Float32Array[] = []
-      for (let at = 0; at < texts.length; at += TEXTS_PER_RUN)
-        vectors.push(...(await run(texts.slice(at, at + TEXTS_PER_RUN))))
-      return vectors.map(normalized)
-    },
+    embed: async (texts) => (await inRuns(texts, run)).map(normalized),
     release: session.release,
   }
 }
@@ -85,15 +80,27 @@ async function transformersEmbedder(directory: string): Promise<Embedder> {
   const extract = await pipeline('feature-extraction', path, { local_files_only: true })
   return {
     name: path,
-    embed: async (texts) => {
-      const { data, dims } = await extract([...texts], { pooling: 'mean', normalize: true })
-      const width = dims.at(-1) ?? 0
-      return texts.map((_, row) =>
-        Float32Array.from({ length: width }, (_item, i) => Number(data[row * width + i])),
-      )
-    },
+    embed: (texts) =>
+      inRuns(texts, async (part) => {
+        const { data, dims } = await extract(part, { pooling: 'mean', normalize: true })
+        const width = dims.at(-1) ?? 0
+        return part.map((_, row) =>
+          Float32Array.from({ length: width }, (_item, i) => Number(data[row * width + i])),
+        )
+      }),
     release: () => extract.dispose().then(() => undefined),
   }
+}
+
+/** The vectors of texts, some at a time; a run of none, which models refuse, is not made. */
+async function inRuns(
+  texts: readonly string[],
+  run: (part: string[]) => Promise<Float32Array[]>,
+): Promise<Float32Array[]> {
+  const vectors: Float32Array[] = []
+  for (let at = 0; at < texts.length; at += TEXTS_PER_RUN)
+    vectors.push(...(await run(texts.slice(at, at + TEXTS_PER_RUN))))
+  return vectors
 }
 
 /** Dot product: the cosine of two vectors of length 1. */
