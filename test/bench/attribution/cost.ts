@@ -120,7 +120,7 @@ export async function answerFigures(
     ),
     perRecord('vectors', 'int8 vectors (committed, scanned)'),
     perRecord('rows', 'rows (committed)'),
-    perRecord('landmarks', 'landmarks (queries only; at most 28 MiB in all)'),
+    perRecord('landmarks', 'landmarks (queries only; at most 64 MiB in all)'),
     perRecord('projection', 'factor, residual, snapshot'),
     perRecord('spans', 'spans'),
   ]
