@@ -194,6 +194,7 @@ export function openFeatures(
       sketch: sketches[i] as Sketch,
     })
   return {
+    dims,
     /** The features of each sequence, [dims]; not finite where the gradient is not. */
     of: async (source: GradientSource, sequences: readonly Sequence[]): Promise<Float64Array[]> => {
       const features = sequences.map(() => new Float64Array(dims))

@@ -292,13 +292,13 @@ const uncalibratedRow = (
 
 /** Turns a sequence into the vector that the rows are compared with; zero when its gradient is not finite. */
 export async function queryVector(
-  { landmarks, features: { dims } }: Pick<QueryMap, 'landmarks' | 'features'>,
+  { landmarks }: Pick<QueryMap, 'landmarks'>,
   features: Features,
   source: GradientSource,
   sequence: Sequence,
 ): Promise<Quantized> {
   const [feature] = await features.of(source, [sequence])
-  const row = featureRow(feature ?? new Float64Array(dims))
+  const row = featureRow(feature ?? new Float64Array(features.dims))
   return embed(landmarks, viewOf(landmarks, row))
 }
 
