@@ -86,6 +86,7 @@ export function openChainFacts(chain: PublicClient, contracts: ChainAddresses) {
     const time =
       times.get(blockNumber) ?? chain.getBlock({ blockNumber }).then(({ timestamp }) => timestamp)
     times.set(blockNumber, time)
+    time.catch(() => times.delete(blockNumber)) // a node that is away is asked again
     return time
   }
 
