@@ -31,6 +31,9 @@ export type Published = { dataHash: Hex; commitment: Hex }
 export class NowhereError extends Error {}
 
 const TIMEOUT_MS = 30_000
+/** Of a large file on a slow line, and of all pages of a version: an edge must not keep a validator waiting for ever. */
+const FILE_TIMEOUT_MS = 10 * 60_000
+const VERSION_TIMEOUT_MS = 60 * 60_000
 
 const rowsPage = z.object({
   data: z.array(z.object({ record: bytes32, cluster: bytes32, contributor: address })),
@@ -91,7 +94,10 @@ export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
 
     /** A file of a registered adapter by its hash. */
     adapterFile: (digest: Hex, sha256: Hex): Promise<Uint8Array> =>
-      fetchBlob(`${edgeUrl}/v1/adapters/${digest}/files/${sha256}`, sha256, { headers }),
+      fetchBlob(`${edgeUrl}/v1/adapters/${digest}/files/${sha256}`, sha256, {
+        headers,
+        signal: AbortSignal.timeout(FILE_TIMEOUT_MS),
+      }),
 
     /** The manifest of an adapter, which has the hash on chain. */
     async manifest(digest: Hex, manifestHash: Hex): Promise<AdapterManifest> {
@@ -102,9 +108,11 @@ export function openPublishedFiles({ daUrl, edgeUrl, apiKey }: FileSources) {
     /** Every row of a published Datanet version; whether they make its root is for the caller to see. */
     versionRows: async (datanetId: string, version: number): Promise<VersionLeaf[]> => {
       const rows: VersionLeaf[] = []
+      const whole = AbortSignal.timeout(VERSION_TIMEOUT_MS)
       for (let after = ''; ;) {
         const url = `${edgeUrl}/v1/datanets/${datanetId}/versions/${version}/rows?limit=${PAGE}${after}`
-        const page = rowsPage.parse(await (await edgeFetch(url, {})).json())
+        const signal = AbortSignal.any([whole, AbortSignal.timeout(TIMEOUT_MS)])
+        const page = rowsPage.parse(await (await edgeFetch(url, { signal })).json())
         rows.push(...page.data)
         if (!page.has_more || page.last_id === null) return rows
         after = `&after=${page.last_id}`
