@@ -77,10 +77,13 @@ function modelIn(directory: string, files: PublishedFiles): ReExecution {
   }
 }
 
+const TEXTS_TIMEOUT_MS = 60_000
+
 /** Null when the texts are not for us, were not kept, or are erased. */
 async function textsOf(client: Client, requestId: Hex): Promise<KeptTexts | null> {
   try {
-    return await client.texts(ID_PREFIX.receipt + requestId.slice(2))
+    const signal = AbortSignal.timeout(TEXTS_TIMEOUT_MS)
+    return await client.texts(ID_PREFIX.receipt + requestId.slice(2), signal)
   } catch (error) {
     if (error instanceof ApiError && [403, 404, 410].includes(error.status)) return null
     throw error

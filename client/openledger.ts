@@ -287,7 +287,8 @@ export function createClient(options: HttpOptions) {
 
     receipt: (id: string) => json('GET', `/v1/receipts/${id}`, schema.receiptView),
     /** Prompt and answer of a receipt, for its payer and for validators. */
-    texts: (id: string) => json('GET', `/v1/receipts/${id}/texts`, schema.texts),
+    texts: (id: string, signal?: AbortSignal) =>
+      json('GET', `/v1/receipts/${id}/texts`, schema.texts, { ...(signal && { signal }) }),
     receiptProof: (id: string) => json('GET', `/v1/receipts/${id}/proof`, schema.receiptProof),
     rewards: (address: Hex) => json('GET', `/v1/rewards/${address}`, schema.rewards),
     /** The claim to sign (protocol/claim.ts) so that the operator sends it, and the fee it takes for that. */
