@@ -33,6 +33,7 @@ export function openWatchState(path: string) {
   database.exec(SCHEMA)
   const find = database.prepare('SELECT * FROM epoch WHERE epoch = ?')
   const findRequest = database.prepare('SELECT epoch FROM request WHERE id = ?')
+  const countRequests = database.prepare('SELECT count(*) AS count FROM request WHERE epoch = ?')
   const insertRequest = database.prepare('INSERT OR IGNORE INTO request (id, epoch) VALUES (?, ?)')
   const findPlace = database.prepare('SELECT block FROM place')
   const setPlace = database.prepare('INSERT OR REPLACE INTO place (one, block) VALUES (1, ?)')
@@ -61,12 +62,23 @@ export function openWatchState(path: string) {
       const epoch = findRequest.get(requestId)?.['epoch']
       return typeof epoch === 'number' && epoch < before ? epoch : undefined
     },
-    /** Remembers an epoch and its requests, in the place of what stood under its number and all later ones. */
+    /**
+     * Remembers an epoch and its requests, in the place of what stood under its number and all later ones. Nothing changes
+     * when it is as it was: an epoch that is looked at again and again has not those after it checked again.
+     */
     save(
       epoch: number,
       { dataHash, commitment, findings }: Checked,
       requests: readonly Hex[],
     ): void {
+      const known = this.checked(epoch)
+      const { count } = countRequests.get(epoch) as { count: number }
+      const isSame =
+        known?.dataHash === dataHash &&
+        known.commitment === commitment &&
+        known.findings === findings &&
+        count === requests.length
+      if (isSame) return
       database.exec('BEGIN IMMEDIATE')
       try {
         database.prepare('DELETE FROM epoch WHERE epoch >= ?').run(epoch)
