@@ -8,8 +8,8 @@ const SPAN_CHARS = 40
 const INDENT = '    '
 
 /**
- * Who is paid for an answer and why: share and amount, the record, and the words it shares with the answer. `nameOf`
- * says how a contributor is shown.
+ * Who is paid for an answer and why: share and amount, the record, and the words it shares with the answer, as far as
+ * the attribution tells them. `nameOf` says how a contributor is shown.
  */
 export function attributionTable(
   { receipt }: ReceiptView,
@@ -21,12 +21,14 @@ export function attributionTable(
     return receipt.datanets.length === 0
       ? `${INDENT}(a bare base model: its owner and the treasuries are paid)`
       : `${INDENT}(no record stands out: the contributors’ part goes to the base pool of the Datanet)`
+  const pool = receipt.rows.reduce((sum, { amount }) => sum + amount, receipt.unattributed)
+  const share = (amount: bigint) => percent(Number((amount * 1_000_000n) / pool))
   const rows = paid.map((row) => {
     const shown = attribution?.rows?.find((candidate) => candidate.record === row.record)
     const span = shown?.spans.toSorted((a, b) => b.text.length - a.text.length)[0]
     return [
       nameOf(row.contributor),
-      percent(shown?.share ?? 0),
+      share(row.amount),
       formatOpen(row.amount),
       clip(shown?.snippet ?? row.record, SNIPPET_CHARS),
       span ? `“${clip(span.text, SPAN_CHARS)}”` : '',
@@ -36,13 +38,7 @@ export function attributionTable(
     [
       ['contributor', 'share', 'amount', 'record', 'same words'],
       ...rows,
-      [
-        '(base pool)',
-        percent(attribution?.unattributed ?? 0),
-        formatOpen(receipt.unattributed),
-        '',
-        '',
-      ],
+      ['(base pool)', share(receipt.unattributed), formatOpen(receipt.unattributed), '', ''],
     ],
     INDENT,
   )

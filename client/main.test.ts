@@ -54,6 +54,7 @@ test('what is typed wrongly is said in one line, with exit code 2', () => {
     [['datanet', 'creat', 'X'], /datanet takes no "creat"/],
     [['datanet', 'create', 'X'], /datanet create needs a NAME and --licence/],
     [['datanet', 'publish'], /datanet publish needs a NAME/],
+    [['receipt', 'verfy', 'rcp_1'], /receipt needs one receipt ID/],
     [['job', 'follow'], /job follow needs one job ID/],
     [['account', 'deposit', 'much'], /account deposit needs one AMOUNT in OPEN/],
     [['login'], /set OPENLEDGER_API_KEY, or OPENLEDGER_WALLET_KEY/],

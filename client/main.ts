@@ -113,6 +113,12 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import('./commands/chat.ts')).chat,
   },
   {
+    name: 'receipt',
+    arguments: 'ID',
+    summary: 'Show what an answer cost and who is paid for it.',
+    load: async () => (await import('./commands/receipt.ts')).showReceipt,
+  },
+  {
     name: 'receipt verify',
     arguments: 'ID',
     summary: 'Check a receipt against the chain, believing nobody.',

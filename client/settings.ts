@@ -32,6 +32,8 @@ export type Settings = {
   network: () => Promise<Network>
   /** The API as nobody, for what is public. */
   guest: Client
+  /** The API with a key when there is one: what is public, and what is the caller's own. */
+  anyone: () => Promise<Client>
   /** What receipts and epochs are checked against; with texts when there is a key to read them. */
   checked: () => Promise<Checked>
   /** The API with OPENLEDGER_API_KEY, or signed in with the wallet. */
@@ -83,7 +85,9 @@ export function readSettings(
       )
     return logIn({ baseUrl: edgeUrl }, wallet)
   })
+  const hasKey = () => Boolean(env['OPENLEDGER_API_KEY'] || account())
   const apiKey = async () => env['OPENLEDGER_API_KEY'] || (await session()).api_key
+  const client = once(async () => createClient({ baseUrl: edgeUrl, apiKey: await apiKey() }))
   return {
     edgeUrl,
     rpcUrl,
@@ -96,9 +100,10 @@ export function readSettings(
       ...(await network()),
       daUrl,
       edgeUrl,
-      ...((env['OPENLEDGER_API_KEY'] || account()) && { apiKey: await apiKey() }),
+      ...(hasKey() && { apiKey: await apiKey() }),
     }),
-    client: once(async () => createClient({ baseUrl: edgeUrl, apiKey: await apiKey() })),
+    client,
+    anyone: async () => (hasKey() ? client() : guest),
     wallet: async () => {
       const wallet = account()
       if (!wallet)

@@ -1,9 +1,23 @@
 import { readFileSync } from 'node:fs'
 import { verifyReceipt } from '#gpu-worker/validator/verify-receipt.ts'
-import { UsageError, type Command } from '../command.ts'
+import { attributionTable } from '../attribution-table.ts'
+import { UsageError, type Command, type Input } from '../command.ts'
 import { formatOpen } from '../format.ts'
+import type { ReceiptView } from '../openledger.ts'
 import { textTable } from '../table.ts'
 import { openChecking } from '../checking.ts'
+
+/** What an answer cost and who is paid for it. */
+export const showReceipt: Command = {
+  details:
+    'Receipts are public; what the records say, and the words that the answer shares with them, is shown to its payer only.',
+  options: {},
+  run: async ({ settings, input, print }) => {
+    const view = await (await settings.anyone()).receipt(idOf(input, 'receipt'))
+    print(`${attributionTable(view, view.explanation)}\n\n${stateOf(view)}`, view)
+    return 0
+  },
+}
 
 /** Checks a receipt against the chain. */
 export const verify: Command = {
@@ -16,9 +30,7 @@ anything does not hold.`,
     model: { value: 'DIR', describe: 'directory of the base model, to compute the gradient again' },
   },
   run: async ({ settings, input, print, progress }) => {
-    const [id, ...more] = input.positionals
-    if (id === undefined || more.length > 0)
-      throw new UsageError('receipt verify needs one receipt ID')
+    const id = idOf(input, 'receipt verify')
     const view = await settings.guest.receipt(id)
     const step = progress.step('Verifying')
     const checking = openChecking(await settings.checked(), {
@@ -39,7 +51,7 @@ anything does not hold.`,
             ['', 'check', 'found'],
             ...checks.map(({ name, holds, detail }) => [holds ? '✓' : '✗', name, detail]),
           ]),
-          `  ${formatOpen(view.receipt.fee)}, ${view.status}${view.epoch === null ? '' : ` in epoch ${view.epoch}`}`,
+          `  ${stateOf(view)}`,
         ].join('\n'),
         { id, status: view.status, epoch: view.epoch, holds: failed.length === 0, checks },
       )
@@ -49,6 +61,15 @@ anything does not hold.`,
     }
   },
 }
+
+function idOf({ positionals }: Input, command: string): string {
+  const [id, ...more] = positionals
+  if (id === undefined || more.length > 0) throw new UsageError(`${command} needs one receipt ID`)
+  return id
+}
+
+const stateOf = ({ receipt, status, epoch }: ReceiptView): string =>
+  `${formatOpen(receipt.fee)}, ${status}${epoch === null ? '' : ` in epoch ${epoch}`}`
 
 function readAnswer(path: string): string {
   try {

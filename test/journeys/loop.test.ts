@@ -151,6 +151,10 @@ test('the openledger command asks, verifies, shows rewards and validates from a 
   assert.equal(asked.exitCode, 0)
   assert.ok(asked.text.length > 0)
 
+  const said = (await openledger(['receipt', asked.receiptId], env)).stdout
+  assert.match(said, /\(base pool\)|no record stands out/)
+  assert.match(said, /OPEN, (open|batched|submitted|settled|safe|final)/)
+
   const verified = await run<{ holds: boolean; checks: { name: string; holds: boolean }[] }>(
     'receipt',
     'verify',
