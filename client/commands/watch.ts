@@ -22,7 +22,7 @@ export const watch: Command = {
 is said with how it can be shown. With a wallet key it is also challenged: by a proof in one transaction, by demanding
 what was not published, or by the vote of the wallet's stake (openledger stake); demands of others are answered, right
 epochs approved, and what is won is paid out. It may be stopped at any time and goes on where it was. Exit code 1 with
---once when anything was found.`,
+--once when anything was found or could not be looked at.`,
   options: {
     'dry-run': { describe: 'only say what would be sent' },
     once: { describe: 'look at everything there is, then end' },
@@ -83,7 +83,8 @@ epochs approved, and what is won is paid out. It may be stopped at any time and 
           outcomes.push(outcome)
           say(outcomeText(outcome), outcome)
         },
-        onTrouble: (error) => progress.print(`! ${messageOf(error)}; trying again`),
+        onTrouble: (error) =>
+          progress.print(`! ${messageOf(error)}${once ? '' : '; trying again'}`),
         signal,
         once,
         everyMs: (numberOf(input, 'every') ?? EVERY_SECONDS) * 1000,

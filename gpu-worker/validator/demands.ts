@@ -7,6 +7,7 @@ import { epochChallengesAbi } from '#contracts/epoch-challenges.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { answerDemand, DEMANDS, type Demanded } from '#protocol/challenge.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
+import { messageOf } from '#protocol/errors.ts'
 import type { Action, Actor, Outcome } from './actor.ts'
 import type { Validator } from './validator.ts'
 import type { WatchState } from './watch-state.ts'
@@ -17,6 +18,8 @@ export type DemandsOptions = {
   validator: Pick<Validator, 'index'>
   /** File of an epoch that was checked and found right; null of any other. */
   honestFile: (epoch: number, dataHash: Hex) => Promise<EpochFile | null>
+  /** What keeps it from following one demand; the others are followed, and this one is tried again. */
+  onTrouble: (error: unknown) => void
 }
 
 /** Looks at every open demand, and at those made from `fromBlock` on. Idempotent: the chain says which are open. */
@@ -24,26 +27,45 @@ export async function followDemands(
   options: DemandsOptions,
   fromBlock: bigint,
 ): Promise<Outcome[]> {
-  const { actor, state } = options
-  const contract = { address: actor.contracts.epochChallenges, abi: epochChallengesAbi } as const
+  const { actor, state, onTrouble } = options
   const made = await readLogsFrom(actor.chain, fromBlock, (range) =>
-    actor.chain.getContractEvents({ ...contract, eventName: 'Demanded', strict: true, ...range }),
+    actor.chain.getContractEvents({
+      address: actor.contracts.epochChallenges,
+      abi: epochChallengesAbi,
+      eventName: 'Demanded',
+      strict: true,
+      ...range,
+    }),
   )
   for (const { args } of made) state.addDemand(args.id)
   const outcomes: Outcome[] = []
-  for (const id of state.demands()) {
-    const asked = await actor.chain.readContract({
-      ...contract,
-      functionName: 'demandOf',
-      args: [id],
-    })
-    const action = asked.deadline === 0 ? null : await actionFor(options, id, asked)
-    if (asked.deadline === 0) state.closeDemand(id)
-    if (!action || (await actor.refusal(action)) !== null) continue
-    const outcome = await actor.act(`${action.functionName}:${id}`, Number(asked.epoch), action)
-    outcomes.push({ ...outcome, detail: DETAILS[action.functionName] ?? outcome.detail })
-  }
+  for (const id of state.demands())
+    try {
+      const outcome = await follow(options, id)
+      if (outcome) outcomes.push(outcome)
+    } catch (error) {
+      onTrouble(new Error(`demand ${id}: ${messageOf(error)}`, { cause: error }))
+    }
   return outcomes
+}
+
+/** Does for a demand what there is to do; null when that is nothing. */
+async function follow(options: DemandsOptions, id: Hex): Promise<Outcome | null> {
+  const { actor, state } = options
+  const asked = await actor.chain.readContract({
+    address: actor.contracts.epochChallenges,
+    abi: epochChallengesAbi,
+    functionName: 'demandOf',
+    args: [id],
+  })
+  if (asked.deadline === 0) {
+    state.closeDemand(id)
+    return null
+  }
+  const action = await actionFor(options, id, asked)
+  if (!action || (await actor.refusal(action)) !== null) return null
+  const outcome = await actor.act(`${action.functionName}:${id}`, Number(asked.epoch), action)
+  return { ...outcome, detail: DETAILS[action.functionName] ?? outcome.detail }
 }
 
 type Asked = {

@@ -41,10 +41,27 @@ export function openWatchState(path: string) {
   const insertSent = database.prepare(
     'INSERT OR REPLACE INTO sent (key, hash, raw, nonce) VALUES (?, ?, ?, ?)',
   )
+  const deleteEpochs = database.prepare('DELETE FROM epoch WHERE epoch >= ?')
+  const deleteRequests = database.prepare('DELETE FROM request WHERE epoch >= ?')
   const deleteSent = database.prepare('DELETE FROM sent WHERE key = ?')
   const insertDemand = database.prepare('INSERT OR IGNORE INTO demand (id) VALUES (?)')
   const deleteDemand = database.prepare('DELETE FROM demand WHERE id = ?')
   const allDemands = database.prepare('SELECT id FROM demand ORDER BY id')
+  /** Makes changes that stand together or not at all. */
+  const atomically = (change: () => void): void => {
+    database.exec('BEGIN IMMEDIATE')
+    try {
+      change()
+      database.exec('COMMIT')
+    } catch (error) {
+      database.exec('ROLLBACK')
+      throw error
+    }
+  }
+  const drop = (epoch: number): void => {
+    deleteEpochs.run(epoch)
+    deleteRequests.run(epoch)
+  }
   return {
     /** Block from which submissions and demands have to be looked at. */
     place: (): bigint => BigInt(z.string().parse(findPlace.get()?.['block'] ?? '0')),
@@ -79,20 +96,16 @@ export function openWatchState(path: string) {
         known.findings === findings &&
         count === requests.length
       if (isSame) return
-      database.exec('BEGIN IMMEDIATE')
-      try {
-        database.prepare('DELETE FROM epoch WHERE epoch >= ?').run(epoch)
-        database.prepare('DELETE FROM request WHERE epoch >= ?').run(epoch)
+      atomically(() => {
+        drop(epoch)
         database
           .prepare('INSERT INTO epoch (epoch, data_hash, commitment, findings) VALUES (?, ?, ?, ?)')
           .run(epoch, dataHash, commitment, findings)
         for (const id of requests) insertRequest.run(id, epoch)
-        database.exec('COMMIT')
-      } catch (error) {
-        database.exec('ROLLBACK')
-        throw error
-      }
+      })
     },
+    /** Forgets what stood under an epoch's number and all later ones: the chain has another one there now. */
+    forget: (epoch: number): void => atomically(() => drop(epoch)),
 
     /** The transaction that was signed for an intent; null when there is none. */
     sent(key: string): Sent | null {

@@ -5,6 +5,7 @@
  */
 import type { Hex } from '#protocol/bytes.ts'
 import type { Disputed } from '#protocol/challenge.ts'
+import { messageOf } from '#protocol/errors.ts'
 import type { EpochFile } from '#protocol/epoch.ts'
 import type { Paid } from '#protocol/proof.ts'
 import { pause } from '../blobs.ts'
@@ -26,7 +27,7 @@ export type WatchOptions = {
   acting?: { actor: Actor; challenger: Challenger } | undefined
   onReport: (report: EpochReport, file: EpochFile | null) => void
   onOutcome?: (outcome: Outcome) => void
-  /** What keeps it from going on, such as a chain that does not answer; it tries again. */
+  /** What keeps it from going on, such as a chain that does not answer, or from checking one epoch; it tries again. */
   onTrouble: (error: unknown) => void
   signal: AbortSignal
   /** Ends after one look at everything there is. */
@@ -34,7 +35,10 @@ export type WatchOptions = {
   everyMs: number
 }
 
-/** Watches until the signal aborts, or through one round; resolves to the number of epochs with findings in it. */
+/**
+ * Watches until the signal aborts, or through one round; resolves to the number of epochs with findings in it, and of epochs
+ * and demands that trouble kept it from.
+ */
 export async function watch(options: WatchOptions): Promise<number> {
   const { signal, once, everyMs, onTrouble } = options
   for (;;) {
@@ -52,38 +56,60 @@ export async function watch(options: WatchOptions): Promise<number> {
 
 /** One look at what came since the last one, in order, and at epochs with findings for as long as they can be disabled. */
 async function round(options: WatchOptions): Promise<number> {
-  const { facts, state, acting, onOutcome = () => {}, signal } = options
+  const { facts, state, acting, onOutcome = () => {}, onTrouble, signal } = options
   const place = state.place()
   const { submissions, final } = await facts.submissions(place)
   let faulty = 0
   let next = final + 1n
+  let isWhole = true
+  const skip = (error: unknown) => {
+    faulty++
+    onTrouble(error)
+  }
   for (const submission of submissions) {
     signal.throwIfAborted()
-    const { hasFindings, isDone } = await look(options, submission)
+    const { epoch, block } = submission
+    // Each on its own: whoever publishes an epoch that makes checking fail must not have those after it go unseen.
+    const { hasFindings, isDone } = await look(options, submission, isWhole).catch((error) => {
+      signal.throwIfAborted()
+      skip(new Error(`epoch ${epoch}: ${messageOf(error)}`, { cause: error }))
+      return { hasFindings: false, isDone: false }
+    })
     if (hasFindings) faulty++
-    if (!isDone && submission.block < next) next = submission.block
+    if (!isDone && block < next) next = block
+    if (!isDone && !state.checked(epoch)) isWhole = false
   }
   if (acting) {
     const honestFile = async (epoch: number, dataHash: Hex) => {
       const known = state.checked(epoch)
       return known?.findings === 0 && known.dataHash === dataHash ? fileAt(options, epoch) : null
     }
-    const demands = await followDemands({ ...options, ...acting, honestFile }, place)
+    const demands = await followDemands(
+      { ...options, ...acting, honestFile, onTrouble: skip },
+      place,
+    )
     for (const outcome of [...demands, ...(await withdrawOwed(acting.actor))]) onOutcome(outcome)
   }
   state.setPlace(next)
   return faulty
 }
 
-/** Looks at an epoch unless that is done, and does something about it; done: no later round has to look again. */
+/**
+ * Looks at an epoch unless that is done, and does something about it; done: no later round has to look again. `isWhole`: all
+ * epochs before it have been checked. Of one that could not be, nothing is carried on: no payouts to compare with and no
+ * requests, neither its own nor those of what stood under its number. So what comes after it can only lack findings, never
+ * have false ones to demand or vote on; nor is it approved, which is a vote too. Once the other has been checked, this is again.
+ */
 async function look(
   options: WatchOptions,
   submission: Submission,
+  isWhole: boolean,
 ): Promise<{ hasFindings: boolean; isDone: boolean }> {
   const { facts, validator, state, acting, onReport, onOutcome = () => {} } = options
   const { epoch, dataHash, commitment } = submission
   const known = state.checked(epoch)
   const isKnown = known?.dataHash === dataHash
+  if (known && !isKnown) state.forget(epoch)
   if (isKnown && known.findings === 0) return { hasFindings: false, isDone: true }
   const status = await facts.statusOf(epoch)
   const isPending = status === 'pending'
@@ -95,26 +121,31 @@ async function look(
   const settledIn = (requestId: Hex) => state.settledIn(requestId, epoch)
   const { report, file } = await validator.epoch(submission, { before, settledIn })
   const { findings } = report
+  const isRight = findings.length === 0
   if (!isKnown || known.findings !== findings.length) onReport(report, file)
+  const requests = file?.receipts.map(({ receipt }) => receipt.requestId) ?? []
+  const remember = () =>
+    state.save(epoch, { dataHash, commitment, findings: findings.length }, requests)
+  if (!isRight) remember() // whether or not it can be challenged now
   if (acting && isPending) {
     const { actor, challenger } = acting
-    const outcomes =
-      findings.length === 0
+    const outcomes = !isRight
+      ? await challenger({
+          submission,
+          file,
+          previous,
+          draws: await facts.draws(submission),
+          findings,
+          earlier: (requestId) => earlierOf(options, requestId, epoch),
+          validator,
+        })
+      : isWhole && before
         ? await approve(actor, submission)
-        : await challenger({
-            submission,
-            file,
-            previous,
-            draws: await facts.draws(submission),
-            findings,
-            earlier: (requestId) => earlierOf(options, requestId, epoch),
-            validator,
-          })
+        : []
     for (const outcome of outcomes) onOutcome(outcome)
   }
-  const requests = file?.receipts.map(({ receipt }) => receipt.requestId) ?? []
-  state.save(epoch, { dataHash, commitment, findings: findings.length }, requests)
-  return { hasFindings: findings.length > 0, isDone: !isPending || findings.length === 0 }
+  if (isRight) remember() // only now, because it is not looked at again
+  return { hasFindings: !isRight, isDone: !isPending || isRight }
 }
 
 /** Where an epoch before `before` settled a request; null when it is not known or its file is nowhere. */
@@ -161,7 +192,9 @@ export async function auditEpochs(
       ...checking,
       state,
       onReport: (report, file) => audited.push({ report, file }),
-      onTrouble: () => {},
+      onTrouble: (error) => {
+        throw error
+      },
       signal: new AbortController().signal,
       once: true,
       everyMs: 0,
