@@ -12,6 +12,7 @@ import { openSource } from './attribution/ours.ts'
 import { measureRemoval } from './attribution/removal.ts'
 import { METHOD } from './attribution/retraining.ts'
 import { measureRetrieval } from './attribution/retrieval.ts'
+import { measureThreshold } from './attribution/threshold.ts'
 import type { Bench } from './attribution/scored.ts'
 import { runParts, type Figure } from './report.ts'
 
@@ -38,6 +39,7 @@ if (data === undefined)
 
 const PARTS = [
   ...DATASETS,
+  'threshold',
   'contributors',
   'removal',
   'mislabelled',
@@ -63,6 +65,7 @@ const parts: Record<(typeof PARTS)[number], () => Promise<Figure[]>> = {
   medquad: ldsOf('medquad'),
   cuad: ldsOf('cuad'),
   tatqa: ldsOf('tatqa'),
+  threshold: () => measureThreshold(bench),
   contributors: () => measureContributors(bench),
   removal: () => measureRemoval(bench),
   mislabelled: () => measureMislabelled(bench),

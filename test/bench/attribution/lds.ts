@@ -13,11 +13,11 @@ import { answerFigures } from './cost.ts'
 import type { DatasetName } from './datasets.ts'
 import { writeNpy } from './npy.ts'
 import { featureRows, variantScores } from './ours.ts'
-import { halves, METHOD, seedsOf } from './retraining.ts'
 import {
   CHECKPOINTS,
   datasetTruth,
   gradientsAt,
+  ldsPlan,
   scoredDataset,
   type Bench,
   type Method,
@@ -38,8 +38,6 @@ const LAYOUTS = [
   [64, 1984],
   [92, 256],
 ] as const
-const SUBSETS = 64
-const SEEDS = 2
 
 /** `npyFolder`: where gradients and truth go for other tools, if anywhere. */
 export async function measureLds(
@@ -49,12 +47,7 @@ export async function measureLds(
 ): Promise<Figure[]> {
   const scored = await scoredDataset(bench, name)
   const { task, methods } = scored
-  const plan = {
-    subsets: halves(task.train.length, SUBSETS),
-    seeds: seedsOf(SEEDS),
-    method: METHOD,
-  }
-  const truth = await datasetTruth(bench, name, { task, plan })
+  const truth = await datasetTruth(bench, name, { task, plan: ldsPlan(task) })
   if (npyFolder !== null) await exportNpy(join(npyFolder, name), scored.gradients, truth)
   const compared = [...methods, ...(await afterTraining(bench, scored))]
   const all = bench.isQuick ? compared : [...compared, ...(await variants(bench, scored))]

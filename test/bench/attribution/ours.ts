@@ -16,7 +16,7 @@ import {
   runsByLength,
   type GradientSource,
 } from '#gpu-worker/attribution/gradients.ts'
-import { scoreRows } from '#gpu-worker/attribution/index-rows.ts'
+import { scoreRows, type RowScore } from '#gpu-worker/attribution/index-rows.ts'
 import {
   buildInfluenceIndex,
   landmarkTable,
@@ -85,26 +85,31 @@ export async function buildIndex(
   }
 }
 
-/** Per query, what every record is paid by: its calibrated influence, and that where it is significant. */
-export async function indexScores(
+/** Calibrated scores of all rows, [queries]. */
+export async function rowScores(
   index: InfluenceIndex,
   source: GradientSource,
   queries: readonly Example[],
-  significance: number,
-): Promise<{ calibrated: Scores; significant: Scores }> {
+): Promise<RowScore[][]> {
   const features = openFeatures(source.blocks, index.features)
-  const calibrated = index.rows.map(() => new Float64Array(queries.length))
-  const significant = index.rows.map(() => new Float64Array(queries.length))
-  for (const [q, query] of queries.entries()) {
-    for (const score of scoreRows(index, await queryVector(index, features, source, query))) {
-      const influence = Number(score.influence)
-      ;(calibrated[score.row] as Float64Array)[q] = influence
-      if (influence > 0 && Number(score.significance) >= significance)
-        (significant[score.row] as Float64Array)[q] = influence
-    }
-  }
-  return { calibrated, significant }
+  const found: RowScore[][] = []
+  for (const query of queries)
+    found.push(scoreRows(index, await queryVector(index, features, source, query)))
+  return found
 }
+
+/** What every row is paid by, where it stands out by so many thousandths of a deviation. */
+export const paidScores = (found: readonly RowScore[][], least: number): Scores =>
+  scoresOf(found, (score) => (isPaid(score, least) ? Number(score.influence) : 0))
+
+export const isPaid = ({ influence, significance }: RowScore, least: number): boolean =>
+  influence > 0n && Number(significance) >= least
+
+/** Scores [rows][queries] of what was found per query. */
+export const scoresOf = (found: readonly RowScore[][], of: (score: RowScore) => number): Scores =>
+  (found[0] ?? []).map((_, row) =>
+    Float64Array.from(found, (scores) => of(scores[row] as RowScore)),
+  )
 
 /** A row for every example; `of` makes those of some that are of like length. */
 export async function rowsInRuns<T>(

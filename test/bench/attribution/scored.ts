@@ -11,8 +11,16 @@ import { defaultParameters } from '#protocol/parameters.ts'
 import { bm25Scores, gradientScores, randomScores, repSimScores } from './baselines.ts'
 import type { Gradients } from './baselines.ts'
 import { loadTask, TASK_SIZE, type AttributionTask, type DatasetName } from './datasets.ts'
-import { buildIndex, indexScores, rowsInRuns, type Trained } from './ours.ts'
-import { lossesUnder, METHOD, planKey, trainOn, type TruthPlan } from './retraining.ts'
+import { buildIndex, paidScores, rowScores, rowsInRuns, scoresOf, type Trained } from './ours.ts'
+import {
+  halves,
+  lossesUnder,
+  METHOD,
+  planKey,
+  seedsOf,
+  trainOn,
+  type TruthPlan,
+} from './retraining.ts'
 import { truthOf, type Scores, type Truth } from './statistics.ts'
 import { knownRuns, retrainMissing } from './truth.ts'
 
@@ -73,7 +81,7 @@ export async function scoreTask(bench: Bench, task: Examples): Promise<ScoredTas
   const indexed = await indexTask(bench, task)
   const { index, trained, gradients } = indexed
   const significance = Number(defaultParameters()['attribution.significance'])
-  const { calibrated, significant } = await indexScores(index, source, task.queries, significance)
+  const found = await rowScores(index, source, task.queries)
   const baselines: [string, Scores][] = [
     ['random', randomScores(task)],
     ['BM25', bm25Scores(task, base)],
@@ -83,12 +91,30 @@ export async function scoreTask(bench: Bench, task: Examples): Promise<ScoredTas
   return {
     ...indexed,
     methods: [
-      { label: `ours, calibrated (c = ${index.damping})`, group: 'ours', scores: calibrated },
-      { label: 'ours, only significant rows', group: 'variant', scores: significant },
+      {
+        label: `ours, calibrated (c = ${index.damping})`,
+        group: 'ours',
+        scores: scoresOf(found, ({ influence }) => Number(influence)),
+      },
+      {
+        label: 'ours, only significant rows',
+        group: 'variant',
+        scores: paidScores(found, significance),
+      },
       ...baselines.map(([label, scores]): Method => ({ label, group: 'baseline', scores })),
     ],
   }
 }
+
+const SUBSETS = 64
+const SEEDS = 2
+
+/** The retrainings of the linear datamodeling score. */
+export const ldsPlan = ({ train }: Pick<Examples, 'train'>): TruthPlan => ({
+  subsets: halves(train.length, SUBSETS),
+  seeds: seedsOf(SEEDS),
+  method: METHOD,
+})
 
 const scored = new Map<DatasetName, Promise<ScoredTask>>()
 
