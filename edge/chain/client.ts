@@ -37,7 +37,8 @@ export async function readChain<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-const CALLS_PER_BATCH = 100
+/** Calls in one JSON-RPC batch. */
+export const CALLS_PER_BATCH = 100
 const batchAnswer = z.array(
   z.object({
     id: z.int(),
@@ -45,39 +46,47 @@ const batchAnswer = z.array(
     error: z.unknown().optional(),
   }),
 )
+type ContractCall = { to: Hex; data: Hex }
 
 /**
- * Many contract calls at one block, some hundred to a JSON-RPC batch; results in the order of the calls. Throws when
- * one of them fails.
+ * At most `CALLS_PER_BATCH` contract calls at one block in one request; results in the order of the calls, an Error for one
+ * that fails. Throws when there is no answer at all.
  */
-export async function callMany(
+export async function callBatch(
   { RPC_URL }: Settings,
-  calls: readonly { to: Hex; data: Hex }[],
+  calls: readonly ContractCall[],
+  block: bigint | 'latest',
+): Promise<(Hex | Error)[]> {
+  const at = block === 'latest' ? block : numberToHex(block)
+  const response = await fetch(RPC_URL, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(
+      calls.map((call, id) => ({ jsonrpc: '2.0', id, method: 'eth_call', params: [call, at] })),
+    ),
+    signal: AbortSignal.timeout(RPC_TIMEOUT_MS),
+  })
+  const answers = batchAnswer.parse(await response.json())
+  const byId = new Map(answers.map((answer) => [answer.id, answer]))
+  return calls.map(({ to }, id) => {
+    const answer = byId.get(id)
+    const said = JSON.stringify(answer?.error ?? null)
+    return (answer?.result as Hex | undefined) ?? new Error(`eth_call of ${to} failed: ${said}`)
+  })
+}
+
+/** Contract calls at one block, however many; results in the order of the calls. Throws when one of them fails. */
+export async function callMany(
+  settings: Settings,
+  calls: readonly ContractCall[],
   blockNumber: bigint,
 ): Promise<Hex[]> {
   const results: Hex[] = []
   for (let from = 0; from < calls.length; from += CALLS_PER_BATCH) {
     const batch = calls.slice(from, from + CALLS_PER_BATCH)
-    const response = await fetch(RPC_URL, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(
-        batch.map((call, id) => ({
-          jsonrpc: '2.0',
-          id,
-          method: 'eth_call',
-          params: [call, numberToHex(blockNumber)],
-        })),
-      ),
-      signal: AbortSignal.timeout(RPC_TIMEOUT_MS),
-    })
-    const answers = batchAnswer.parse(await response.json())
-    const byId = new Map(answers.map((answer) => [answer.id, answer]))
-    for (const id of batch.keys()) {
-      const answer = byId.get(id)
-      if (!answer?.result)
-        throw new Error(`eth_call ${from + id} failed: ${JSON.stringify(answer?.error ?? null)}`)
-      results.push(answer.result as Hex)
+    for (const result of await callBatch(settings, batch, blockNumber)) {
+      if (result instanceof Error) throw result
+      results.push(result)
     }
   }
   return results

@@ -5,7 +5,7 @@ import { CLOCK_SECONDS } from '#protocol/receipt.ts'
 import { encodeManifest, type Segment } from '#protocol/segments.ts'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
 import { inferenceVaultAbi } from '#contracts/inference-vault.ts'
-import { chainClient } from '../chain/client.ts'
+import { callBatch, CALLS_PER_BATCH, chainClient } from '../chain/client.ts'
 import { enqueueTransaction, transactionStatus } from '../chain/enqueue.ts'
 import { sendRevocations } from '../datanets/revocation-calls.ts'
 import { log } from '../log.ts'
@@ -146,17 +146,31 @@ async function rebuild(settlement: Settlement, row: EpochRow, reason: string): P
   store.setInsolvent(lowerCase(payer as Hex), Date.now())
 }
 
-/** Payers that were set aside and have deposited since take part again. */
-export async function readmitSolvent({ settings, store }: Settlement): Promise<void> {
-  for (const payer of store.insolvent()) {
-    const balance = await chainClient(settings).readContract({
-      address: settings.CONTRACTS.inferenceVault,
-      abi: inferenceVaultAbi,
-      functionName: 'balanceOf',
-      args: [payer],
-    })
-    if (balance >= store.owedBy(payer)) store.setSolvent(payer)
+/**
+ * Payers that were set aside and have deposited since take part again. Looks at as many as one request to the chain takes,
+ * those after `after`; returns after which to look next, and so gets to all of them in turn. One whose balance cannot be
+ * read waits for its next turn.
+ */
+export async function readmitSolvent(
+  { settings, store }: Settlement,
+  after: Hex | null,
+): Promise<Hex | null> {
+  const payers = store.insolvent(CALLS_PER_BATCH, after)
+  if (payers.length === 0) return null
+  const calls = payers.map((payer) => ({
+    to: settings.CONTRACTS.inferenceVault,
+    data: encodeFunctionData({ abi: inferenceVaultAbi, functionName: 'balanceOf', args: [payer] }),
+  }))
+  const balances = await callBatch(settings, calls, 'latest')
+  for (const [i, payer] of payers.entries()) {
+    const balance = balances[i]
+    if (typeof balance === 'string' && BigInt(balance) >= store.owedBy(payer))
+      store.setSolvent(payer)
   }
+  const failed = balances.filter((balance) => balance instanceof Error)
+  if (failed.length > 0)
+    log('warn', { during: 'settlement', unread: failed.length, error: failed[0] })
+  return payers.length < CALLS_PER_BATCH ? null : (payers.at(-1) ?? null)
 }
 
 /** Which head of the chain a read is made at. */

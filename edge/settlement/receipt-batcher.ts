@@ -34,6 +34,8 @@ export class ReceiptBatcher extends DurableObject<Env> {
   #followError: string | null = null
   /** Block from which demands are looked for; null begins with the oldest pending epoch, as after a restart. */
   #demandsFrom: bigint | null = null
+  /** Payer that was set aside and looked at last; null begins with the first, as after a restart. */
+  #insolventAfter: Hex | null = null
 
   /** Takes receipts of an inbox (`ReceiptInbox`), each once. */
   async receive(inbox: string, rows: InboxRow[]): Promise<void> {
@@ -129,9 +131,18 @@ export class ReceiptBatcher extends DurableObject<Env> {
 
   async #work(): Promise<void> {
     const settlement = { env: this.env, settings: settingsOf(this.env), store: this.#store }
-    if (this.#store.insolvent().length > 0) await readmitSolvent(settlement)
+    await this.#readmit(settlement)
     while (await this.#settleOne(settlement));
     await this.#follow(settlement)
+  }
+
+  /** Nobody's receipts wait for those of payers that were set aside. */
+  async #readmit(settlement: Settlement): Promise<void> {
+    try {
+      this.#insolventAfter = await readmitSolvent(settlement, this.#insolventAfter)
+    } catch (error) {
+      log('warn', { during: 'settlement', error })
+    }
   }
 
   /** Looks at what became of the epochs that are on chain. */
@@ -210,6 +221,7 @@ export class ReceiptBatcher extends DurableObject<Env> {
     const times = [
       unsettled ? unsettled.next_at : Math.max(this.#dueAt(), this.#build.nextAt),
       this.#store.followAt() === null ? Infinity : this.#followAt,
+      this.#insolventAfter === null ? Infinity : Date.now() + FOLLOW_MS, // until all had their turn
     ]
     const next = Math.min(...times)
     return next === Infinity ? null : next

@@ -47,9 +47,13 @@ export function openReceiptStore(storage: DurableObjectStorage) {
     )
     return 'added'
   }
-  const insolvent = (): Hex[] =>
+  const insolvent = (limit = -1, after: Hex | null = null): Hex[] =>
     sql
-      .exec<{ payer: Hex }>('SELECT payer FROM insolvent')
+      .exec<{ payer: Hex }>(
+        'SELECT payer FROM insolvent WHERE payer > ? ORDER BY payer LIMIT ?',
+        after ?? '',
+        limit,
+      )
       .toArray()
       .map(({ payer }) => payer)
   const archivedAt = (requestId: Hex) =>
@@ -153,6 +157,7 @@ export function openReceiptStore(storage: DurableObjectStorage) {
       return row ? { accountId: row.account_id, epoch: row.epoch } : null
     },
 
+    /** Payers that were set aside, by address: all, or at most `limit` of those after `after`. */
     insolvent,
 
     setInsolvent(payer: Hex, now: number): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
 import { parseEther } from 'viem'
 import { attributionSettlementAbi } from '#contracts/attribution-settlement.ts'
-import type { Hex } from '#protocol/bytes.ts'
+import { toJson, ZERO_HASH, type Hex } from '#protocol/bytes.ts'
 import { PARAMETERS } from '#protocol/parameters.ts'
 import { eventually } from '../testing/harness.ts'
 import { testParameters } from '../testing/receipts.ts'
@@ -63,6 +63,55 @@ test('who cannot pay any more is set aside and holds nobody up, and is settled a
   await (await it.batcher()).poke()
   await it.done(unpaid)
   assert.equal(await it.balanceOf(poor), parseEther('1') - unpaid.receipt.fee)
+  await it.assertBalanced()
+})
+
+test('many who cannot pay are looked at in turns, and one whose balance cannot be read keeps nobody', async () => {
+  const [poor, solvent, owner] = [it.newAddress(), it.newAddress(), it.newAddress()]
+  await it.deposit(solvent, parseEther('1'))
+  const [unpaid, paid] = [await it.newReceipt(poor, owner), await it.newReceipt(solvent, owner)]
+  // They come before the others by address, and owe as much as the first of them.
+  const unreadable: Hex = `0x0a${'bad'.padEnd(38, '0')}`
+  const broke = Array.from({ length: 120 }, (_, i) => `0x0b${String(i).padStart(38, '0')}`)
+  const signed = toJson(await it.newReceipt(unreadable, owner))
+  const all = JSON.stringify([unreadable, ...broke])
+  await it.sqlite('INSERT INTO insolvent SELECT value, 0 FROM json_each(?)', all)
+  await it.sqlite(
+    `INSERT INTO receipt (request_id, account_id, payer, params_hash, signed, explanation, received_at)
+     SELECT 'of ' || value, 'acct_broke', value, '0x', ?, '{}', 0 FROM json_each(?)`,
+    signed,
+    all,
+  )
+
+  const isAbout = (body: string) => body.includes(unreadable.slice(2))
+  it.rpc.fault((_, body) => (isAbout(body) ? { status: 503 } : 'pass'))
+  await it.append(unpaid, paid)
+  await it.done(paid)
+
+  type Called = { id: number; params: [{ data: string }] }
+  let most = 0
+  const answer = ({ id, params: [{ data }] }: Called) =>
+    isAbout(data)
+      ? { jsonrpc: '2.0', id, error: { code: -32_000, message: 'no such state' } }
+      : { jsonrpc: '2.0', id, result: ZERO_HASH }
+  it.rpc.fault((_, body) => {
+    if (!isAbout(body)) return 'pass'
+    const called = [JSON.parse(body) as Called | Called[]].flat()
+    most = Math.max(most, called.length)
+    return { status: 200, body: JSON.stringify(called.map(answer)) }
+  })
+  await it.deposit(poor, parseEther('1'))
+  await it.poke()
+  await it.done(unpaid)
+  assert.equal(most, 100)
+  const { insolvent } = (await it.json('/v1/ledger/reconciliation'))['settlement'] as {
+    insolvent: Hex[]
+  }
+  assert.deepEqual(insolvent, [unreadable, ...broke])
+
+  it.rpc.fault(() => 'pass')
+  for (const table of ['insolvent', 'receipt'])
+    await it.sqlite(`DELETE FROM ${table} WHERE payer < '0x0c'`)
   await it.assertBalanced()
 })
 
