@@ -5,6 +5,7 @@ const IDEMPOTENCY_MS = 24 * 3_600_000
 const IN_FLIGHT_MS = 10 * 60_000 // a request that has not answered by then died with its isolate
 const HOLD_MS = 30 * 60_000 // a hold that was never turned into a debt by then belongs to a dead request
 const QUOTA_WINDOW_MS = 60_000
+const LEAST_ALARM_MS = 60_000 // between two alarms
 
 /** State of an account's quota after a request was counted. */
 export type Quota = { limit: number; remaining: number; resetSeconds: number; exceeded: boolean }
@@ -23,7 +24,7 @@ export type Admission = { quota: Quota; repetition: Repetition | null }
 
 /**
  * One account: its exact quota, its idempotency keys and the money held for requests under way.
- * The object's name is the account id. All methods are one synchronous piece of SQL, so they never interleave.
+ * The object's name is the account id. What a method decides is one synchronous piece of SQL, so they never interleave.
  */
 export class Account extends DurableObject<Env> {
   readonly #sql = this.ctx.storage.sql
@@ -44,15 +45,21 @@ export class Account extends DurableObject<Env> {
   }
 
   /** Counts a request against the quota and looks up its Idempotency-Key; a first use is remembered as in flight. */
-  admit(request: { limitPerMinute: number; key?: string; fingerprint?: string }): Admission {
+  async admit(request: {
+    limitPerMinute: number
+    key?: string
+    fingerprint?: string
+  }): Promise<Admission> {
     const now = Date.now()
     const quota = this.#count(now, request.limitPerMinute)
     if (quota.exceeded || !request.key || !request.fingerprint) return { quota, repetition: null }
-    return { quota, repetition: this.#begin(request.key, request.fingerprint, now) }
+    const repetition = this.#begin(request.key, request.fingerprint, now)
+    if (repetition.kind === 'first') await this.#armAlarm()
+    return { quota, repetition }
   }
 
   /** Keeps the answer of the first request with a key for repetition; null for one that cannot be repeated. */
-  async finish(key: string, answer: StoredAnswer | null): Promise<void> {
+  finish(key: string, answer: StoredAnswer | null): void {
     this.#sql.exec(
       `UPDATE idempotency SET state = ?, status = ?, content_type = ?, body = ? WHERE key = ?`,
       answer ? 'done' : 'unrepeatable',
@@ -61,8 +68,6 @@ export class Account extends DurableObject<Env> {
       answer?.body ?? null,
       key,
     )
-    if ((await this.ctx.storage.getAlarm()) === null)
-      await this.ctx.storage.setAlarm(Date.now() + IDEMPOTENCY_MS)
   }
 
   /** Forgets a key whose first request had no effect, so that a retry runs it again. */
@@ -74,12 +79,17 @@ export class Account extends DurableObject<Env> {
    * Reserves wei for a request if that much of the balance is free. Idempotent by request id.
    * `balance` is what the vault holds for the account less its pending withdrawal.
    */
-  hold(requestId: string, wei: bigint, balance: bigint): { held: boolean; available: bigint } {
+  async hold(
+    requestId: string,
+    wei: bigint,
+    balance: bigint,
+  ): Promise<{ held: boolean; available: bigint }> {
     const available = balance - this.committed().total
     if (this.#sql.exec('SELECT 1 FROM holds WHERE request_id = ?', requestId).toArray().length > 0)
       return { held: true, available }
     if (available < wei) return { held: false, available }
     this.#put(requestId, 'held', wei)
+    await this.#armAlarm()
     return { held: true, available: available - wei }
   }
 
@@ -107,16 +117,31 @@ export class Account extends DurableObject<Env> {
     return { ...sums, total: sums.held + sums.owed }
   }
 
-  /** Forgets answers older than a day and holds of dead requests. */
+  /** Forgets answers older than a day and holds of dead requests, which would be read with every sum for ever. */
   override async alarm(): Promise<void> {
     const now = Date.now()
     this.#sql.exec('DELETE FROM idempotency WHERE created_at <= ?', now - IDEMPOTENCY_MS)
     this.#sql.exec(`DELETE FROM holds WHERE kind = 'held' AND created_at <= ?`, now - HOLD_MS)
-    const [oldest] = this.#sql
-      .exec<{ at: number | null }>('SELECT min(created_at) AS at FROM idempotency')
+    await this.#armAlarm(now + LEAST_ALARM_MS)
+  }
+
+  /**
+   * Has the alarm come when the oldest of what expires does, unless it is set. One that is set comes within a day, which is
+   * soon enough for a hold: no sum counts it any more.
+   */
+  async #armAlarm(soonest = Date.now()): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) !== null) return
+    const [next] = this.#sql
+      .exec<{ at: number | null }>(
+        `SELECT min(at) AS at FROM (
+           SELECT min(created_at) + ? AS at FROM idempotency
+           UNION ALL SELECT min(created_at) + ? FROM holds WHERE kind = 'held'
+         )`,
+        IDEMPOTENCY_MS,
+        HOLD_MS,
+      )
       .toArray()
-    if (oldest?.at)
-      await this.ctx.storage.setAlarm(Math.max(oldest.at + IDEMPOTENCY_MS, now + 60_000))
+    if (next?.at) await this.ctx.storage.setAlarm(Math.max(next.at, soonest))
   }
 
   #put(requestId: string, kind: 'held' | 'owed', wei: bigint): void {

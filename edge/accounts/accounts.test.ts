@@ -22,6 +22,7 @@ type AccountStub = {
   owe: (id: string, wei: bigint) => Promise<void>
   release: (ids: string[]) => Promise<void>
   committed: () => Promise<{ held: bigint; owed: bigint; total: bigint }>
+  admit: (request: { limitPerMinute: number; key: string; fingerprint: string }) => Promise<unknown>
 }
 /** Calls an account object from Node, and copies what it answers out of the RPC proxy. */
 async function account(name: string) {
@@ -36,6 +37,8 @@ async function account(name: string) {
     },
     owe: (id: string, wei: bigint) => stub.owe(id, wei),
     release: (ids: string[]) => stub.release(ids),
+    begin: async (key: string) =>
+      void (await stub.admit({ limitPerMinute: 10, key, fingerprint: 'f' })),
     committed: async () => {
       const { held, owed, total } = await stub.committed()
       return { held, owed, total }
@@ -87,6 +90,28 @@ test('holds are in storage, not in memory', async () => {
     ],
   )
 })
+
+for (const what of ['a hold', 'a key'])
+  test(`what requests that died left behind is gone after ${what} of the next one`, async () => {
+    const name = `acct_dead after ${what}`
+    const one = await account(name)
+    await one.owe('owed', 1n)
+    const storage = await edge.worker.getDurableObjectStorage('ACCOUNT', { name })
+    await storage.exec(`UPDATE holds SET created_at = 1`)
+    await storage.exec(`INSERT INTO holds VALUES ('dead', 'held', '5', 1)`)
+    await storage.exec(
+      `INSERT INTO idempotency (key, fingerprint, state, created_at) VALUES ('dead', 'f', 'running', 1)`,
+    )
+    if (what === 'a hold') await one.hold('live', 5n, 100n)
+    else await one.begin('live')
+    await eventually(
+      async () => (await storage.exec(`SELECT 1 FROM idempotency WHERE key = 'dead'`)).length === 0,
+    )
+    assert.deepEqual(
+      await storage.exec('SELECT request_id FROM holds ORDER BY request_id'),
+      (what === 'a hold' ? ['live', 'owed'] : ['owed']).map((id) => ({ request_id: id })),
+    )
+  })
 
 test('the balance of an account is what the vault holds less what is committed', async () => {
   const { accountId, address, headers } = await signIn(edge)
