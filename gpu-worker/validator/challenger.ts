@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto'
 import { parametersAbi } from '#contracts/parameters.ts'
 import type { Hex } from '#protocol/bytes.ts'
 import { demand, type Call } from '#protocol/challenge.ts'
+import { messageOf } from '#protocol/errors.ts'
 import { parameterKey } from '#protocol/parameters.ts'
 import type { Actor, Outcome } from './actor.ts'
 import type { CheckName } from './checks.ts'
@@ -22,19 +23,32 @@ const MOST_REASON_CHARS = 200
 /** Findings that may be nothing but a network that is down; no stake votes on those. */
 const MAY_PASS: ReadonlySet<CheckName> = new Set(['available', 'published', 'index'])
 
-export type Challenger = (faulty: Faulty) => Promise<Outcome[]>
+export type Challenger = (faulty: Faulty, onOutcome: (outcome: Outcome) => void) => Promise<void>
 
-/** Challenges epochs; resolves to what came of it, which is nothing while there is nothing to be done. */
+/**
+ * Challenges epochs, and tells what came of it, which is nothing while there is nothing to be done. A way that fails, such as
+ * a demand whose bond we lack, keeps from no other: it throws an Error that says which failed when all have been tried.
+ */
 export const openChallenger =
   (actor: Actor, parameters: Hex): Challenger =>
-  async (faulty) => {
-    const proven = await prove(actor, faulty)
-    if (proven.some(({ status }) => status !== 'reverted')) return proven
-    return [
-      ...proven,
-      ...(await demandMissing(actor, parameters, faulty)),
-      ...(await vote(actor, faulty)),
-    ]
+  async (faulty, onOutcome) => {
+    const failed: string[] = []
+    const attempt = async (way: string, act: () => Promise<Outcome[]>): Promise<Outcome[]> => {
+      try {
+        const outcomes = await act()
+        for (const outcome of outcomes) onOutcome(outcome)
+        return outcomes
+      } catch (error) {
+        failed.push(`${way}: ${messageOf(error)}`)
+        return []
+      }
+    }
+    const proven = await attempt('a proof', () => prove(actor, faulty))
+    if (!proven.some(({ status }) => status !== 'reverted')) {
+      await attempt('a demand', () => demandMissing(actor, parameters, faulty))
+      await attempt('the vote', () => vote(actor, faulty))
+    }
+    if (failed.length > 0) throw new Error(failed.join('; '))
   }
 
 const keyOf = ({ submission: { epoch, dataHash } }: Faulty, action: string) =>

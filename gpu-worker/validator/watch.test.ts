@@ -77,7 +77,6 @@ function watching(count: number) {
       challenger: async ({ submission: { epoch } }: { submission: { epoch: number } }) => {
         if (throwingChallenges.has(epoch)) throw new Error('too large')
         challenged.push(epoch)
-        return []
       },
     },
     onReport: ({ epoch }: { epoch: number }) => reported.push(epoch),

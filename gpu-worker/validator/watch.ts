@@ -129,20 +129,13 @@ async function look(
   if (!isRight) remember() // whether or not it can be challenged now
   if (acting && isPending) {
     const { actor, challenger } = acting
-    const outcomes = !isRight
-      ? await challenger({
-          submission,
-          file,
-          previous,
-          draws: await facts.draws(submission),
-          findings,
-          earlier: (requestId) => earlierOf(options, requestId, epoch),
-          validator,
-        })
-      : isWhole && before
-        ? await approve(actor, submission)
-        : []
-    for (const outcome of outcomes) onOutcome(outcome)
+    if (!isRight) {
+      const draws = await facts.draws(submission)
+      const earlier = (requestId: Hex) => earlierOf(options, requestId, epoch)
+      const faulty = { submission, file, previous, draws, findings, earlier, validator }
+      await challenger(faulty, onOutcome)
+    } else if (isWhole && before)
+      for (const outcome of await approve(actor, submission)) onOutcome(outcome)
   }
   if (isRight) remember() // only now, because it is not looked at again
   return { hasFindings: !isRight, isDone: !isPending || isRight }
