@@ -101,6 +101,13 @@ export function numberOf(input: Input, name: string): number | undefined {
   return number
 }
 
+/** The one argument of a command that takes nothing else; throws a UsageError otherwise. */
+export function onlyArgument({ positionals }: Input, command: string, what: string): string {
+  const [only, ...more] = positionals
+  if (only === undefined || more.length > 0) throw new UsageError(`${command} needs one ${what}`)
+  return only
+}
+
 /** Wei of the one AMOUNT that was typed; throws a UsageError otherwise. */
 export function amountOf({ positionals }: Input, command: string): bigint {
   const [text = '', ...more] = positionals

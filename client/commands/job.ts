@@ -1,4 +1,4 @@
-import { UsageError, type Command, type Context } from '../command.ts'
+import { onlyArgument, type Command, type Context } from '../command.ts'
 import { followJob, heldOut } from '../follow-job.ts'
 import type { Client, Job } from '../openledger.ts'
 import { textTable } from '../table.ts'
@@ -31,7 +31,7 @@ export const followCommand: Command = {
   details: 'Ctrl-C leaves the job running.',
   options: {},
   run: async (context) => {
-    const id = idOf(context, 'follow')
+    const id = onlyArgument(context.input, 'job follow', 'job ID')
     return follow(context, await context.settings.client(), id)
   },
 }
@@ -67,16 +67,10 @@ function changing(
     details,
     options: {},
     run: async (context) => {
-      const id = idOf(context, name)
+      const id = onlyArgument(context.input, `job ${name}`, 'job ID')
       const job = await change(await context.settings.client(), id)
       context.print(`${id} ${job.status}`, job)
       return 0
     },
   }
-}
-
-function idOf({ input: { positionals } }: Context, command: string): string {
-  const [id, ...more] = positionals
-  if (id === undefined || more.length > 0) throw new UsageError(`job ${command} needs one job ID`)
-  return id
 }

@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { EXPORT_FORMATS } from '#protocol/export.ts'
-import { UsageError, type Command } from '../command.ts'
+import { onlyArgument, UsageError, type Command } from '../command.ts'
 import type { ListedModel } from '../schema.ts'
 import { textTable } from '../table.ts'
 
@@ -33,8 +33,7 @@ merged in (merged), or an adapter for llama.cpp (gguf). The file appears when it
     out: { value: 'FILE', describe: 'where to put it (default: the name that the server gives)' },
   },
   run: async ({ settings, input, progress, print, signal }) => {
-    const [name, ...more] = input.positionals
-    if (name === undefined || more.length > 0) throw new UsageError('model download needs one NAME')
+    const name = onlyArgument(input, 'model download', 'NAME')
     const format = EXPORT_FORMATS.find((known) => known === (input.text('format') ?? 'peft'))
     if (!format) throw new UsageError(`--format is one of ${EXPORT_FORMATS.join(', ')}`)
     const client = await settings.client()

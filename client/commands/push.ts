@@ -5,7 +5,7 @@ import { runPipeline } from '#edge/datanets/pipeline/pipeline.ts'
 import { DEFAULT_PROFILE, type Profile } from '#edge/datanets/pipeline/profile.ts'
 import { REASONS, type ReasonCode } from '#edge/datanets/pipeline/reasons.ts'
 import { sha256Hex, ZERO_ADDRESS } from '#protocol/bytes.ts'
-import { UsageError, type Command, type Context } from '../command.ts'
+import { onlyArgument, UsageError, type Command, type Context } from '../command.ts'
 import { until, type Client, type Contribution, type Datanet } from '../openledger.ts'
 import { contentTypeOf, readParts, type Part, type ReadPart } from '../parts.ts'
 import type { RecordVerdict } from '../schema.ts'
@@ -31,10 +31,9 @@ duplicates of records that others handed in are only found by sending.`,
   },
   run: async (context) => {
     const { input, settings } = context
-    const [path, ...more] = input.positionals
+    const path = onlyArgument(input, 'datanet push', 'FILE')
     const name = input.text('datanet')
     const isDry = input.has('dry-run')
-    if (path === undefined || more.length > 0) throw new UsageError('datanet push needs one FILE')
     const file = { body: readFile(path), type: contentTypeOf(path) }
     if (name === undefined && !isDry) throw new UsageError('datanet push needs --datanet')
     const client = isDry ? settings.guest : await settings.client()

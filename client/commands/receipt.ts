@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { verifyReceipt } from '#gpu-worker/validator/verify-receipt.ts'
 import { attributionTable } from '../attribution-table.ts'
-import { UsageError, type Command, type Input } from '../command.ts'
+import { onlyArgument, UsageError, type Command } from '../command.ts'
 import { formatOpen } from '../format.ts'
 import type { ReceiptView } from '../openledger.ts'
 import { textTable } from '../table.ts'
@@ -13,7 +13,9 @@ export const showReceipt: Command = {
     'Receipts are public; what the records say, and the words that the answer shares with them, is shown to its payer only.',
   options: {},
   run: async ({ settings, input, print }) => {
-    const view = await (await settings.anyone()).receipt(idOf(input, 'receipt'))
+    const view = await (
+      await settings.anyone()
+    ).receipt(onlyArgument(input, 'receipt', 'receipt ID'))
     print(`${attributionTable(view, view.explanation)}\n\n${stateOf(view)}`, view)
     return 0
   },
@@ -30,7 +32,7 @@ anything does not hold.`,
     model: { value: 'DIR', describe: 'directory of the base model, to compute the gradient again' },
   },
   run: async ({ settings, input, print, progress }) => {
-    const id = idOf(input, 'receipt verify')
+    const id = onlyArgument(input, 'receipt verify', 'receipt ID')
     const view = await settings.guest.receipt(id)
     const step = progress.step('Verifying')
     const checking = openChecking(await settings.checked(), {
@@ -60,12 +62,6 @@ anything does not hold.`,
       await checking.release()
     }
   },
-}
-
-function idOf({ positionals }: Input, command: string): string {
-  const [id, ...more] = positionals
-  if (id === undefined || more.length > 0) throw new UsageError(`${command} needs one receipt ID`)
-  return id
 }
 
 const stateOf = ({ receipt, status, epoch }: ReceiptView): string =>
