@@ -1,6 +1,7 @@
 import { keccak, type Hex } from '#protocol/bytes.ts'
 import { CLOCK_SECONDS, type SignedReceipt } from '#protocol/receipt.ts'
 import {
+  promptText,
   withoutWords,
   type Explanation,
   type GenerateEvent,
@@ -161,7 +162,7 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
           // With quotations, as the model read it: that is what a gradient is computed again from.
           const { input = request.input } = event
           if (request.store) await keepTexts(ctx, receipt, { input, output, tokens })
-          const windows = fingerprintsOf(simplify(output), simplify(textsOf(input).join('\n')))
+          const windows = fingerprintsOf(simplify(output), simplify(promptText(input)))
           await keepReceipt(ctx, run, { signed, explanation, answer: { windows, givenAt } })
           yield { ...usage, signed, explanation }
           return
@@ -280,9 +281,6 @@ async function holdFunds(
 const release = async (ctx: Ctx, { accountId }: AccountActor, requestId: Hex) =>
   ctx.env.ACCOUNT.getByName(accountId).release([requestId])
 
-const textsOf = (input: GenerateRequest['input']): string[] =>
-  'prompt' in input ? [input.prompt] : input.messages.map(({ content }) => content)
-
 function tokenLimit({ maxTokens }: GenerationInput, contextLength: number): number {
   if (maxTokens === null) return Math.min(DEFAULT_MAX_TOKENS, contextLength)
   if (maxTokens > contextLength)
@@ -302,7 +300,7 @@ function maxFee(
   maxTokens: number,
   { base, pricePerToken }: ServedModel,
 ): bigint {
-  const texts = textsOf(input)
+  const texts = 'prompt' in input ? [input.prompt] : input.messages.map(({ content }) => content)
   const bytes = texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0)
   // What will be retrieved is not known yet.
   const prompt = retrieval ? Infinity : bytes + TEMPLATE_TOKENS * (texts.length + 1)

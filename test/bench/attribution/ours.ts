@@ -36,7 +36,8 @@ import { quantize } from '#gpu-worker/attribution/quantize.ts'
 import type { BaseModel } from '#gpu-worker/base-model.ts'
 import type { Example } from '#gpu-worker/training/examples.ts'
 import { generateNullQueries } from '#gpu-worker/training/null-queries.ts'
-import { dotInt8 } from '#protocol/score.ts'
+import type { ParameterValues } from '#protocol/parameters.ts'
+import { dotInt8, isSignificant } from '#protocol/score.ts'
 import { keccak } from '#protocol/bytes.ts'
 import type { AttributionTask } from './datasets.ts'
 import type { Scores } from './statistics.ts'
@@ -98,12 +99,9 @@ export async function rowScores(
   return found
 }
 
-/** What every row is paid by, where it stands out by so many thousandths of a deviation. */
-export const paidScores = (found: readonly RowScore[][], least: number): Scores =>
-  scoresOf(found, (score) => (isPaid(score, least) ? Number(score.influence) : 0))
-
-export const isPaid = ({ influence, significance }: RowScore, least: number): boolean =>
-  influence > 0n && Number(significance) >= least
+/** What every row is paid by, where it is significant as governed. */
+export const paidScores = (found: readonly RowScore[][], values: ParameterValues): Scores =>
+  scoresOf(found, (score) => (isSignificant(score, values) ? Number(score.influence) : 0))
 
 /** Scores [rows][queries] of what was found per query. */
 export const scoresOf = (found: readonly RowScore[][], of: (score: RowScore) => number): Scores =>

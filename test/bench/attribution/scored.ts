@@ -80,7 +80,6 @@ export async function scoreTask(bench: Bench, task: Examples): Promise<ScoredTas
   const { base, source } = bench
   const indexed = await indexTask(bench, task)
   const { index, trained, gradients } = indexed
-  const significance = Number(defaultParameters()['attribution.significance'])
   const found = await rowScores(index, source, task.queries)
   const baselines: [string, Scores][] = [
     ['random', randomScores(task)],
@@ -99,7 +98,7 @@ export async function scoreTask(bench: Bench, task: Examples): Promise<ScoredTas
       {
         label: 'ours, only significant rows',
         group: 'variant',
-        scores: paidScores(found, significance),
+        scores: paidScores(found, defaultParameters()),
       },
       ...baselines.map(([label, scores]): Method => ({ label, group: 'baseline', scores })),
     ],

@@ -3,18 +3,19 @@
  * something else, and how well what is paid agrees with retraining.
  */
 import { defaultParameters } from '#protocol/parameters.ts'
+import { isSignificant } from '#protocol/score.ts'
 import { figure, type Figure } from '../report.ts'
 import { range } from './comparison.ts'
 import { DATASETS } from './datasets.ts'
-import { isPaid, paidScores, rowScores } from './ours.ts'
+import { paidScores, rowScores } from './ours.ts'
 import { datasetTruth, ldsPlan, scoredDataset, type Bench } from './scored.ts'
 import { bootstrap, lds, mean } from './statistics.ts'
 
 /** In thousandths of a null deviation, as governed. */
-const THRESHOLDS = [1_000, 2_000, 3_000, 4_000, 5_000]
+const THRESHOLDS = [1_000n, 2_000n, 3_000n, 4_000n, 5_000n]
 
 export async function measureThreshold(bench: Bench): Promise<Figure[]> {
-  const governed = Number(defaultParameters()['attribution.significance'])
+  const governed = defaultParameters()
   const figures: Figure[] = []
   for (const name of DATASETS) {
     const { task, index } = await scoredDataset(bench, name)
@@ -26,10 +27,11 @@ export async function measureThreshold(bench: Bench): Promise<Figure[]> {
       other.push(...(await rowScores(index, bench.source, queries)))
     }
     for (const least of THRESHOLDS) {
+      const values = { ...governed, 'attribution.significance': least }
       const passing = (found: typeof own) =>
-        mean(found.map((scores) => scores.filter((it) => isPaid(it, least)).length))
-      const agreement = bootstrap(lds(paidScores(own, least), truth))
-      const which = `${name}, at least ${least / 1000} deviations${least === governed ? ' (governed)' : ''}`
+        mean(found.map((scores) => scores.filter((it) => isSignificant(it, values)).length))
+      const agreement = bootstrap(lds(paidScores(own, values), truth))
+      const which = `${name}, at least ${least / 1_000n} deviations${least === governed['attribution.significance'] ? ' (governed)' : ''}`
       figures.push(
         figure(
           { name: `${which}: rows an answer, beside others'`, unit: 'rows', better: 'higher' },
