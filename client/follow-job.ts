@@ -25,9 +25,10 @@ export async function followJob(
   let tokensPerSecond: number | null = null
   let note = ''
   // Phases and what is done of them are in the job; its events do not all say.
+  let isOver = false
   const timer = setInterval(async () => {
     const job = await client.job(id).catch(() => null) // the API is away for now
-    if (!job) return
+    if (!job || isOver) return // the step is the caller's again
     const { phase, progress } = job.openledger
     const isRunning = job.status === 'running'
     step.update(
@@ -50,6 +51,7 @@ export async function followJob(
       step.update(data.step / (data.totalSteps ?? data.step), note)
     }
   } finally {
+    isOver = true
     clearInterval(timer)
   }
   return { job: await client.job(id), validationLosses, tokensPerSecond }
