@@ -12,8 +12,7 @@ import { readChain } from '../chain/client.ts'
 import { freshParameters, readParameters, type Parameters } from '../chain/parameters.ts'
 import { hasStake } from '../chain/stake.ts'
 import { accountOf, type AccountActor, type Ctx } from '../context.ts'
-import { fingerprintsOf } from '../datanets/pipeline/minhash.ts'
-import { simplify } from '../datanets/pipeline/normalize.ts'
+import { answerWindows } from '../datanets/pipeline/candidates.ts'
 import { findRevocations } from '../datanets/revocations.ts'
 import { log } from '../log.ts'
 import { seconds } from '../http/time.ts'
@@ -162,7 +161,7 @@ async function* answer(ctx: Ctx, run: Run): AsyncGenerator<Answer, void, undefin
           // With quotations, as the model read it: that is what a gradient is computed again from.
           const { input = request.input } = event
           if (request.store) await keepTexts(ctx, receipt, { input, output, tokens })
-          const windows = fingerprintsOf(simplify(output), simplify(promptText(input)))
+          const windows = answerWindows(output, promptText(input))
           await keepReceipt(ctx, run, { signed, explanation, answer: { windows, givenAt } })
           yield { ...usage, signed, explanation }
           return

@@ -62,6 +62,10 @@ export function sketchRecord(fields: RecordFields, contributor: string): Sketche
   return { entry, sketch: made, said }
 }
 
+/** Fingerprints of what is a model's own in an answer: not what it may have from its prompt. */
+export const answerWindows = (answer: string, prompt: string): number[] =>
+  fingerprintsOf(simplify(answer), simplify(prompt))
+
 /** The windows by which a record is looked up. */
 const windowsOf = ({ entry, said }: Sketched): number[] => [
   ...new Set([...entry.windowHashes, ...said]),

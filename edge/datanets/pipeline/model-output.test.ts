@@ -3,8 +3,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { RecordFields } from '#protocol/wire.ts'
 import { createMemoryIndex, type MemoryIndex } from './dedup-index.ts'
-import { fingerprintsOf } from './minhash.ts'
-import { simplify } from './normalize.ts'
+import { answerWindows } from './candidates.ts'
 import { pipelineHash, runPipeline, type PipelineRecord } from './pipeline.ts'
 import { DEFAULT_PROFILE, type Profile } from './profile.ts'
 
@@ -21,7 +20,7 @@ const SHORTER = 'Nobody has to pay for a heating that does not work.' // none: t
 
 /** What the edge keeps of an answer. */
 const answered = (index: MemoryIndex, answer: string, prompt = ''): void =>
-  index.addAnswer(fingerprintsOf(simplify(answer), simplify(prompt)))
+  index.addAnswer(answerWindows(answer, prompt))
 
 const having = (answer: string, prompt?: string): MemoryIndex => {
   const index = createMemoryIndex()
@@ -63,7 +62,7 @@ test('an answer that is handed in goes to review, whatever its case and punctuat
 test('short answers are recognised, down to eight words', async () => {
   for (const text of [SHORT, SHORTER])
     assert.deepEqual(said(await judged(having(text), text)), ['needs_review', 1, 'MODEL_OUTPUT'])
-  assert.deepEqual(fingerprintsOf(simplify('Seven words may be anybody’s.')), [])
+  assert.deepEqual(answerWindows('Seven words may be anybody’s.', ''), [])
   // Ten words that stand within a longer text are not looked for.
   assert.deepEqual(said(await judged(having(SHORTER), `${OWN_WORDS} ${SHORTER}`)), ['accepted', 0])
 })

@@ -1,8 +1,7 @@
 /** A Datanet from submissions to payouts, by the product's own functions, and the same without its defences. */
 import type { LoraConfig } from '#engine/models/lora.ts'
 import { createMemoryIndex } from '#edge/datanets/pipeline/dedup-index.ts'
-import { fingerprintsOf } from '#edge/datanets/pipeline/minhash.ts'
-import { simplify } from '#edge/datanets/pipeline/normalize.ts'
+import { answerWindows } from '#edge/datanets/pipeline/candidates.ts'
 import { runPipeline } from '#edge/datanets/pipeline/pipeline.ts'
 import {
   attribute,
@@ -53,8 +52,7 @@ export async function accepted(
   const rows: TrainingRow[] = []
   for (let at = 0; at < submissions.length;) {
     if (at === after)
-      for (const { text, promptText } of answers)
-        index.addAnswer(fingerprintsOf(simplify(text), simplify(promptText)))
+      for (const { text, promptText } of answers) index.addAnswer(answerWindows(text, promptText))
     const contributor = submissions[at]?.contributor ?? ''
     let end = at
     while (submissions[end]?.contributor === contributor) end++
